@@ -1,0 +1,113 @@
+"""Argument checks: what was got, and what is expected.
+
+Shapes, types and Python numbers are always checked. The *values* of a tensor are checked where
+reading them costs nothing, that is on the CPU and outside of tracing: on a GPU one look at a value
+waits for all work in the queue.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Tau = float | Tensor
+
+
+def check_logits(logits: Any, name: str = "logits") -> None:
+    """A floating tensor `[*batch, n]`; every row has a class that can occur; no NaN, no +inf."""
+    _check_floating(logits, name)
+    if logits.dim() == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(logits.shape)}"
+        )
+    # A NaN, +inf or a row of nothing but -inf shows in the row's maximum.
+    if not _holds(logits.detach().amax(-1).isfinite()):
+        raise ValueError(
+            f"{name}: expected numbers below +inf and in each row one above -inf "
+            f"(-inf marks a class that never occurs), got NaN, +inf or a row of -inf"
+        )
+
+
+def check_tau(tau: Any, batch: torch.Size, *, allow_zero: bool = False) -> None:
+    """A positive finite number, or a tensor of them that broadcasts to `batch`."""
+    wanted = "non-negative" if allow_zero else "positive"
+    if isinstance(tau, Tensor):
+        _check_floating(tau, "tau")
+        if not _broadcasts_to(tau.shape, batch):
+            raise ValueError(
+                f"tau: expected a shape that broadcasts to the batch {tuple(batch)} "
+                f"of the logits, got {tuple(tau.shape)}"
+            )
+        value = tau.detach()
+        valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
+        if not _holds(valid):
+            raise ValueError(f"tau: expected {wanted} finite numbers, got {value.tolist()}")
+    elif isinstance(tau, bool) or not isinstance(tau, (int, float)):
+        raise TypeError(f"tau: expected a number or a tensor, got {type(tau).__name__}")
+    elif not (math.isfinite(tau) and (tau > 0 or (allow_zero and tau == 0))):
+        raise ValueError(f"tau: expected a {wanted} finite number, got {tau}")
+
+
+def check_count(value: Any, name: str) -> None:
+    """A whole number, at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+def check_one_hot(one_hot: Any, logits: Tensor) -> None:
+    """One-hot rows of the same shape as `logits`."""
+    if not isinstance(one_hot, Tensor):
+        raise TypeError(f"one_hot: expected a tensor, got {type(one_hot).__name__}")
+    if one_hot.shape != logits.shape:
+        raise ValueError(
+            f"one_hot: expected the shape {tuple(logits.shape)} of the logits, "
+            f"got {tuple(one_hot.shape)}"
+        )
+    rows = one_hot.detach()
+    if not _holds(((rows == 0) | (rows == 1)).all(-1) & (rows.sum(-1) == 1)):
+        raise ValueError("one_hot: expected a single 1 and otherwise 0 in each row")
+    if not _holds(logits.detach().masked_fill(rows == 0, 0.0).isfinite()):
+        raise ValueError("one_hot: got a class of logit -inf, which never occurs")
+
+
+def check_generator(generator: Any, device: torch.device) -> None:
+    """None, or a `torch.Generator` on the device of the logits."""
+    if generator is None:
+        return
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
+        )
+    if generator.device.type != device.type:
+        raise ValueError(
+            f"generator: expected one on {device.type}, where the logits are, "
+            f"got one on {generator.device.type}"
+        )
+
+
+def _check_floating(tensor: Any, name: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
+
+
+def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
+    return len(shape) <= len(target) and all(
+        have in (1, want) for have, want in zip(reversed(shape), reversed(target), strict=False)
+    )
+
+
+def _holds(condition: Tensor) -> bool:
+    """Whether all of `condition` is true; true as well where its values are not to be read."""
+    if condition.device.type != "cpu" or torch.compiler.is_compiling():
+        return True
+    try:
+        return bool(condition.all())
+    except RuntimeError:  # inside vmap a value has no single truth
+        return True

@@ -1,0 +1,78 @@
+"""The registry: one record an estimator, read by tests, notebooks and benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of an estimator.
+
+    Attributes:
+        name: the name of its function.
+        function: the function itself.
+        equation: where the paper defines it.
+        kind: "relaxed" (f sees a point inside the simplex), "straight-through" (f sees D, the
+            gradient is that of a surrogate) or "score-function" (a loss to differentiate).
+        mean: the name of the estimator whose mean it has; its own name if it stands alone,
+            "exact" if it is unbiased.
+        example: hyper-parameters to try it with.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    equation: str
+    kind: str
+    mean: str
+    example: Mapping[str, Any]
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether its mean is the exact gradient, whatever f."""
+        return self.mean == "exact"
+
+
+_records: dict[str, Record] = {}
+
+
+def register(
+    *, equation: str, kind: str, mean: str | None = None, example: Mapping[str, Any]
+) -> Callable[[F], F]:
+    """Enter the decorated function into the registry, under its own name."""
+
+    def enter(function: F) -> F:
+        name = function.__name__
+        _records[name] = Record(name, function, equation, kind, mean or name, example)
+        return function
+
+    return enter
+
+
+def names() -> list[str]:
+    """The names of all estimators, sorted.
+
+    Example:
+        >>> "gumbel_rao" in names()
+        True
+    """
+    return sorted(_records)
+
+
+def get(name: str) -> Record:
+    """The record of an estimator.
+
+    Raises:
+        ValueError: when there is none of that name.
+
+    Example:
+        >>> get("gumbel_rao").equation
+        '(10)'
+    """
+    if name not in _records:
+        raise ValueError(f"name: expected one of {', '.join(names())}, got {name!r}")
+    return _records[name]

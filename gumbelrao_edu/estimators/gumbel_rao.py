@@ -1,0 +1,141 @@
+"""Gumbel-Rao (GR): the straight-through Gumbel-Softmax, averaged over the Gumbels given D."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .._checks import Tau, check_count, check_logits, check_tau
+from ..gumbel import centred, gumbel_max, per_class, sample_exponential
+from ._registry import register
+
+# Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache.
+_CHUNK = 2**18
+
+
+@register(
+    equation="(10)",
+    kind="straight-through",
+    mean="st_gumbel_softmax",
+    example={"tau": 0.5, "k": 10},
+)
+def gumbel_rao(
+    logits: Tensor, *, tau: Tau, k: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Sample D; backpropagate through K Gumbel-Softmax samples drawn given D.
+
+        ∇GRMCK = ∂f(D)/∂D · (1/K) Σ_k d softmax_τ(θ + G^k)/dθ,    θ + G^k ~ θ + G | D     (10)
+
+    The mean is that of ST-GS, the variance at most as large (Propositions 1 and 2), and f is
+    evaluated once. K = 1 is ST-GS. The derivative is taken at θ + G^k held fixed, not through the
+    dependence of G^k on θ in equation (9): only so the mean is that of ST-GS.
+
+    Args:
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
+            reaches it.
+        k: K, the number of draws given D. Time grows with K, memory does not.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        D, `[*batch, n]`, exactly one-hot, whose backward pass is (10). The noise is fixed at the
+        call, so that a second backward pass through a retained graph gives the same gradient.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> sample = gumbel_rao(logits, tau=0.5, k=100)
+        >>> (sample * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+
+    Source: Paulus, Maddison & Krause (2021), equation (10) and appendix A.
+    """
+    check_logits(logits)
+    check_tau(tau, logits.shape[:-1])
+    check_count(k, "k")
+    if isinstance(tau, Tensor) and tau.requires_grad:
+        raise ValueError("tau: expected a tensor without gradient, got one that requires it")
+    one_hot, _ = gumbel_max(centred(logits.detach()), generator=generator)
+    seed = torch.randint(
+        2**62, (), generator=generator, device=None if generator is None else generator.device
+    )
+    sample: Tensor = _GumbelRao.apply(logits, one_hot.to(logits.dtype), per_class(tau), k, seed)
+    return sample
+
+
+class _GumbelRao(torch.autograd.Function):
+    @staticmethod
+    def forward(logits: Tensor, one_hot: Tensor, tau: Tau, k: int, seed: Tensor) -> Tensor:
+        return one_hot.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        logits, one_hot, tau, k, seed = inputs
+        ctx.save_for_backward(logits, one_hot, seed)
+        ctx.tau, ctx.k = tau, k
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        logits, one_hot, seed = ctx.saved_tensors
+        generator = torch.Generator(logits.device).manual_seed(int(seed))
+        vjp = averaged_vjp(grad, logits, one_hot, ctx.tau, ctx.k, generator)
+        return vjp, None, None, None, None
+
+
+def averaged_vjp(
+    grad: Tensor, logits: Tensor, one_hot: Tensor, tau: Tau, k: int, generator: torch.Generator
+) -> Tensor:
+    """gᵀ times the averaged Jacobian of (10), in chunks of K so that memory stays bounded.
+
+    (1/(Kτ)) Σ_k s_k ⊙ (g − ⟨g, s_k⟩),    s_k = softmax_τ(θ + G^k)
+    """
+    # The classes come first in memory: sums over them then run over long, contiguous vectors.
+    theta = _classes_first(centred(logits))
+    g = _classes_first(grad.to(theta.dtype))
+    index = _classes_first(one_hot).argmax(0, keepdim=True)
+    if isinstance(tau, Tensor):
+        tau = _classes_first(tau.to(theta.dtype).expand(*logits.shape[:-1], 1))
+    g = g - g.gather(0, index)  # the Jacobian's rows sum to 0; nothing cancels when s is near D
+    total = torch.zeros_like(theta)
+    chunk = max(1, _CHUNK // max(1, theta.numel()))
+    for done in range(0, k, chunk):
+        shape = (theta.shape[0], min(chunk, k - done), theta.shape[1])
+        noise = sample_exponential(shape, theta.dtype, theta.device, generator)
+        s = conditional_softmax(theta, index, tau, noise)
+        inner = torch.einsum("nr,nkr->kr", g, s)
+        total += g * s.sum(1) - s.mul_(inner).sum(1)
+    return (total / (k * tau)).T.reshape(logits.shape).to(logits.dtype)
+
+
+def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -> Tensor:
+    """softmax_τ(θ + G) given D_i = 1, from exponentials; the noise is overwritten.
+
+        r_i = 1,    r_j = (1 + E_j / (E_i p_j))^(−1/τ),    s = r / Σ_j r_j
+
+    which is equation (9) put into the softmax, where log Z and p_i cancel.
+
+    Args:
+        theta: θ `[n, rows]`.
+        index: i, `[1, rows]`.
+        tau: a number or `[1, rows]`.
+        noise: E `[n, k, rows]`.
+
+    Returns:
+        s, `[n, k, rows]`. Nothing overflows to NaN: the sum is at least r_i = 1.
+    """
+    inverse_p = theta.softmax(0).reciprocal()  # +inf where p_j is 0: r_j is then 0
+    at_i = index.unsqueeze(1).expand(1, *noise.shape[1:])
+    ratio = noise.div_(noise.gather(0, at_i)).mul_(inverse_p.unsqueeze(1))
+    r = ratio.log1p_().div_(-tau if isinstance(tau, float | int) else -tau.unsqueeze(0)).exp_()
+    r.scatter_(0, at_i, 1.0)
+    return r.div_(r.sum(0, keepdim=True))
+
+
+def _classes_first(tensor: Tensor) -> Tensor:
+    """`[*batch, n]` as `[n, rows]`."""
+    return tensor.reshape(-1, tensor.shape[-1]).T.contiguous()

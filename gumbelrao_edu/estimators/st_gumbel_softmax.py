@@ -1,0 +1,44 @@
+"""Straight-through Gumbel-Softmax (ST-GS): D forward, its own Gumbel-Softmax backward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._checks import Tau, check_logits
+from ..gumbel import centred, gumbel_max, tempered_softmax
+from ..surrogate import replace_gradient
+from ._registry import register
+
+
+@register(equation="(6)", kind="straight-through", example={"tau": 0.5})
+def st_gumbel_softmax(
+    logits: Tensor, *, tau: Tau, generator: torch.Generator | None = None
+) -> Tensor:
+    """Sample D; backpropagate through the Gumbel-Softmax of the same Gumbels.
+
+        ∇STGS = ∂f(D)/∂D · d softmax_τ(θ + G)/dθ,    D = one_hot(argmax(θ + G))    (6)
+
+    This is `F.gumbel_softmax(logits, tau, hard=True)`, with a D that is exactly one-hot.
+
+    Args:
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        D, `[*batch, n]`, exactly one-hot, with the gradient of softmax_τ(θ + G), G held fixed.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> sample = st_gumbel_softmax(logits, tau=0.5)
+        >>> (sample * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+
+    Source: Jang, Gu & Poole (2017).
+    """
+    check_logits(logits)
+    one_hot, perturbed = gumbel_max(centred(logits), generator=generator)
+    return replace_gradient(one_hot, tempered_softmax(perturbed, tau)).to(logits.dtype)

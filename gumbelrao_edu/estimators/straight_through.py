@@ -1,0 +1,46 @@
+"""Straight-through: backpropagate through the probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._checks import Tau
+from ..gumbel import gumbel_max, tempered_softmax
+from ..surrogate import replace_gradient
+from ._registry import register
+
+
+@register(equation="(5)", kind="straight-through", example={"tau": 1.0})
+def straight_through(
+    logits: Tensor, *, tau: Tau, generator: torch.Generator | None = None
+) -> Tensor:
+    """Sample D; backpropagate through the tempered probabilities (slope-annealed ST).
+
+        ∇ST = ∂f(D)/∂D · d softmax_τ(θ)/dθ                                 (5)
+
+    D is drawn from softmax(θ); the temperature acts in the backward pass only. Biased in general,
+    unbiased for linear f at τ = 1.
+
+    Args:
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        D, `[*batch, n]`, exactly one-hot, with the gradient of softmax_τ(θ).
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> sample = straight_through(logits, tau=1.0)
+        >>> (sample * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+        >>> logits.grad
+        tensor([-0.3333,  0.0000,  0.3333])
+
+    Source: Bengio, Léonard & Courville (2013); Chung, Ahn & Bengio (2017).
+    """
+    one_hot, _ = gumbel_max(logits, generator=generator)
+    return replace_gradient(one_hot, tempered_softmax(logits, tau))

@@ -1,0 +1,188 @@
+"""Sampling: the Gumbel-max trick and Gumbels given the argmax (equations 3 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._checks import Tau, check_count, check_generator, check_logits, check_one_hot, check_tau
+
+
+def sample_gumbel(
+    shape: Sequence[int],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw independent standard Gumbels.
+
+        G = −log E,  E ~ Exp(1);    P(G ≤ x) = exp(−exp(−x))
+
+    Args:
+        shape: the shape of the result.
+        dtype: floating type of the result; float16 and bfloat16 are drawn in float32.
+        device: where the result lies; the generator's device by default.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        Finite Gumbels of the given shape.
+
+    Example:
+        >>> sample_gumbel([2, 3], generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 3])
+
+    Source: Maddison, Tarlow & Minka (2014), A* sampling.
+    """
+    if device is None:
+        device = "cpu" if generator is None else generator.device
+    check_generator(generator, torch.device(device))
+    draws = sample_exponential(shape, computing_dtype(dtype), torch.device(device), generator)
+    return draws.log_().neg_().to(dtype)
+
+
+def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
+    """The softmax at a temperature.
+
+        softmax_τ(x)_i = exp(x_i/τ) / Σ_j exp(x_j/τ)
+
+    Args:
+        logits: `[*batch, n]`; −inf gives a probability of 0.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+
+    Returns:
+        Probabilities `[*batch, n]`, differentiable in `logits` and in a tensor `tau`.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> tempered_softmax(torch.tensor([0.0, 1.0]), 0.5)
+        tensor([0.1192, 0.8808])
+    """
+    check_logits(logits)
+    check_tau(tau, logits.shape[:-1])
+    return (centred(logits) / per_class(tau)).softmax(-1).to(logits.dtype)
+
+
+def gumbel_max(
+    logits: Tensor, *, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sample a categorical variable by the Gumbel-max trick.
+
+        D = one_hot(argmax_i (θ_i + G_i)),    P(D_i = 1) = softmax(θ)_i        (limit of eq. 3)
+
+    Args:
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        one_hot: D, `[*batch, n]`, without gradient.
+        perturbed: θ + G, `[*batch, n]`, differentiable in `logits` (with G held fixed).
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> one_hot, perturbed = gumbel_max(torch.zeros(4, 3), generator=generator)
+        >>> bool((one_hot.argmax(-1) == perturbed.argmax(-1)).all())
+        True
+
+    Source: Maddison, Tarlow & Minka (2014), A* sampling.
+    """
+    check_logits(logits)
+    check_generator(generator, logits.device)
+    wide = logits.to(computing_dtype(logits.dtype))
+    noise = sample_exponential(logits.shape, wide.dtype, logits.device, generator).log_().neg_()
+    perturbed = wide + noise
+    index = perturbed.detach().argmax(-1)
+    one_hot = F.one_hot(index, logits.shape[-1]).to(logits.dtype)
+    return one_hot, perturbed.to(logits.dtype)
+
+
+def conditional_gumbel(
+    logits: Tensor, one_hot: Tensor, k: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw the perturbed logits θ + G again, given which class won.
+
+    With E_j ~ Exp(1), Z = Σ_j exp(θ_j) and D_i = 1:
+
+        θ_j + G_j | D  =  −log(E_j) + log Z                     j = i
+                          −log(E_j / exp(θ_j) + E_i / Z)        otherwise           (9)
+
+    Args:
+        logits: θ, `[*batch, n]`.
+        one_hot: D, `[*batch, n]`.
+        k: number of draws.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        θ + G, `[k, *batch, n]`, whose largest entry is that of `one_hot`. Differentiable in
+        `logits` *through equation (9)*: that is not the derivative of the Gumbel-Rao estimator,
+        which holds θ + G fixed. Detach it, unless the difference is what you study.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> logits, one_hot = torch.zeros(3), torch.tensor([0.0, 1.0, 0.0])
+        >>> conditional_gumbel(logits, one_hot, k=5).argmax(-1)
+        tensor([1, 1, 1, 1, 1])
+
+    Source: Maddison, Tarlow & Minka (2014); Tucker et al. (2017), REBAR.
+    """
+    check_logits(logits)
+    check_one_hot(one_hot, logits)
+    check_count(k, "k")
+    check_generator(generator, logits.device)
+    theta = logits.to(computing_dtype(logits.dtype))
+    chosen = one_hot == 1
+    log_e = sample_exponential((k, *logits.shape), theta.dtype, logits.device, generator).log_()
+    log_z = theta.logsumexp(-1, keepdim=True)
+    largest = log_z - (log_e * one_hot).sum(-1, keepdim=True)
+    # −log(e^a + e^b) by logaddexp: nothing overflows, however improbable the class. A class that
+    # never occurs is put in afterwards, so that no gradient is made from inf − inf.
+    never = theta == -torch.inf
+    others = -torch.logaddexp(log_e - theta.masked_fill(never, 0.0), -largest)
+    others = others.masked_fill(never, -torch.inf)
+    return torch.where(chosen, largest, others).to(logits.dtype)
+
+
+def sample_exponential(
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """E = −log U ~ Exp(1), positive and finite, in float32 or float64.
+
+    U is a multiple of ε/2 in (0, 1]. Its last value, 1, stands for the interval (1 − ε/2, 1], on
+    which −log U has the mean ε/4: this in place of 0 keeps log E finite and the law right.
+    (`Tensor.exponential_` is several times slower on a CPU.)
+    """
+    uniform = torch.rand(*shape, dtype=dtype, device=device, generator=generator)
+    exponential = uniform.neg_().add_(1).log_().neg_()
+    return exponential.clamp_(min=torch.finfo(dtype).eps / 4)
+
+
+def computing_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float32 or wider: in float16 a uniform variable is often exactly 0."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def centred(logits: Tensor) -> Tensor:
+    """The logits in the computing dtype, less their largest.
+
+    Softmax and argmax see differences only. Beside a logit of 10⁴ a Gumbel would lose its digits.
+    """
+    wide = logits.to(computing_dtype(logits.dtype))
+    return wide - wide.detach().amax(-1, keepdim=True)
+
+
+def per_class(tau: Tau) -> Tau:
+    """τ with an axis for the classes, ready to divide `[*batch, n]`."""
+    return tau.unsqueeze(-1) if isinstance(tau, Tensor) else tau
