@@ -1,0 +1,226 @@
+"""What all figures of the course share: colours, layout, captions, sliders, and the panel."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+import math
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets
+import plotly.graph_objects as go
+import plotly.io as pio
+from IPython.display import display
+
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# Okabe and Ito's palette: told apart with every common form of colour blindness.
+PALETTE = {
+    "black": "#000000",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "purple": "#CC79A7",
+    "yellow": "#F0E442",
+}
+
+# One colour per estimator in the whole course, under the names of the registry.
+COLORS = {
+    "exact": PALETTE["black"],
+    "gumbel_rao": PALETTE["blue"],
+    "st_gumbel_softmax": PALETTE["vermilion"],
+    "gumbel_softmax": PALETTE["orange"],
+    "straight_through": PALETTE["green"],
+    "reinforce": PALETTE["purple"],
+    "rloo": PALETTE["yellow"],
+    "zgr": PALETTE["sky"],
+}
+
+_AXIS = {"gridcolor": "#E5E5E5", "linecolor": "#444444", "zerolinecolor": "#BBBBBB"}
+_TEMPLATE = {
+    "layout": {
+        "colorway": list(PALETTE.values())[1:],
+        "font": {"color": "#222222", "size": 13},
+        # Explicit, so that a dark theme leaves black lines readable.
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "closest",
+    }
+}
+
+# Every panel that was displayed, by the id of its widget: `make notebooks` takes its pictures
+# from here, and the tests find the sliders here.
+SHOWN: dict[str, Panel] = {}
+
+if "google.colab" in sys.modules:  # Colab hides widgets like FigureWidget until it is asked.
+    importlib.import_module("google.colab.output").enable_custom_widget_manager()
+
+
+def layout(x: str, y: str, *, title: str = "", height: int = 380) -> dict[str, Any]:
+    """Return the course's plotly layout; axes always have a label.
+
+    Args:
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        title: a short title.
+        height: in pixels; always set, since JupyterLab else may draw figures 16 pixels high.
+
+    Returns:
+        A dictionary for ``go.Figure(layout=...)``.
+
+    Example:
+        >>> layout("step", "loss")["xaxis"]["title"]["text"]
+        'step'
+    """
+    return {
+        "template": _TEMPLATE,
+        "title": {"text": title, "x": 0.01, "xanchor": "left"},
+        "xaxis": {"title": {"text": x}},
+        "yaxis": {"title": {"text": y}},
+        "height": height,
+    }
+
+
+def show(figure: go.Figure, alt: str) -> None:
+    """Display a figure that does not change, with its alternative text as a visible caption.
+
+    The output holds the figure's JSON and not plotly.js, which JupyterLab, VS Code and Colab bring.
+
+    Args:
+        figure: a plotly figure; axis labels and ``layout.height`` set, see `layout`.
+        alt: one or two sentences that say what the figure shows.
+
+    Example:
+        >>> show(go.Figure(layout=layout("x", "y")), "No data yet.")  # doctest: +ELLIPSIS
+        {'application/vnd.plotly.v1+json': ..., 'text/plain': 'No data yet.'}
+        {'text/html': '<p ...>No data yet.</p>', 'text/plain': 'No data yet.'}
+    """
+    if pio.renderers.default in ("colab", "kaggle"):  # they know text/html only
+        data = pio.renderers[pio.renderers.default].to_mimebundle(figure.to_dict())
+    else:
+        data = {PLOTLY: json.loads(figure.to_json())}
+    for output in {**data, "text/plain": alt}, {"text/html": _paragraph(alt), "text/plain": alt}:
+        display(output, raw=True)  # type: ignore[no-untyped-call]
+
+
+def slider(
+    name: str, values: Sequence[float], value: float, *, tooltip: str
+) -> ipywidgets.SelectionSlider:
+    """Return a slider over the given values; it moves with the arrow keys.
+
+    Args:
+        name: what stands beside it.
+        values: the positions, in order; ``math.inf`` reads ∞.
+        value: where it starts, one of ``values``.
+        tooltip: one sentence on what it changes.
+
+    Example:
+        >>> slider("K", [1, 10, math.inf], 10, tooltip="inner samples").label
+        '10'
+    """
+    control = ipywidgets.SelectionSlider(
+        options=[("∞" if math.isinf(v) else f"{v:g}", v) for v in values],
+        value=value,
+        description=name,
+        layout={"width": "100%", "max_width": "560px"},
+    )
+    # ipywidgets 8 renamed the trait.
+    setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", tooltip)
+    return control
+
+
+class Panel(ipywidgets.VBox):  # type: ignore[misc]
+    """Controls, one live figure, and a caption that says in words what the figure shows.
+
+    Whenever a control moves, ``draw(figure, **values)`` changes the figure in place and returns
+    the caption. The caption is also the alternative text of the figure, and what is compared when
+    a notebook is tested. An error in ``draw`` is shown in the panel, kept in ``errors`` and raised.
+
+    Args:
+        figure: the figure at its start; becomes a ``FigureWidget``, the only one of this panel.
+        draw: changes ``figure`` and returns the caption; left out, the panel is changed from
+            outside: ``with panel.update(): panel.figure.data[0].y = [...]`` and ``panel.say(...)``.
+        alt: the first caption where there is no ``draw``.
+        **controls: widgets with a ``value``; their names are the arguments of ``draw``.
+
+    Example:
+        >>> def draw(figure, *, power):
+        ...     figure.data[0].y = [x**power for x in range(4)]
+        ...     return f"x to the power {power}, from 0 to {3**power}."
+        >>> figure = go.Figure(go.Scatter(x=[0, 1, 2, 3]), layout("x", "y"))
+        >>> panel = Panel(figure, draw, power=slider("power", [1, 2], 1, tooltip="of x"))
+        >>> panel.controls["power"].value = 2
+        >>> panel.figure.data[0].y, panel.caption
+        ((0, 1, 4, 9), 'x to the power 2, from 0 to 9.')
+    """
+
+    def __init__(
+        self,
+        figure: go.Figure,
+        draw: Callable[..., str] | None = None,
+        *,
+        alt: str = "",
+        **controls: ipywidgets.Widget,
+    ) -> None:
+        super().__init__()
+        self.figure = go.FigureWidget(figure)
+        self.draw = draw
+        self.controls = controls
+        self.caption = alt
+        self.errors: list[str] = []
+        self._caption, self._error = ipywidgets.HTML(), ipywidgets.HTML()
+        self.children = [*controls.values(), self.figure, self._caption, self._error]
+        self.say(alt)
+        self._redraw()
+        for control in controls.values():
+            control.observe(self._redraw, names="value")
+
+    def say(self, caption: str) -> None:
+        """Set the caption, which is plain text."""
+        self.caption = caption
+        self._caption.value = _paragraph(caption, role="status")
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Send all changes of the figure made inside as one message, and show errors."""
+        try:
+            with self.figure.batch_update():
+                yield
+            self._error.value = ""
+        except Exception as error:
+            self.errors.append(traceback.format_exc())
+            self._error.value = _paragraph(
+                f"This figure is not up to date: {type(error).__name__}: {error}", role="alert"
+            )
+            raise
+
+    def _redraw(self, change: object = None) -> None:
+        if self.draw is not None:
+            with self.update():
+                values = {name: control.value for name, control in self.controls.items()}
+                self.say(self.draw(self.figure, **values))
+
+    # ipywidgets 7 displays through this method; None makes IPython use the bundle there too.
+    _ipython_display_ = None
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        SHOWN[self.model_id] = self
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {WIDGET: view, "text/plain": self.caption}
+
+
+def _paragraph(text: str, role: str = "note") -> str:
+    # A screen reader speaks a changed "status" when it is idle, and an "alert" at once.
+    return f'<p role="{role}" style="line-height: 1.4">{html.escape(text)}</p>'
