@@ -1,0 +1,62 @@
+# Every target makes the virtual environment it needs; `make` alone lists them.
+
+PYTHON ?= python3
+# Which build of torch: auto (CPU when no NVIDIA GPU is seen), cpu, or default (pip's choice).
+TORCH ?= auto
+# More arguments for what the target runs: make lab ARGS="--no-browser --port 8890"
+ARGS ?=
+# Processes that share the tests.
+JOBS ?= 2
+
+VENV := .venv
+prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
+	|| { echo "There is no $(PYTHON) here. Install Python 3.11 or newer (python.org has it)," \
+	     "or name yours: make $@ PYTHON=/path/to/python3" >&2; exit 1; }; \
+	$(PYTHON) tools/bootstrap.py --torch $(TORCH)
+
+# One thread a process: the tests run side by side, and their timings do not depend on the machine.
+pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
+
+.PHONY: help lab test test-colab notebooks bench clean
+
+help:
+	@echo "make lab         open the course in JupyterLab"
+	@echo "make test        run every check: style, types, tests, notebooks, browser"
+	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
+	@echo "make notebooks   execute all notebooks again and write both files of each pair"
+	@echo "make bench       measure speed and memory"
+	@echo "make clean       remove the environments and caches"
+
+lab:
+	@$(prepare) course
+	@echo "Opening the course in JupyterLab; Ctrl-C ends it."
+	@$(VENV)/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
+	    $(ARGS) notebooks/00_start_here.ipynb \
+	|| { echo "JupyterLab stopped; the lines above say why. If no port was free, name one:" \
+	     "make lab ARGS=\"--port 9000\"" >&2; exit 1; }
+
+# All checks run; pytest comes last, so that its summary closes the output.
+test:
+	@$(prepare) tests
+	@failed=; \
+	for check in "ruff check ." "ruff format --check ." "mypy"; do \
+	    echo "== $$check"; $(VENV)/bin/python -m $$check || failed="$$failed [$$check]"; \
+	done; \
+	echo "== pytest"; $(call pytest,$(VENV)) $(ARGS) || failed="$$failed [pytest]"; \
+	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+
+test-colab:
+	@$(prepare) colab
+	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_widgets.py
+
+notebooks:
+	@$(prepare) tests
+	@$(VENV)/bin/python tools/notebooks.py $(ARGS)
+
+bench:
+	@$(prepare) course
+	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf .venv .venv-colab build *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
