@@ -1,0 +1,151 @@
+"""Gradient estimates of ST-GS and GR for one categorical variable, beside its exact gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from ..estimators.gumbel_rao import conditional_softmax
+from ..gumbel import sample_exponential
+from ._base import COLORS, PALETTE, Panel, layout, slider
+
+TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+KS = (1, 2, 5, 10, 20, 50, 100)
+_BINS = 60
+
+
+class Draws:
+    """Fixed draws of D and of the noise given D, from which every τ and K is computed.
+
+    The same draws serve all settings (common random numbers): what changes when a slider moves is
+    the effect of the slider, not luck.
+
+    Args:
+        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`.
+        logits: θ, `[n]`.
+        num_samples: draws of D.
+        k_max: draws of the noise for each D.
+        generator: source of randomness; the global one when None.
+
+    Example:
+        >>> draws = Draws(lambda x: x[..., 0], torch.zeros(2), num_samples=5, k_max=3)
+        >>> draws.exact
+        tensor([ 0.2500, -0.2500], dtype=torch.float64)
+        >>> draws.estimates(tau=0.5).shape
+        torch.Size([2, 3, 5])
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Tensor], Tensor],
+        logits: Tensor,
+        *,
+        num_samples: int = 2000,
+        k_max: int = KS[-1],
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.theta = logits.detach().double().unsqueeze(1)
+        self.p = self.theta.softmax(0)
+        n = len(self.theta)
+        corners = torch.eye(n, dtype=torch.float64, requires_grad=True)
+        losses = f(corners)
+        (gradients,) = torch.autograd.grad(losses.sum(), corners)
+        # d E[f(D)] / dθ_a = p_a (f_a − E[f(D)])
+        p, losses = self.p[:, 0], losses.detach()
+        self.exact = p * (losses - p @ losses)
+        draws = torch.multinomial(p, num_samples, replacement=True, generator=generator)
+        self.index = draws.unsqueeze(0)
+        self.g = gradients[draws].T.unsqueeze(1)
+        shape = (n, k_max, num_samples)
+        self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)
+
+    def estimates(self, tau: float) -> Tensor:
+        """(1/τ) s ⊙ (g − ⟨g, s⟩) at each s = softmax_τ(θ + G^k), `[n, k, draws]`.
+
+        The first of the k are estimates of ST-GS (6), the means of the first K of GR-MCK (10).
+        """
+        theta = self.theta.expand(-1, self.index.shape[1])
+        s = conditional_softmax(theta, self.index, tau, self.noise.clone())
+        return s * (self.g - (self.g * s).sum(0)) / tau
+
+    def mean(self, estimates: Tensor) -> Tensor:
+        """Σ_i p_i (mean of the estimates with D = i), `[n]`: the mean that ST-GS and GR share."""
+        given = estimates.mean(1)
+        classes = [p * given[:, self.index[0] == i].mean(1) for i, p in enumerate(self.p[:, 0])]
+        return torch.stack(classes).sum(0)
+
+
+def histogram(
+    f: Callable[[Tensor], Tensor], logits: Tensor, *, component: int = 0, seed: int = 0
+) -> Panel:
+    """Return histograms of the estimates of one partial derivative, with sliders for τ and K.
+
+    Args:
+        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
+        logits: θ, `[n]`.
+        component: which entry of the gradient is shown.
+        seed: of the draws.
+
+    Returns:
+        A panel with the controls ``tau`` and ``k``.
+
+    Example:
+        >>> panel = histogram(lambda x: x[..., 0] ** 2, torch.zeros(3))
+        >>> panel.controls["k"].value = 1  # GR is ST-GS
+        >>> panel.figure.data[0].y == panel.figure.data[1].y
+        True
+    """
+    draws = Draws(f, logits, generator=torch.Generator().manual_seed(seed))
+    exact = draws.exact[component].item()
+
+    @lru_cache(maxsize=1)  # a move of K takes other prefixes of the same estimates
+    def at(tau: float) -> tuple[float, Tensor]:
+        estimates = draws.estimates(tau)
+        return draws.mean(estimates)[component].item(), estimates[component].cumsum(0)
+
+    def update(figure: go.FigureWidget, *, tau: float, k: int) -> str:
+        mean, sums = at(tau)
+        st_gs, gr = sums[0], sums[k - 1] / k
+        low, high = st_gs.min().item(), st_gs.max().item()
+        width = (high - low) / _BINS
+        middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
+        top = 0.0
+        for trace, values in zip(figure.data[:2], (st_gs, gr), strict=True):
+            counts = torch.histc(values, _BINS, low, high)
+            percent = (100 * counts / len(values)).tolist()
+            trace.x, trace.y, trace.width = middles, percent, width
+            top = max(top, *percent)
+        figure.data[2].x, figure.data[2].y = [exact, exact], [0, top]
+        figure.data[3].x, figure.data[3].y = [mean, mean], [0, top]
+        return (
+            f"τ = {tau:g}, K = {k}. Exact gradient {exact:.3f}; mean of both {mean:.3f}, "
+            f"a bias of {mean - exact:+.3f}. Standard deviation of ST-GS {st_gs.std():.3f}, "
+            f"of GR {gr.std():.3f}, which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
+        )
+
+    bars = [
+        go.Bar(name=name, marker={"color": color, "line": {"width": 0}}, opacity=0.6)
+        for name, color in (
+            ("ST-GS", COLORS["st_gumbel_softmax"]),
+            ("GR", COLORS["gumbel_rao"]),
+        )
+    ]
+    lines = [
+        go.Scatter(name=name, mode="lines", line={"color": color, "width": 3, "dash": dash})
+        for name, color, dash in (
+            ("exact gradient", COLORS["exact"], "solid"),
+            ("mean of both", PALETTE["purple"], "dash"),
+        )
+    ]
+    axes = layout(f"estimate of the gradient for θ<sub>{component + 1}</sub>", "% of the draws")
+    figure = go.Figure([*bars, *lines], {**axes, "barmode": "overlay"})
+    return Panel(
+        figure,
+        update,
+        tau=slider("τ", TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
+        k=slider("K", KS, 10, tooltip="samples of the Gumbels given D, for each D"),
+    )
