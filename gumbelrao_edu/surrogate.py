@@ -15,8 +15,8 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
 
         ∂f(D)/∂D · d surrogate/dθ                                          (5, 6)
 
-    The common idiom `value + surrogate - surrogate.detach()` has the same gradient but rounds the
-    value, so that a one-hot vector contains 0.99999994; this returns `value` bit for bit.
+    The idiom `value + surrogate - surrogate.detach()` has the same gradient but rounds the value,
+    so that a one-hot vector may contain 0.99999994; this returns `value` bit for bit.
 
     Args:
         value: what is returned; no gradient reaches it.

@@ -19,7 +19,7 @@ def st_gumbel_softmax(
 
         ∇STGS = ∂f(D)/∂D · d softmax_τ(θ + G)/dθ,    D = one_hot(argmax(θ + G))    (6)
 
-    This is `F.gumbel_softmax(logits, tau, hard=True)`, with a D that is exactly one-hot.
+    The estimator of `F.gumbel_softmax(logits, tau, hard=True)`, with a generator of its own.
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.

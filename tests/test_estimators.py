@@ -1,0 +1,451 @@
+"""Every registered estimator, and Gumbel-Rao in particular."""
+
+import functools
+import importlib
+import math
+import pkgutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+from statistical import assert_frequencies, assert_mean, assert_same_mean, discrepancy
+
+from gumbelrao_edu import (
+    conditional_gumbel,
+    estimators,
+    gumbel_max,
+    gumbel_rao,
+    gumbel_softmax,
+    st_gumbel_softmax,
+    straight_through,
+    tempered_softmax,
+)
+from gumbelrao_edu.estimators.gumbel_rao import averaged_vjp, conditional_softmax
+from gumbelrao_edu.surrogate import replace_gradient
+
+INF = math.inf
+THETA = torch.tensor([0.5, -0.3, 1.2])
+WEIGHTS = torch.tensor([1.0, 2.0, -1.0])
+SAMPLERS = [name for name in estimators.names() if estimators.get(name).kind != "score-function"]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def sampler(name, generator=None, **changes):
+    record = estimators.get(name)
+    return functools.partial(record.function, **{**record.example, **changes}, generator=generator)
+
+
+def gradients(estimator, f, num_samples=200_000, theta=THETA):
+    """One gradient of f(sample) for each of independent samples."""
+    logits = theta.expand(num_samples, -1).clone().requires_grad_()
+    f(estimator(logits)).sum().backward()
+    return logits.grad
+
+
+def linear(d):
+    return d @ WEIGHTS.to(d)
+
+
+def quadratic(d):
+    return (d @ WEIGHTS.to(d)) ** 2 + d[..., 0]
+
+
+def transcendental(d):
+    return (d * torch.tensor([0.3, -0.7, 1.1]).to(d)).cos().prod(-1) * (1 + d[..., 0]).log()
+
+
+def exact_gradient(f, theta=THETA):
+    """d E[f(D)] / dθ by enumeration."""
+    logits = theta.double().requires_grad_()
+    (logits.softmax(0) * f(torch.eye(len(theta), dtype=torch.float64))).sum().backward()
+    return logits.grad
+
+
+# --- the registry ---------------------------------------------------------------------------
+
+
+def test_each_file_is_registered_under_its_name():
+    files = [m.name for m in pkgutil.iter_modules(estimators.__path__) if m.name[0] != "_"]
+    assert sorted(files) == estimators.names()
+    for name in files:
+        module = importlib.import_module(f"gumbelrao_edu.estimators.{name}")
+        assert estimators.get(name).function is getattr(module, name)
+        assert getattr(estimators, name) is getattr(module, name)
+
+
+def test_records_are_complete():
+    for name in estimators.names():
+        record = estimators.get(name)
+        assert record.name == name
+        assert record.equation
+        assert record.kind in {"relaxed", "straight-through", "score-function"}
+        assert record.mean == "exact" or record.mean in estimators.names()
+        for part in ("Args:", "Returns:", "Raises:", "Example:", "Source:"):
+            assert part in record.function.__doc__
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"name: expected one of .*gumbel_rao.*, got 'nothing'"):
+        estimators.get("nothing")
+
+
+# --- what all samplers share ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 255.0, 1e4])
+@pytest.mark.parametrize("tau", [0.01, 10.0])
+def test_finite_in_every_dtype(name, dtype, scale, tau):
+    theta = torch.tensor([1.0, -1.0, 0.3, -INF]) * scale
+    logits = theta.to(dtype).expand(7, 5, 4).clone().requires_grad_()
+    sample = sampler(name, seeded(), tau=tau)(logits)
+    assert sample.dtype == dtype
+    assert sample.shape == logits.shape
+    assert sample.isfinite().all()
+    assert (sample[..., 3] == 0).all()
+    sample.backward(torch.randn(7, 5, 4, generator=seeded(1)).to(dtype))
+    assert logits.grad.dtype == dtype
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[..., 3] == 0).all()
+    # The logits can be shifted without a change of the loss, so the gradient sums to zero.
+    size = logits.grad.double().abs().sum(-1)
+    # Rounding: of 1/τ inside, and in 16 bits of each entry on its own at the end.
+    inside = torch.finfo(dtype if dtype in DTYPES[2:] else torch.float32).eps * 8 / tau
+    sums = logits.grad.double().sum(-1).abs()
+    assert (sums <= inside + 2 * torch.finfo(dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_straight_through_samples_are_exactly_one_hot_with_the_right_frequencies(name):
+    sample = sampler(name, seeded())(THETA.expand(100_000, 3))
+    if estimators.get(name).kind == "straight-through":
+        assert ((sample == 0) | (sample == 1)).all()
+        assert (sample.sum(-1) == 1).all()
+    winners = F.one_hot(sample.argmax(-1), 3).sum(0)
+    assert_frequencies(winners, THETA.softmax(0))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_shapes_strides_and_empty_batches(name):
+    for shape in [(3,), (0, 3), (2, 0, 3), (4, 1), (2, 3, 4, 5)]:
+        logits = torch.zeros(shape, requires_grad=True)
+        sampler(name)(logits).sum().backward()
+        assert logits.grad.shape == shape
+    turned = torch.randn(4, 3, generator=seeded()).T.requires_grad_()
+    straight = turned.detach().contiguous().requires_grad_()
+    g = torch.randn(3, 4, generator=seeded(1))
+    for logits in (turned, straight):
+        sampler(name, seeded(2))(logits).backward(g)
+    assert torch.equal(turned.grad, straight.grad)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_generator_decides(name):
+    state = torch.get_rng_state()
+
+    def run(seed):
+        return gradients(sampler(name, seeded(seed)), quadratic, 50)
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    first = gradients(sampler(name), quadratic, 50)
+    torch.manual_seed(5)
+    assert torch.equal(first, gradients(sampler(name), quadratic, 50))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_temperature_for_each_row(name):
+    # Equal temperatures as a tensor give what the number gives, unequal ones what they should.
+    logits = torch.randn(2, 1000, 3, generator=seeded())
+
+    def run(tau, rows=slice(None)):
+        leaf = logits.clone().requires_grad_()
+        quadratic(sampler(name, seeded(1), tau=tau)(leaf)).sum().backward()
+        return leaf.grad[rows]
+
+    torch.testing.assert_close(run(torch.tensor(0.5)), run(0.5))
+    mixed = run(torch.tensor([[0.3], [2.0]]))
+    torch.testing.assert_close(mixed[0], run(0.3, 0))
+    torch.testing.assert_close(mixed[1], run(2.0, 1))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tau": -1.0}, ValueError, "tau: .* got -1.0"),
+        ({"tau": INF}, ValueError, "tau: .* got inf"),
+        ({"tau": None}, TypeError, "tau: .* got NoneType"),
+        ({"tau": torch.ones(5)}, ValueError, r"tau: .* got \(5,\)"),
+    ],
+)
+def test_wrong_temperatures_are_named(name, changes, error, message):
+    with pytest.raises(error, match=message):
+        sampler(name, **changes)(THETA)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_wrong_logits_are_named(name):
+    with pytest.raises(TypeError, match="logits: expected a tensor, got list"):
+        sampler(name)([0.0, 1.0])
+    with pytest.raises(ValueError, match=r"logits: .* got NaN"):
+        sampler(name)(torch.tensor([0.0, math.nan]))
+
+
+# --- means against enumeration --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [linear, quadratic, transcendental])
+def test_straight_through_has_the_mean_that_enumeration_gives(f):
+    corners = torch.eye(3, requires_grad=True)
+    (at_corners,) = torch.autograd.grad(f(corners).sum(), corners)
+    p, s = THETA.softmax(0), tempered_softmax(THETA, 0.7)
+    vjps = s * (at_corners - (at_corners * s).sum(-1, keepdim=True)) / 0.7
+    got = gradients(functools.partial(straight_through, tau=0.7, generator=seeded()), f)
+    assert_mean(got, p @ vjps, notice=0.1)
+
+
+def test_straight_through_is_unbiased_for_linear_f_only():
+    estimator = functools.partial(straight_through, tau=1.0, generator=seeded())
+    assert_mean(gradients(estimator, linear), exact_gradient(linear), notice=1e-3)
+    biased = gradients(estimator, quadratic)
+    assert discrepancy(biased, exact_gradient(quadratic), notice=0.1) > 1
+
+
+def test_gumbel_softmax_is_the_gradient_of_the_relaxed_loss():
+    # d/dθ E[f(S_τ)] by differences of the mean with the same Gumbels.
+    tau, step, draws = 0.8, 1e-2, 400_000
+    got = gradients(functools.partial(gumbel_softmax, tau=tau, generator=seeded()), quadratic)
+    differences = torch.stack(
+        [
+            quadratic(
+                gumbel_softmax((THETA + h).double().expand(draws, -1), tau=tau, generator=seeded(1))
+            )
+            - quadratic(
+                gumbel_softmax((THETA - h).double().expand(draws, -1), tau=tau, generator=seeded(1))
+            )
+            for h in step * torch.eye(3)
+        ],
+        -1,
+    ) / (2 * step)
+    assert_same_mean(got, differences, notice=0.05)
+
+
+def test_st_gumbel_softmax_has_the_law_of_torchs_own():
+    ours = gradients(functools.partial(st_gumbel_softmax, tau=0.5, generator=seeded()), quadratic)
+    torch.manual_seed(0)
+    theirs = gradients(functools.partial(F.gumbel_softmax, tau=0.5, hard=True), quadratic)
+    assert_same_mean(ours, theirs, notice=0.05)
+    assert_same_mean(ours**2, theirs**2, notice=0.5)
+
+
+# --- Gumbel-Rao -----------------------------------------------------------------------------
+
+
+def literal_gumbel_rao(logits, *, tau, k, generator=None):
+    """The sentence under (10) taken at its word: the derivative also runs through (9)."""
+    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    perturbed = conditional_gumbel(logits, one_hot, k, generator=generator)
+    return replace_gradient(one_hot, tempered_softmax(perturbed, tau).mean(0))
+
+
+def autograd_gumbel_rao(logits, *, tau, k, generator=None):
+    """(10) by autograd: θ + G^k is a constant plus θ. A [k, *batch, n] tensor is alive."""
+    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    noise = conditional_gumbel(logits.detach(), one_hot, k, generator=generator) - logits.detach()
+    return replace_gradient(one_hot, tempered_softmax(logits + noise, tau).mean(0))
+
+
+def shifted_gumbel_rao(logits, *, tau, k, generator=None):
+    """A common mistake: equation (9) already returns θ + G, and θ is added once more."""
+    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    perturbed = conditional_gumbel(logits.detach(), one_hot, k, generator=generator)
+    return replace_gradient(one_hot, tempered_softmax(logits + perturbed, tau).mean(0))
+
+
+@pytest.mark.parametrize("f", [linear, quadratic, transcendental])
+@pytest.mark.parametrize("tau", [0.3, 1.0])
+@pytest.mark.parametrize("k", [1, 7])
+def test_gumbel_rao_has_the_mean_of_st_gumbel_softmax(f, tau, k):
+    rao = gradients(functools.partial(gumbel_rao, tau=tau, k=k, generator=seeded(1)), f)
+    st = gradients(functools.partial(st_gumbel_softmax, tau=tau, generator=seeded(2)), f)
+    assert_same_mean(rao, st, notice=0.12)
+
+
+@pytest.mark.parametrize("wrong", [literal_gumbel_rao, shifted_gumbel_rao])
+def test_the_known_mistakes_have_another_mean(wrong):
+    st = gradients(functools.partial(st_gumbel_softmax, tau=1.0, generator=seeded(2)), quadratic)
+    got = gradients(functools.partial(wrong, tau=1.0, k=1, generator=seeded(1)), quadratic)
+    assert discrepancy(got, st.mean(0), notice=0.12) > 1
+
+
+def test_with_one_inner_draw_gumbel_rao_is_st_gumbel_softmax():
+    # Not only the mean: second moments and a product of components.
+    def moments(estimator):
+        g = gradients(estimator, quadratic)
+        return torch.stack([g[:, 0] ** 2, g[:, 1] ** 2, g[:, 0] * g[:, 1]], -1)
+
+    rao = moments(functools.partial(gumbel_rao, tau=0.5, k=1, generator=seeded(1)))
+    st = moments(functools.partial(st_gumbel_softmax, tau=0.5, generator=seeded(2)))
+    two = moments(functools.partial(gumbel_rao, tau=0.5, k=2, generator=seeded(3)))
+    assert_same_mean(rao, st, notice=0.25)
+    assert discrepancy(two, st.mean(0), notice=0.25) > 1
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.5, 1.0])
+def test_the_variance_follows_proposition_3(tau):
+    """var[GR-MCK] = E var[STGS | D] / K + var[GR]: K = 1 and 2 predict K = 8."""
+
+    def variance(k, seed):
+        g = gradients(
+            functools.partial(gumbel_rao, tau=tau, k=k, generator=seeded(seed)), quadratic, 400_000
+        )
+        squares = ((g - g.mean(0)) ** 2).sum(-1).double()
+        return squares.mean(), squares.var() / len(squares)
+
+    (one, e1), (two, e2), (eight, e8) = variance(1, 1), variance(2, 2), variance(8, 3)
+    inner = 2 * (one - two)
+    predicted = one - inner * 7 / 8
+    error = (e8 + (6 / 8) ** 2 * e1 + (14 / 8) ** 2 * e2).sqrt()
+    assert 9 * error < 0.5 * inner  # a K that did nothing for the variance would be noticed
+    assert abs(eight - predicted) < 5 * error
+    assert eight < one
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.5, 10.0])
+@pytest.mark.parametrize("n", [2, 3, 17])
+def test_the_weights_agree_with_equation_9(n, tau):
+    """softmax_τ of equation (9), written out in float64, from the same exponentials."""
+    theta = torch.randn(6, n, generator=seeded(), dtype=torch.float64) * 3
+    index = torch.randint(n, (6,), generator=seeded(1))
+    noise = -torch.rand(n, 5, 6, generator=seeded(2), dtype=torch.float64).log()
+    got = conditional_softmax(theta.T, index[None], tau, noise.clone())
+    for row in range(6):
+        i, e, t = index[row], noise[:, :, row], theta[row][:, None]
+        z = t.exp().sum()
+        perturbed = -(e / t.exp() + e[i] / z).log()
+        perturbed[i] = -e[i].log() + z.log()
+        assert (perturbed.argmax(0) == i).all()
+        torch.testing.assert_close(got[:, :, row], (perturbed / tau).softmax(0))
+
+
+@pytest.mark.parametrize("k", [1, 5, 3000])
+def test_the_streamed_gradient_is_that_of_autograd(k):
+    """The custom backward against autograd through the mean softmax, same exponentials."""
+    theta = torch.randn(200, 5, generator=seeded(), dtype=torch.float64)
+    one_hot, _ = gumbel_max(theta, generator=seeded(1))
+    g = torch.randn(200, 5, generator=seeded(2), dtype=torch.float64)
+    streamed = averaged_vjp(g, theta, one_hot, 0.5, k, seeded(3))
+
+    # The same exponentials in the same chunks.
+    chunk, generator, parts = max(1, 2**18 // 1000), seeded(3), []
+    for done in range(0, k, chunk):
+        u = torch.rand(5, min(chunk, k - done), 200, dtype=torch.float64, generator=generator)
+        parts.append(-(1 - u).log())
+    e = torch.cat(parts, 1).permute(1, 2, 0)
+    log_z = theta.logsumexp(-1, keepdim=True)
+    largest = log_z - (e * one_hot).sum(-1, keepdim=True).log()
+    others = -torch.logaddexp(e.log() - theta, -largest)
+    perturbed = torch.where(one_hot == 1, largest, others)
+    logits = theta.clone().requires_grad_()
+    soft = ((logits + (perturbed - theta)) / 0.5).softmax(-1).mean(0)
+    (expected,) = torch.autograd.grad(soft, logits, g)
+    torch.testing.assert_close(streamed, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_float32_is_close_to_float64():
+    theta = torch.randn(100, 7, generator=seeded()) * 5
+    one_hot, _ = gumbel_max(theta, generator=seeded(1))
+    g = torch.randn(100, 7, generator=seeded(2))
+    noise = -torch.rand(7, 50, 100, generator=seeded(3)).clamp_min(1e-6).log()
+    index = one_hot.argmax(-1)[None]
+    single = conditional_softmax(theta.T, index, 0.1, noise.clone())
+    double = conditional_softmax(theta.T.double(), index, 0.1, noise.double())
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-6)
+    assert g.dtype == single.dtype
+
+
+def test_a_retained_graph_gives_the_same_gradient_twice():
+    logits = THETA.clone().requires_grad_()
+    loss = quadratic(gumbel_rao(logits, tau=0.5, k=3))
+    first = torch.autograd.grad(loss, logits, retain_graph=True)[0]
+    torch.rand(10)  # whatever else is drawn in between
+    assert torch.equal(first, torch.autograd.grad(loss, logits)[0])
+
+
+def test_forward_and_backward_noise_are_independent():
+    """Given D the seed of the backward pass says nothing about D: the law is that of (7)."""
+    got = gradients(functools.partial(gumbel_rao, tau=0.5, k=1, generator=seeded(1)), linear)
+    one_hot, _ = gumbel_max(THETA.expand(200_000, 3), generator=seeded(5))
+    again = averaged_vjp(
+        WEIGHTS.expand(200_000, 3), THETA.expand(200_000, 3), one_hot, 0.5, 1, seeded(6)
+    )
+    assert_same_mean(got, again, notice=0.02)
+
+
+def test_improbable_winners_are_handled():
+    """D_i = 1 although p_i is about 1e-40: the formula never divides by p_i."""
+    theta = torch.tensor([[0.0, -90.0, 1.0]])
+    one_hot = torch.tensor([[0.0, 1.0, 0.0]])
+    vjp = averaged_vjp(WEIGHTS[None], theta, one_hot, 0.5, 100, seeded())
+    assert vjp.isfinite().all()
+    assert vjp.abs().sum() > 0.1
+
+
+def test_memory_does_not_grow_with_k():
+    """No [K, *batch, n] tensor: the largest tensor made is the same for K = 10³ and 10⁴."""
+    largest = {}
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest[k] = max(largest.get(k, 0), out.numel())
+            return out
+
+    theta = torch.zeros(100, 10)
+    one_hot, _ = gumbel_max(theta, generator=seeded())
+    for k in (1000, 10_000):
+        with Watch():
+            averaged_vjp(torch.ones(100, 10), theta, one_hot, 0.5, k, seeded())
+    assert largest[10_000] == largest[1000] <= 2**18
+
+
+def test_double_backward_is_refused_clearly():
+    logits = THETA.clone().requires_grad_()
+    loss = quadratic(gumbel_rao(logits, tau=0.5, k=3))
+    (first,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
+        ({"k": 2.5}, TypeError, "k: expected a whole number, got float"),
+        ({"k": True}, TypeError, "k: expected a whole number, got bool"),
+        ({"tau": torch.tensor(0.5, requires_grad=True)}, ValueError, "tau: .* requires it"),
+        ({"generator": "cpu"}, TypeError, "generator: .* got str"),
+    ],
+)
+def test_wrong_arguments_of_gumbel_rao_are_named(changes, error, message):
+    with pytest.raises(error, match=message):
+        gumbel_rao(THETA, **{"tau": 0.5, "k": 3, **changes})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_on_a_gpu(name):
+    generator = torch.Generator("cuda").manual_seed(0)
+    got = gradients(sampler(name, generator), quadratic, theta=THETA.cuda()).cpu()
+    want = gradients(sampler(name, seeded()), quadratic)
+    assert_same_mean(got, want, notice=0.15)

@@ -1,0 +1,206 @@
+import math
+
+import pytest
+import torch
+from scipy import stats
+from statistical import FALSE_FAILURE_RATE, assert_frequencies, assert_mean, discrepancy
+
+from gumbelrao_edu import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
+
+INF = math.inf
+THETA = torch.tensor([0.5, -0.3, 1.2, -2.0])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def agree(first, second=None, cdf=None):
+    """Whether Kolmogorov and Smirnov find no difference, at the declared rate."""
+    test = stats.kstest(first, cdf if second is None else second)
+    return test.pvalue > FALSE_FAILURE_RATE
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gumbels_follow_their_law(dtype):
+    draws = sample_gumbel([50_000], dtype=dtype, generator=seeded()).numpy()
+    assert agree(draws, cdf=stats.gumbel_r.cdf)
+    assert not agree(draws + 0.05, cdf=stats.gumbel_r.cdf)  # the power of the test
+    assert not agree(-draws, cdf=stats.gumbel_r.cdf)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_gumbels_are_finite_and_of_the_wanted_dtype(dtype):
+    draws = sample_gumbel([3_000_000], dtype=dtype, generator=seeded())
+    assert draws.dtype == dtype
+    assert draws.isfinite().all()
+
+
+def test_extreme_uniforms_give_finite_gumbels(monkeypatch):
+    # torch.rand returns multiples of 2⁻²⁴ in [0, 1): both ends of what it can return.
+    ends = torch.tensor([0.0, 1 - 2**-24])
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: ends.clone())
+    draws = sample_gumbel([2])
+    assert draws.isfinite().all()
+    torch.testing.assert_close(draws[0], torch.tensor(25 * math.log(2)))
+
+
+def test_tempered_softmax_by_hand_and_in_the_limits():
+    logits = torch.tensor([math.log(1.0), math.log(2.0), -INF])
+    torch.testing.assert_close(tempered_softmax(logits, 0.5), torch.tensor([0.2, 0.8, 0.0]))
+    torch.testing.assert_close(tempered_softmax(logits, 0.001), torch.tensor([0.0, 1.0, 0.0]))
+    big = torch.tensor([1e4, -1e4, 1e4], dtype=torch.float16)
+    torch.testing.assert_close(
+        tempered_softmax(big, 0.01), torch.tensor([0.5, 0.0, 0.5], dtype=torch.float16)
+    )
+
+
+def test_a_temperature_for_each_row():
+    tau = torch.tensor([0.1, 1.0])
+    rows = tempered_softmax(torch.stack([THETA, THETA]), tau)
+    for row, t in zip(rows, tau.tolist(), strict=True):
+        torch.testing.assert_close(row, tempered_softmax(THETA, t))
+
+
+def test_classes_have_their_probabilities():
+    one_hot, perturbed = gumbel_max(THETA.expand(200_000, 4), generator=seeded())
+    assert_frequencies(one_hot.sum(0), THETA.softmax(0))
+    with pytest.raises(AssertionError):
+        assert_frequencies(one_hot.sum(0), (1.1 * THETA).softmax(0))
+    assert (one_hot.argmax(-1) == perturbed.argmax(-1)).all()
+
+
+def test_the_largest_perturbed_logit_is_a_gumbel_at_log_z():
+    _, perturbed = gumbel_max(THETA.expand(50_000, 4), generator=seeded())
+    assert agree(perturbed.amax(-1).numpy(), cdf=stats.gumbel_r(float(THETA.logsumexp(0))).cdf)
+
+
+def test_masked_classes_never_occur():
+    logits = torch.tensor([0.0, -INF, 1.0])
+    one_hot, perturbed = gumbel_max(logits.expand(10_000, 3), generator=seeded())
+    assert one_hot[:, 1].sum() == 0
+    assert (perturbed[:, 1] == -INF).all()
+
+
+@pytest.mark.parametrize("winner", range(4))
+def test_conditional_gumbels_agree_with_rejection_sampling(winner):
+    one_hot, perturbed = gumbel_max(THETA.expand(400_000, 4), generator=seeded(1))
+    rejection = perturbed[one_hot[:, winner] == 1][:10_000]
+    given = torch.eye(4)[winner]
+    direct = conditional_gumbel(THETA, given, len(rejection), generator=seeded(2))
+    assert (direct.argmax(-1) == winner).all()
+    for j in range(4):
+        assert agree(direct[:, j].numpy(), rejection[:, j].numpy())
+        assert not agree(direct[:, j].numpy() + 0.15, rejection[:, j].numpy())
+
+
+def test_differences_of_conditional_gumbels_agree_with_rejection_sampling():
+    # The marginals could be right and the dependence wrong; the softmax sees differences.
+    one_hot, perturbed = gumbel_max(THETA.expand(200_000, 4), generator=seeded(1))
+    rejection = perturbed[one_hot[:, 0] == 1][:10_000]
+    direct = conditional_gumbel(THETA, torch.eye(4)[0], len(rejection), generator=seeded(2))
+    for j in range(1, 4):
+        difference = (direct[:, 0] - direct[:, j]).numpy()
+        assert agree(difference, (rejection[:, 0] - rejection[:, j]).numpy())
+    independent = (direct[:, 0] - direct[:, 2].roll(1)).numpy()  # class 2 is the strongest rival
+    assert not agree(independent, (rejection[:, 0] - rejection[:, 2]).numpy())
+
+
+def test_conditional_gumbels_over_all_winners_are_plain_gumbels():
+    one_hot, _ = gumbel_max(THETA.expand(40_000, 4), generator=seeded(1))
+    noise = conditional_gumbel(THETA.expand(40_000, 4), one_hot, 1, generator=seeded(2))[0] - THETA
+    for j in range(4):
+        assert agree(noise[:, j].numpy(), cdf=stats.gumbel_r.cdf)
+
+
+def test_conditional_gumbels_carry_the_pathwise_derivative_of_equation_9():
+    # Central differences with the noise held fixed.
+    theta, given = THETA.double(), torch.eye(4, dtype=torch.float64)[1]
+
+    def draw(logits):
+        return conditional_gumbel(logits, given, 3, generator=seeded())
+
+    jacobian = torch.autograd.functional.jacobian(draw, theta)
+    step = 1e-6 * torch.eye(4, dtype=torch.float64)
+    numeric = torch.stack([(draw(theta + h) - draw(theta - h)) / 2e-6 for h in step], -1)
+    torch.testing.assert_close(jacobian, numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_masked_classes_have_no_pathwise_derivative():
+    logits = torch.tensor([0.0, -INF, 1.0], requires_grad=True)
+    draws = conditional_gumbel(logits, torch.tensor([1.0, 0.0, 0.0]), 5, generator=seeded())
+    assert (draws[:, 1] == -INF).all()
+    draws[:, [0, 2]].sum().backward()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_any_dtype_and_large_logits(dtype, scale):
+    logits = (torch.tensor([1.0, -1.0, 0.0]) * scale).to(dtype).expand(5, 2, 3)
+    one_hot, perturbed = gumbel_max(logits, generator=seeded())
+    again = conditional_gumbel(logits, one_hot, 4, generator=seeded())
+    for tensor in (one_hot, perturbed, again):
+        assert tensor.dtype == dtype
+        assert tensor.isfinite().all()
+    assert again.shape == (4, 5, 2, 3)
+
+
+def test_empty_batches_one_class_and_strides():
+    one_hot, perturbed = gumbel_max(torch.zeros(0, 3))
+    assert one_hot.shape == perturbed.shape == (0, 3)
+    assert conditional_gumbel(torch.zeros(0, 3), one_hot, 2).shape == (2, 0, 3)
+    assert gumbel_max(torch.zeros(4, 1))[0].tolist() == [[1.0]] * 4
+    turned = THETA.expand(6, 4).clone().T.contiguous().T
+    expected = gumbel_max(turned.contiguous(), generator=seeded())
+    for got, want in zip(gumbel_max(turned, generator=seeded()), expected, strict=True):
+        assert torch.equal(got, want)
+
+
+def test_the_generator_decides_and_the_global_state_stays():
+    state = torch.get_rng_state()
+    first = gumbel_max(THETA, generator=seeded(3))[1]
+    assert torch.equal(first, gumbel_max(THETA, generator=seeded(3))[1])
+    assert not torch.equal(first, gumbel_max(THETA, generator=seeded(4))[1])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gumbel_max([1.0, 2.0]), TypeError, "logits: expected a tensor, got list"),
+        (lambda: gumbel_max(torch.tensor([1, 2])), TypeError, "logits: .*torch.int64"),
+        (lambda: gumbel_max(torch.tensor(1.0)), ValueError, r"logits: expected shape .* got \(\)"),
+        (lambda: gumbel_max(torch.zeros(3, 0)), ValueError, "logits: expected shape"),
+        (lambda: gumbel_max(torch.tensor([0.0, math.nan])), ValueError, "logits: .* got NaN"),
+        (lambda: gumbel_max(torch.tensor([0.0, INF])), ValueError, "logits: .* got NaN"),
+        (lambda: gumbel_max(torch.tensor([-INF, -INF])), ValueError, "logits: .* row of -inf"),
+        (lambda: gumbel_max(THETA, generator=3), TypeError, "generator: .* got int"),
+        (lambda: tempered_softmax(THETA, 0.0), ValueError, "tau: .* got 0.0"),
+        (lambda: tempered_softmax(THETA, math.nan), ValueError, "tau: .* got nan"),
+        (lambda: tempered_softmax(THETA, "1"), TypeError, "tau: .* got str"),
+        (lambda: tempered_softmax(THETA, True), TypeError, "tau: .* got bool"),
+        (lambda: tempered_softmax(THETA, torch.ones(2)), ValueError, r"tau: .* got \(2,\)"),
+        (lambda: tempered_softmax(THETA, torch.tensor(-1.0)), ValueError, "tau: .* got -1.0"),
+        (lambda: conditional_gumbel(THETA, THETA, 1), ValueError, "one_hot: expected a single 1"),
+        (lambda: conditional_gumbel(THETA, THETA[:3], 1), ValueError, r"one_hot: .* \(4,\)"),
+        (lambda: conditional_gumbel(THETA, torch.eye(4)[0], 0), ValueError, "k: .* got 0"),
+        (lambda: conditional_gumbel(THETA, torch.eye(4)[0], 2.0), TypeError, "k: .* float"),
+        (
+            lambda: conditional_gumbel(torch.tensor([0.0, -INF]), torch.eye(2)[1], 1),
+            ValueError,
+            "one_hot: got a class of logit -inf",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_the_statistical_tests_notice():
+    draws = torch.randn(10_000, 2, generator=seeded(), dtype=torch.float64)
+    assert_mean(draws, torch.zeros(2), notice=0.1)
+    assert discrepancy(draws + 0.1, torch.zeros(2), notice=0.1) > 1
+    with pytest.raises(AssertionError, match="too few draws"):
+        assert_mean(draws, torch.zeros(2), notice=0.01)
