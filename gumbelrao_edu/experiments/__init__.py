@@ -1,0 +1,1 @@
+"""The paper's experiments: one training loop, and the command line."""

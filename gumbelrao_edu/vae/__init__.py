@@ -1,0 +1,17 @@
+"""Discrete variational auto-encoders on MNIST (section 5.4)."""
+
+from .data import DataError, Digits, load_binarized_mnist, load_digits, load_digits_5k
+from .model import DiscreteVAE, importance_weighted_bound
+from .variance import GradientVariance, gradient_variance
+
+__all__ = [
+    "DataError",
+    "Digits",
+    "DiscreteVAE",
+    "GradientVariance",
+    "gradient_variance",
+    "importance_weighted_bound",
+    "load_binarized_mnist",
+    "load_digits",
+    "load_digits_5k",
+]

@@ -1,0 +1,208 @@
+"""The discrete variational auto-encoder of section 5.4, and its importance-weighted bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .._checks import check_count
+
+Estimator = Callable[[Tensor], Tensor]
+
+
+class DiscreteVAE(nn.Module):
+    """A variational auto-encoder whose code is made of categorical variables.
+
+        q(D|x) = Π_v Cat(softmax θ_v(x)),    p(x, D) = n^(−V) Π_pixels Bernoulli(x | decoder(D))
+        ELBO   = E_q log p(x|D) − KL(q(D|x) ‖ uniform)          (section 5.4 with M = 1)
+
+    Encoder and decoder are perceptrons with tanh and by default two hidden layers of 200 units,
+    the network of Burda et al. (2016) and of REBAR (Tucker et al., 2017); the paper does not give
+    its own. As there, weights are drawn by Glorot's rule, the training mean is subtracted from
+    the images and is where the decoder's output starts. With ReLU in place of tanh training was
+    seen to collapse to KL = 0.
+
+    Args:
+        arity: n, the number of classes of each variable, a power of 2.
+        estimator: maps logits `[batch, V, n]` to samples of the same shape that carry the
+            gradient, for example ``functools.partial(gumbel_rao, tau=0.5, k=10)``.
+        pixel_mean: mean of each training image's pixel, `[pixels]`.
+        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        latent_bits: V·log2 n, the number of inputs of the decoder, whatever the arity. Class c of
+            a variable enters as a corner of {−1, 1}^{log2 n}: the binary digits of c.
+        generator: source of the initial weights; the global one when None.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> from functools import partial
+        >>> from gumbelrao_edu import gumbel_rao
+        >>> estimator = partial(gumbel_rao, tau=0.5, k=10)
+        >>> model = DiscreteVAE(8, estimator, pixel_mean=torch.full([784], 0.13))
+        >>> loss = -model.elbo(torch.zeros(20, 784)).mean()
+        >>> loss.backward()
+
+    Source: Paulus, Maddison & Krause (2021), section 5.4; the corners: Maddison et al. (2017).
+    """
+
+    def __init__(
+        self,
+        arity: int,
+        estimator: Estimator,
+        *,
+        pixel_mean: Tensor,
+        hidden: Sequence[int] = (200, 200),
+        latent_bits: int = 240,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_count(arity, "arity")
+        check_count(latent_bits, "latent_bits")
+        bits = arity.bit_length() - 1
+        if arity != 2**bits or bits == 0:
+            raise ValueError(f"arity: expected a power of 2 from 2 on, got {arity}")
+        if latent_bits % bits:
+            raise ValueError(f"latent_bits: expected a multiple of {bits}, got {latent_bits}")
+        if not callable(estimator):
+            raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
+        if pixel_mean.dim() != 1 or not bool(((pixel_mean >= 0) & (pixel_mean <= 1)).all()):
+            raise ValueError(
+                f"pixel_mean: expected [pixels] in [0, 1], got shape {tuple(pixel_mean.shape)}"
+            )
+        self.arity = arity
+        self.num_variables = latent_bits // bits
+        self.estimator = estimator
+        pixels = len(pixel_mean)
+        self.encoder = _perceptron([pixels, *hidden, self.num_variables * arity], generator)
+        self.decoder = _perceptron([latent_bits, *reversed(hidden), pixels], generator)
+        classes = torch.arange(arity).unsqueeze(-1)
+        self.corners: Tensor
+        self.register_buffer("corners", 2.0 * (classes >> torch.arange(bits) & 1) - 1)
+        self.pixel_mean: Tensor
+        self.register_buffer("pixel_mean", pixel_mean.detach().clone().float())
+        output = self.decoder[-1]
+        assert isinstance(output, nn.Linear)
+        with torch.no_grad():  # clamped: a pixel that is never on has no finite logit
+            output.bias.copy_(self.pixel_mean.clamp(1e-3, 1 - 1e-3).logit())
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the logits of q(D|x), `[batch, V, n]`, for images `[batch, pixels]`."""
+        logits: Tensor = self.encoder(x.to(self.pixel_mean) - self.pixel_mean)
+        return logits.view(*logits.shape[:-1], self.num_variables, self.arity)
+
+    def decode(self, sample: Tensor) -> Tensor:
+        """Return the logits of the pixels, `[*, pixels]`, for a code D, `[*, V, n]`."""
+        pixels: Tensor = self.decoder((sample @ self.corners).flatten(-2))
+        return pixels
+
+    def log_likelihood(self, x: Tensor, sample: Tensor) -> Tensor:
+        """Return log p(x|D), `[*]`, for images `[*, pixels]` and codes `[*, V, n]`."""
+        return _log_bernoulli(x.to(self.pixel_mean), self.decode(sample))
+
+    def kl(self, logits: Tensor) -> Tensor:
+        """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly."""
+        log_q = logits.log_softmax(-1)
+        return (log_q.exp() * log_q).sum((-2, -1)) + self.num_variables * math.log(self.arity)
+
+    def elbo(self, x: Tensor, *, estimator: Estimator | None = None) -> Tensor:
+        """Return log p(x|D) − KL with one sample D, `[batch]`: the objective, in nats.
+
+        Args:
+            x: images `[batch, pixels]`, 0 or 1, of any dtype.
+            estimator: takes the place of the model's own for this call.
+        """
+        logits = self.encode(x)
+        sample = (estimator or self.estimator)(logits)
+        return self.log_likelihood(x, sample) - self.kl(logits)
+
+    forward = elbo
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean images, `[batch, pixels]`, of the most probable codes of `x`."""
+        code = F.one_hot(self.encode(x).argmax(-1), self.arity)
+        return self.decode(code.to(self.corners)).sigmoid()
+
+
+@torch.no_grad()
+def importance_weighted_bound(
+    model: DiscreteVAE,
+    x: Tensor,
+    *,
+    num_samples: int,
+    chunk: int = 100,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Estimate a lower bound of log p(x) from M samples of the code.
+
+        L_M = log (1/M) Σ_j p(x, D^j) / q(D^j|x),    D^j ~ q(D|x)
+
+    E[L_M] rises with M, from the ELBO at M = 1 to log p(x). (The formula printed in section 5.4
+    lacks the weight 1/q.)
+
+    Args:
+        model: gives q, p(x|D) and the uniform prior.
+        x: images `[batch, pixels]`.
+        num_samples: M.
+        chunk: samples alive at a time. It bounds the memory (chunk · batch · pixels numbers) and
+            changes the result by rounding only: the same samples are drawn.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        L_M of each image, `[batch]`, in nats.
+
+    Raises:
+        TypeError, ValueError: when a count is not a positive whole number.
+
+    Example:
+        >>> model = DiscreteVAE(2, torch.softmax, pixel_mean=torch.full([784], 0.13))
+        >>> importance_weighted_bound(model, torch.zeros(3, 784), num_samples=10).shape
+        torch.Size([3])
+
+    Source: Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
+    """
+    check_count(num_samples, "num_samples")
+    check_count(chunk, "chunk")
+    x = x.to(model.pixel_mean)
+    log_q = model.encode(x).log_softmax(-1)
+    cumulative = log_q.exp().cumsum(-1)
+    cumulative = cumulative / cumulative[..., -1:]
+    log_prior = -model.num_variables * math.log(model.arity)
+    total = torch.full(x.shape[:1], -torch.inf, dtype=x.dtype, device=x.device)
+    for done in range(0, num_samples, chunk):
+        # One call for each sample, so that the draws do not depend on the chunk on any device.
+        uniform = torch.stack(
+            [
+                torch.rand(log_q.shape[:-1], generator=generator, device=x.device)
+                for _ in range(min(chunk, num_samples - done))
+            ]
+        )
+        index = (uniform.unsqueeze(-1) >= cumulative).sum(-1)  # inversion: D ~ q
+        log_q_sample = log_q.expand(*index.shape, -1).gather(-1, index.unsqueeze(-1)).sum((-2, -1))
+        pixels = model.decoder(model.corners[index].flatten(-2))
+        log_weight = _log_bernoulli(x.expand_as(pixels), pixels) + log_prior - log_q_sample
+        total = torch.logaddexp(total, log_weight.logsumexp(0))
+    return total - math.log(num_samples)
+
+
+def _log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+
+
+def _perceptron(sizes: Sequence[int], generator: torch.Generator | None) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        # Not initialised by torch, which would use the global generator.
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        bound = math.sqrt(6 / (inputs + outputs))  # Glorot & Bengio (2010)
+        with torch.no_grad():
+            linear.weight.uniform_(-bound, bound, generator=generator)
+            linear.bias.zero_()
+        layers += [linear, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
