@@ -198,8 +198,8 @@ def _log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
 def _perceptron(sizes: Sequence[int], generator: torch.Generator | None) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        # Not initialised by torch, which would use the global generator.
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        # By way of "meta", which draws no weights: torch would take them from the global generator.
+        linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
         bound = math.sqrt(6 / (inputs + outputs))  # Glorot & Bengio (2010)
         with torch.no_grad():
             linear.weight.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,251 @@
+"""One training loop for all experiments: it can be stopped at any moment and goes on exactly."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_count
+
+Callback = Callable[["Training"], object]
+
+
+class Examples(Protocol):
+    """A tensor of examples, or whatever else has a length and takes a tensor of indices."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor, /) -> Any: ...
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+class Training:
+    """Train a model by stochastic gradient descent with momentum.
+
+    The order of the minibatches has its own generator: the same `seed` gives two estimators the
+    same data. Each pass over the data is a new permutation; what does not fill a minibatch at the
+    end of a pass is left out.
+
+    Args:
+        model: its parameters are trained.
+        loss: gives the loss, a scalar, of the model on a minibatch.
+        examples: a tensor `[N, ...]`, or an object with a length that takes a tensor of indices.
+        batch_size: B.
+        learning_rate, momentum, weight_decay: as in `torch.optim.SGD`.
+        seed: of the order of the minibatches.
+        generators: those that the loss draws from. They are saved and restored with the rest; the
+            global generator is not.
+
+    Attributes:
+        step: number of steps done.
+        history: one dictionary for each report: "step", and "loss", the mean since the last one.
+            A callback may add entries to the newest one.
+
+    Raises:
+        TypeError, ValueError: for a batch size that does not fit, or what SGD refuses.
+
+    Example:
+        >>> model = torch.nn.Linear(1, 1)
+        >>> square = lambda model, x: ((model(x) - 2 * x) ** 2).mean()
+        >>> x = torch.linspace(-1, 1, 100).unsqueeze(-1)
+        >>> training = Training(model, square, x, batch_size=10, learning_rate=0.1)
+        >>> training.run(until=200)
+        >>> training.step, round(model.weight.item(), 2)
+        (200, 2.0)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Any, Any], Tensor],
+        examples: Examples,
+        *,
+        batch_size: int,
+        learning_rate: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        generators: Sequence[torch.Generator] = (),
+    ) -> None:
+        check_count(batch_size, "batch_size")
+        if batch_size > len(examples):
+            raise ValueError(
+                f"batch_size: expected at most the {len(examples)} examples, got {batch_size}"
+            )
+        self.model, self.loss, self.examples = model, loss, examples
+        self.optimizer = torch.optim.SGD(
+            model.parameters(), learning_rate, momentum=momentum, weight_decay=weight_decay
+        )
+        self.settings = {
+            "examples": len(examples),
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "seed": seed,
+            "generators": len(generators),
+        }
+        self.batch_size = batch_size
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self._generators = [torch.Generator().manual_seed(seed), *generators]
+        self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
+        self._losses: list[float] = []  # since the last report
+
+    def run(
+        self,
+        until: int,
+        *,
+        every: int = 100,
+        callback: Callback | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Train until step `until`; nothing happens when that was reached before.
+
+        An interrupt (the stop button, Ctrl-C) waits for the end of the step, saves the checkpoint
+        and is then raised: `run` again goes on from there, to the same weights.
+
+        Args:
+            until: number of the last step.
+            every: steps from one report to the next; the last step reports too.
+            callback: called with this object after each report.
+            checkpoint: a file that is resumed from if it exists and this object has done no step,
+                and saved to after each report.
+
+        Raises:
+            TrainingDivergedError: when the loss is not finite. The weights are those before that
+                step, the checkpoint the last one saved.
+            KeyboardInterrupt: when interrupted.
+            ValueError: when the checkpoint is of a run with other settings.
+        """
+        check_count(until, "until")
+        check_count(every, "every")
+        if checkpoint is not None and self.step == 0 and os.path.exists(checkpoint):
+            self.load(checkpoint)
+        with _interrupts_held() as interrupted:
+            while self.step < until:
+                self._step()
+                if self.step % every == 0 or self.step == until:
+                    self._report()
+                    if callback is not None:
+                        callback(self)
+                    if checkpoint is not None:
+                        self.save(checkpoint)
+                if interrupted.is_set():
+                    if checkpoint is not None:
+                        self.save(checkpoint)
+                    raise KeyboardInterrupt(f"stopped after step {self.step} of {until}")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole state to a file, which is never half written."""
+        state = {
+            "settings": self.settings,
+            "step": self.step,
+            "history": self.history,
+            "losses": self._losses,
+            "unseen": self._unseen,
+            "generators": [generator.get_state() for generator in self._generators],
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take up the state that `save` wrote.
+
+        Raises:
+            ValueError: when the file is of a run with other settings or not a checkpoint.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            settings = state["settings"]
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"checkpoint: {path} is damaged or not a checkpoint ({type(error).__name__}); "
+                f"remove it to start anew"
+            ) from error
+        if settings != self.settings:
+            other = {
+                name: value for name, value in settings.items() if value != self.settings.get(name)
+            }
+            raise ValueError(
+                f"checkpoint: {path} is of a run with other settings: {other}; "
+                f"remove it to start anew"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for generator, saved in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(saved)
+        self._unseen, self._losses = state["unseen"], state["losses"]
+        self.history, self.step = state["history"], state["step"]
+
+    def _step(self) -> None:
+        if len(self._unseen) < self.batch_size:
+            self._unseen = torch.randperm(len(self.examples), generator=self._generators[0])
+        index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
+        loss = self.loss(self.model, self.examples[index])
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"the loss is {value} at step {self.step + 1}: training has diverged. "
+                f"Try a smaller learning rate (it is {self.settings['learning_rate']:g})."
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self._losses.append(value)
+        self.step += 1
+
+    def _report(self) -> None:
+        self.history.append(
+            {"step": self.step, "loss": math.fsum(self._losses) / len(self._losses)}
+        )
+        self._losses = []
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[threading.Event]:
+    """Note a first interrupt in the event given; a second one comes at once.
+
+    Half an optimizer step would leave weights from which no training can go on exactly. Signals
+    reach the main thread only; elsewhere there is nothing to hold back.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def note(number: int, frame: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
