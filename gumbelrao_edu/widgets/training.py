@@ -1,0 +1,163 @@
+"""Trainings side by side: live loss curves with a progress bar, and pictures of digits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import ipywidgets
+import plotly.express as px
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from ..experiments.training import Callback, Training
+from ._base import Panel, layout, slider
+
+_SECONDS_BETWEEN_REDRAWS = 0.4
+_SIDE = 28
+
+
+class LiveTraining(Panel):
+    """Train several models side by side, turn by turn, and draw their curves while they train.
+
+    Args:
+        trainings: by the name to show.
+        colors: of the curves, by the same names.
+        value: which entry of each training's history is drawn.
+        label: what that is, for the vertical axis.
+
+    Example:
+        >>> model = torch.nn.Linear(1, 1)
+        >>> square = lambda model, x: ((model(x) - 2 * x) ** 2).mean()
+        >>> training = Training(model, square, torch.ones(9, 1), batch_size=3, learning_rate=0.1)
+        >>> live = LiveTraining({"SGD": training}, {"SGD": "#0072B2"}, label="squared error")
+        >>> live.run(until=200)
+        >>> live.caption
+        'Step 200 of 200: squared error 0.00 (SGD).'
+    """
+
+    def __init__(
+        self,
+        trainings: Mapping[str, Training],
+        colors: Mapping[str, str],
+        *,
+        value: str = "loss",
+        label: str = "loss",
+    ) -> None:
+        self.trainings, self.value, self.label = trainings, value, label
+        self._drawn_at = 0.0
+        curves = [
+            go.Scatter(name=name, mode="lines+markers", line={"color": colors[name]}, x=[], y=[])
+            for name in trainings
+        ]
+        figure = go.Figure(curves, {**layout("training step", label), "showlegend": True})
+        self._bar = ipywidgets.IntProgress(0, 0, 1, layout={"width": "100%"})
+        super().__init__(figure, alt=f"No training step yet. Curves of the {label} will grow here.")
+        self.children = [self._bar, *self.children]
+
+    def run(self, until: int, *, every: int = 100, callback: Callback | None = None) -> None:
+        """Train all to step `until`, `every` steps in turn.
+
+        What a training has done already is not done again: after an interrupt, or with a larger
+        `until`, another call goes on.
+
+        Args:
+            until: number of the last step of each training.
+            every: steps of one turn, after which the curves may be redrawn.
+            callback: called with a training after each of its turns.
+        """
+        self._bar.max = until * len(self.trainings)
+        try:
+            while any(training.step < until for training in self.trainings.values()):
+                start = min(training.step for training in self.trainings.values())
+                for training in self.trainings.values():
+                    target = min(until, (start // every + 1) * every)
+                    training.run(target, every=every, callback=callback)
+                    self._bar.value = sum(each.step for each in self.trainings.values())
+                if time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_REDRAWS:
+                    self._draw(until)
+        finally:
+            self._draw(until)
+
+    def _draw(self, until: int) -> None:
+        latest = []
+        with self.update():
+            for curve, (name, training) in zip(
+                self.figure.data, self.trainings.items(), strict=True
+            ):
+                values = [row[self.value] for row in training.history]
+                curve.x, curve.y = [row["step"] for row in training.history], values
+                latest += [f"{value:.2f} ({name})" for value in values[-1:]]
+        if latest:
+            step = min(training.step for training in self.trainings.values())
+            self.say(f"Step {step:,} of {until:,}: {self.label} {', '.join(latest)}.")
+        self._drawn_at = time.monotonic()
+
+
+def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
+    """Return a picture of digits, one row for each name.
+
+    Args:
+        rows: images `[columns, 784]` with values from 0 to 1, by the name of the row.
+        title: of the figure.
+
+    Example:
+        >>> figure = digits({"black": torch.zeros(3, 784), "white": torch.ones(3, 784)})
+        >>> figure.layout.yaxis.ticktext
+        ('black', 'white')
+    """
+    figure = go.Figure(go.Image(source=_picture(rows)), layout("", "", title=title))
+    columns = max(len(images) for images in rows.values())
+    figure.update_layout(
+        height=90 * len(rows) + 60,
+        xaxis={"visible": False, "range": [-0.5, _SIDE * columns - 0.5]},
+        yaxis={
+            "tickvals": [_SIDE * (row + 0.5) for row in range(len(rows))],
+            "ticktext": list(rows),
+            "range": [_SIDE * len(rows) - 0.5, -0.5],
+            "showgrid": False,
+        },
+        margin={"l": 90},
+    )
+    return figure
+
+
+def digits_over_training(
+    frames: Mapping[int, Mapping[str, Tensor]], caption: Callable[[int], str]
+) -> Panel:
+    """Return a picture of digits with a slider for the training step.
+
+    Args:
+        frames: for each step the rows of `digits`, all of the same shape.
+        caption: says in words what is seen at a step.
+
+    Returns:
+        A panel with the control ``step``; it starts at the last one.
+
+    Example:
+        >>> frames = {step: {"row": torch.full([2, 784], step / 9)} for step in (0, 9)}
+        >>> panel = digits_over_training(frames, "Step {}.".format)
+        >>> panel.controls["step"].value = 0
+        >>> panel.caption
+        'Step 0.'
+    """
+    pictures = {step: _picture(rows) for step, rows in frames.items()}
+
+    def draw(figure: go.FigureWidget, *, step: int) -> str:
+        figure.data[0].source = pictures[step]
+        return caption(step)
+
+    steps = list(frames)
+    control = slider("step", steps, steps[-1], tooltip="training step of the reconstructions")
+    return Panel(digits(frames[steps[-1]]), draw, step=control)
+
+
+def _picture(rows: Mapping[str, Tensor]) -> str:
+    """A PNG of all rows, dark strokes on white, as a data URI: a few kilobytes of JSON."""
+    images = torch.stack([row.detach().cpu().float() for row in rows.values()])
+    height, width, _ = images.shape
+    grid = images.view(height, width, _SIDE, _SIDE).transpose(1, 2).flatten(2).flatten(0, 1)
+    grey = (255 * (1 - grid)).round().to(torch.uint8).numpy()
+    picture = px.imshow(grey, binary_string=True, zmin=0, zmax=255)
+    return str(picture.data[0].source)
