@@ -5,7 +5,16 @@ The names imported here are the library; the notebooks explain them one after th
 
 from . import estimators, surrogate
 from .device import default_device
-from .estimators import gumbel_rao, gumbel_softmax, st_gumbel_softmax, straight_through
+from .estimators import (
+    exact,
+    gumbel_rao,
+    gumbel_softmax,
+    reinforce,
+    rloo,
+    st_gumbel_softmax,
+    straight_through,
+    zgr,
+)
 from .gumbel import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
 
 __version__ = "0.1.0"
@@ -14,12 +23,16 @@ __all__ = [
     "conditional_gumbel",
     "default_device",
     "estimators",
+    "exact",
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
+    "reinforce",
+    "rloo",
     "sample_gumbel",
     "st_gumbel_softmax",
     "straight_through",
     "surrogate",
     "tempered_softmax",
+    "zgr",
 ]

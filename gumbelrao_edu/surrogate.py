@@ -48,7 +48,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
             f"surrogate: expected the shape {tuple(value.shape)} of value, "
             f"got {tuple(surrogate.shape)}"
         )
-    replaced: Tensor = _ReplaceGradient.apply(value, surrogate)
+    replaced: Tensor = _ReplaceGradient.apply(value, surrogate)  # type: ignore[no-untyped-call]
     return replaced
 
 

@@ -26,7 +26,9 @@ from gumbelrao_edu.surrogate import replace_gradient
 INF = math.inf
 THETA = torch.tensor([0.5, -0.3, 1.2])
 WEIGHTS = torch.tensor([1.0, 2.0, -1.0])
-SAMPLERS = [name for name in estimators.names() if estimators.get(name).kind != "score-function"]
+SAMPLERS = [name for name in estimators.names() if estimators.get(name).samples]
+TEMPERED = [name for name in SAMPLERS if "tau" in estimators.get(name).example]
+UNBIASED = [name for name in estimators.names() if estimators.get(name).unbiased]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
@@ -82,7 +84,7 @@ def test_records_are_complete():
         record = estimators.get(name)
         assert record.name == name
         assert record.equation
-        assert record.kind in {"relaxed", "straight-through", "score-function"}
+        assert record.kind in {"relaxed", "straight-through", "score-function", "enumeration"}
         assert record.mean == "exact" or record.mean in estimators.names()
         for part in ("Args:", "Returns:", "Raises:", "Example:", "Source:"):
             assert part in record.function.__doc__
@@ -103,7 +105,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 def test_finite_in_every_dtype(name, dtype, scale, tau):
     theta = torch.tensor([1.0, -1.0, 0.3, -INF]) * scale
     logits = theta.to(dtype).expand(7, 5, 4).clone().requires_grad_()
-    sample = sampler(name, seeded(), tau=tau)(logits)
+    changes = {"tau": tau} if name in TEMPERED else {}
+    sample = sampler(name, seeded(), **changes)(logits)
     assert sample.dtype == dtype
     assert sample.shape == logits.shape
     assert sample.isfinite().all()
@@ -160,7 +163,7 @@ def test_the_generator_decides(name):
     assert torch.equal(first, gradients(sampler(name), quadratic, 50))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", TEMPERED)
 def test_a_temperature_for_each_row(name):
     # Equal temperatures as a tensor give what the number gives, unequal ones what they should.
     logits = torch.randn(2, 1000, 3, generator=seeded())
@@ -176,7 +179,7 @@ def test_a_temperature_for_each_row(name):
     torch.testing.assert_close(mixed[1], run(2.0, 1))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", TEMPERED)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -200,6 +203,142 @@ def test_wrong_logits_are_named(name):
 
 
 # --- means against enumeration --------------------------------------------------------------
+
+
+def joint(d):
+    """A loss of two variables that is not a sum: [..., 2, n] -> [...]."""
+    return ((d[..., 0, :] @ WEIGHTS.to(d)) * (d[..., 1, :] @ WEIGHTS.to(d) + 0.5)).exp()
+
+
+def loss_gradients(name, f, theta, num_samples=200_000, **hyper):
+    logits = theta.expand(num_samples, *theta.shape).clone().requires_grad_()
+    estimators.get(name).loss(f, logits, generator=seeded(), **hyper).sum().backward()
+    return logits.grad
+
+
+@pytest.mark.parametrize("f", [linear, quadratic, transcendental])
+def test_exact_is_enumeration(f):
+    logits = THETA.double().requires_grad_()
+    value = estimators.exact(f, logits)
+    corners = torch.eye(3, dtype=torch.float64)
+    torch.testing.assert_close(value, (THETA.double().softmax(0) * f(corners)).sum())
+    (gradient,) = torch.autograd.grad(value, logits)
+    torch.testing.assert_close(gradient, exact_gradient(f))
+
+
+def test_exact_enumerates_variables_under_one_loss_jointly():
+    theta = torch.randn(4, 2, 3, dtype=torch.float64, generator=seeded())
+    value = estimators.exact(joint, theta)
+    p, corners = theta.softmax(-1), torch.eye(3, dtype=torch.float64)
+    expected = sum(
+        p[:, 0, a] * p[:, 1, b] * joint(torch.stack([corners[a], corners[b]]))
+        for a in range(3)
+        for b in range(3)
+    )
+    torch.testing.assert_close(value, expected)
+
+
+def test_exact_skips_masked_classes_and_refuses_too_many_values():
+    logits = torch.tensor([0.3, -INF, 1.0], requires_grad=True)
+    estimators.exact(quadratic, logits).backward()
+    kept = torch.tensor([0.3, 1.0], dtype=torch.float64, requires_grad=True)
+    values = quadratic(torch.eye(3, dtype=torch.float64))[[0, 2]]
+    (kept.softmax(0) * values).sum().backward()
+    torch.testing.assert_close(logits.grad[[0, 2]], kept.grad.float())
+    assert logits.grad[1] == 0
+    with pytest.raises(ValueError, match=r"logits: .* got 2\^40 for the 40 variables"):
+        estimators.exact(lambda d: d.sum((-1, -2)), torch.zeros(40, 2))
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+@pytest.mark.parametrize("f", [linear, quadratic, transcendental])
+def test_unbiased_estimators_are(name, f):
+    num_samples = 2 if name == "exact" else 200_000
+    assert_mean(loss_gradients(name, f, THETA, num_samples), exact_gradient(f), notice=0.12)
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+def test_unbiased_estimators_are_for_variables_under_one_loss(name):
+    theta = torch.stack([THETA, -THETA]) / 2
+    logits = theta.double().requires_grad_()
+    (want,) = torch.autograd.grad(estimators.exact(joint, logits), logits)
+    num_samples = 2 if name == "exact" else 400_000
+    assert_mean(loss_gradients(name, joint, theta, num_samples), want, notice=0.5)
+
+
+def test_unbiased_estimators_differentiate_the_dependence_of_f_on_the_logits():
+    # f(D, θ) = ⟨D, θ⟩: the second term of (2) matters.
+    for name in UNBIASED:
+        logits = THETA.expand(200_000, 3).clone().requires_grad_()
+        loss = estimators.get(name).loss(
+            lambda d, x=logits: (d * x).sum(-1), logits, generator=seeded()
+        )
+        loss.sum().backward()
+        p = THETA.double().softmax(0)
+        want = p * (THETA - (p * THETA).sum()) + p
+        assert_mean(logits.grad, want, notice=0.02)
+
+
+def test_a_baseline_keeps_the_mean_and_reduces_the_variance():
+    def far(d):
+        return quadratic(d) + 10
+
+    plain = loss_gradients("reinforce", far, THETA)
+    baseline = estimators.RunningMean()
+    baseline.update(far(torch.eye(3)))
+    held = baseline.value
+    with_baseline = loss_gradients("reinforce", far, THETA, baseline=baseline)
+    assert_mean(with_baseline, exact_gradient(far), notice=0.12)
+    assert with_baseline.var(0).sum() < plain.var(0).sum() / 5
+    assert baseline.value != held  # it was updated, after its use
+    leave_one_out = loss_gradients("rloo", far, THETA, num_samples=4)
+    assert leave_one_out.var(0).sum() < plain.var(0).sum() / 20
+
+
+def test_the_running_mean_is_corrected_for_its_start():
+    baseline = estimators.RunningMean(decay=0.9)
+    assert baseline.value == 0.0
+    for loss, want in [(2.0, 2.0), (4.0, (0.9 * 2 + 4) / 1.9)]:
+        baseline.update(torch.tensor([loss]))
+        assert baseline.value == pytest.approx(want)
+    with pytest.raises(ValueError, match=r"decay: expected a number in \[0, 1\), got 1"):
+        estimators.RunningMean(decay=1)
+
+
+@pytest.mark.parametrize("f", [linear, quadratic])
+def test_zgr_is_unbiased_up_to_degree_two(f):
+    assert_mean(loss_gradients("zgr", f, THETA), exact_gradient(f), notice=0.1)
+
+
+def test_zgr_is_biased_beyond():
+    got = loss_gradients("zgr", transcendental, THETA)
+    assert discrepancy(got, exact_gradient(transcendental), notice=0.02) > 1
+
+
+def test_zgr_has_its_closed_form():
+    logits = torch.randn(50, 4, dtype=torch.float64, generator=seeded()).requires_grad_()
+    g = torch.randn(50, 4, dtype=torch.float64, generator=seeded(1))
+    sample = estimators.zgr(logits, generator=seeded(2))
+    sample.backward(g)
+    p = logits.detach().softmax(-1)
+    mean = (p * g).sum(-1, keepdim=True)
+    chosen = (sample * g).sum(-1, keepdim=True)
+    want = (p * (g - mean) + (chosen - mean) * (sample.detach() - p)) / 2
+    torch.testing.assert_close(logits.grad, want.detach())
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])
+def test_losses_of_a_wrong_shape_are_named(name):
+    loss = estimators.get(name).loss
+    with pytest.raises(ValueError, match=r"f: expected losses of the shape"):
+        loss(lambda d: d, torch.zeros(5, 3))
+    with pytest.raises(TypeError, match="f: expected it to return a tensor, got float"):
+        loss(lambda d: 1.0, torch.zeros(5, 3))
+
+
+def test_rloo_needs_two_samples():
+    with pytest.raises(ValueError, match="num_samples: expected at least 2, got 1"):
+        estimators.rloo(linear, THETA, num_samples=1)
 
 
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])

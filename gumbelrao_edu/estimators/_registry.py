@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
+from torch import Tensor
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -18,7 +21,8 @@ class Record:
         function: the function itself.
         equation: where the paper defines it.
         kind: "relaxed" (f sees a point inside the simplex), "straight-through" (f sees D, the
-            gradient is that of a surrogate) or "score-function" (a loss to differentiate).
+            gradient is that of a surrogate), "score-function" (a loss to differentiate, f need
+            not be differentiable) or "enumeration" (no randomness).
         mean: the name of the estimator whose mean it has; its own name if it stands alone,
             "exact" if it is unbiased.
         example: hyper-parameters to try it with.
@@ -35,6 +39,44 @@ class Record:
     def unbiased(self) -> bool:
         """Whether its mean is the exact gradient, whatever f."""
         return self.mean == "exact"
+
+    @property
+    def samples(self) -> bool:
+        """Whether its function takes logits and returns a sample, for f to be applied to."""
+        return self.kind in ("relaxed", "straight-through")
+
+    def loss(
+        self,
+        f: Callable[[Tensor], Tensor],
+        logits: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        **hyper: Any,
+    ) -> Tensor:
+        """A loss to differentiate, in the same way for every kind of estimator.
+
+        Args:
+            f: maps samples `[..., *batch, n]` to losses, see `reinforce`.
+            logits: θ, `[*batch, n]`.
+            generator: source of randomness; the global one when None.
+            **hyper: in place of those of `example`.
+
+        Returns:
+            Losses whose gradient in `logits` is the estimate.
+
+        Example:
+            >>> f = lambda d: d @ torch.tensor([1.0, 2.0, 3.0])
+            >>> logits = torch.zeros(4, 3, requires_grad=True)
+            >>> for name in names():
+            ...     get(name).loss(f, logits).mean().backward()
+        """
+        hyper = {**self.example, **hyper}
+        if self.samples:
+            return f(self.function(logits, generator=generator, **hyper))
+        if self.kind == "score-function":
+            hyper["generator"] = generator
+        loss: Tensor = self.function(f, logits, **hyper)
+        return loss
 
 
 _records: dict[str, Record] = {}

@@ -1,0 +1,115 @@
+"""REINFORCE: the score function, unbiased for any f."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .._checks import check_logits
+from ..gumbel import gumbel_max
+from ..surrogate import replace_gradient
+from ._registry import register
+
+
+@dataclass
+class RunningMean:
+    """A baseline: the exponentially weighted mean of past losses, corrected for its start.
+
+        m ← γ m + (1 − γ) f̄,    value = m / (1 − γ^t)
+
+    The caller owns it and passes the same object at each step.
+
+    Args:
+        decay: γ in [0, 1).
+
+    Example:
+        >>> baseline = RunningMean(decay=0.9)
+        >>> baseline.update(torch.tensor([1.0, 3.0]))
+        >>> baseline.value
+        2.0
+    """
+
+    decay: float = 0.99
+    mean: float = 0.0
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay: expected a number in [0, 1), got {self.decay}")
+
+    @property
+    def value(self) -> float:
+        """The mean of the losses so far; 0 before the first."""
+        return self.mean / self.weight if self.weight else 0.0
+
+    def update(self, losses: Tensor) -> None:
+        """Take in the losses of one step."""
+        self.mean = self.decay * self.mean + (1 - self.decay) * float(losses.detach().mean())
+        self.weight = self.decay * self.weight + (1 - self.decay)
+
+
+@register(equation="(2)", kind="score-function", mean="exact", example={})
+def reinforce(
+    f: Callable[[Tensor], Tensor],
+    logits: Tensor,
+    *,
+    baseline: RunningMean | float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Sample D and return a loss whose gradient is the score-function estimate.
+
+        ∇REINF = (f(D) − b) · d log p_θ(D)/dθ + ∂f(D, θ)/∂θ                (2, 15)
+
+    Unbiased for every f, differentiable in D or not, with a high variance. A baseline b that does
+    not depend on D leaves the mean as it is.
+
+    Args:
+        f: maps samples `[*batch, n]` to losses whose shape is `batch` or its leading part. The
+            variables under one loss share it: log p_θ(D) is summed over them (15).
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        baseline: b, a number or a `RunningMean`, which is used first and updated after.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        f(D), of the shape that f gives, with the gradient above.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind or shape.
+
+    Example:
+        >>> logits = torch.zeros(4, 3, requires_grad=True)
+        >>> losses = reinforce(lambda d: d @ torch.tensor([1.0, 2.0, 3.0]), logits)
+        >>> losses.mean().backward()
+
+    Source: Glynn (1990); Williams (1992).
+    """
+    check_logits(logits)
+    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    losses = f(one_hot)
+    check_losses(losses, logits.shape[:-1])
+    b = baseline.value if isinstance(baseline, RunningMean) else (baseline or 0.0)
+    score = log_probability(logits, one_hot, losses.dim())
+    surrogate = (losses.detach() - b) * score + losses  # the last term: where f depends on θ itself
+    if isinstance(baseline, RunningMean):
+        baseline.update(losses)
+    return replace_gradient(losses.detach(), surrogate.to(losses.dtype))
+
+
+def log_probability(logits: Tensor, one_hot: Tensor, axes: int) -> Tensor:
+    """log p_θ(D), summed over all axes but the first `axes` of the batch."""
+    log_p = logits.log_softmax(-1).gather(-1, one_hot.argmax(-1, keepdim=True))
+    return log_p.flatten(axes).sum(-1)
+
+
+def check_losses(losses: Tensor, batch: torch.Size) -> None:
+    """Losses have the leading axes of the batch."""
+    if not isinstance(losses, Tensor):
+        raise TypeError(f"f: expected it to return a tensor, got {type(losses).__name__}")
+    if losses.shape != batch[: losses.dim()]:
+        raise ValueError(
+            f"f: expected losses of the shape {tuple(batch)} of the batch, or of its leading part, "
+            f"got {tuple(losses.shape)}"
+        )
