@@ -101,7 +101,7 @@ class Training:
         }
         self.batch_size = batch_size
         self.step = 0
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
         self._generators = [torch.Generator().manual_seed(seed), *generators]
         self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
         self._losses: list[float] = []  # since the last report
@@ -216,7 +216,7 @@ class Training:
                 f"Try a smaller learning rate (it is {self.settings['learning_rate']:g})."
             )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self._losses.append(value)
         self.step += 1

@@ -53,7 +53,8 @@ class LiveTraining(Panel):
         ]
         figure = go.Figure(curves, {**layout("training step", label), "showlegend": True})
         self._bar = ipywidgets.IntProgress(0, 0, 1, layout={"width": "100%"})
-        super().__init__(figure, alt=f"No training step yet. Curves of the {label} will grow here.")
+        names = " and ".join(trainings)
+        super().__init__(figure, alt=f"The {label} of {names}, drawn while they train.")
         self.children = [self._bar, *self.children]
 
     def run(self, until: int, *, every: int = 100, callback: Callback | None = None) -> None:
