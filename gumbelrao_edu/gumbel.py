@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ._checks import Tau, check_count, check_generator, check_logits, check_one_hot, check_tau
@@ -99,8 +98,8 @@ def gumbel_max(
     wide = logits.to(computing_dtype(logits.dtype))
     noise = sample_exponential(logits.shape, wide.dtype, logits.device, generator).log_().neg_()
     perturbed = wide + noise
-    index = perturbed.detach().argmax(-1)
-    one_hot = F.one_hot(index, logits.shape[-1]).to(logits.dtype)
+    index = perturbed.detach().argmax(-1, keepdim=True)
+    one_hot = torch.zeros_like(logits).scatter(-1, index, 1.0)
     return one_hot, perturbed.to(logits.dtype)
 
 
@@ -166,7 +165,7 @@ def sample_exponential(
     """
     uniform = torch.rand(*shape, dtype=dtype, device=device, generator=generator)
     exponential = uniform.neg_().add_(1).log_().neg_()
-    return exponential.clamp_(min=torch.finfo(dtype).eps / 4)
+    return exponential.clamp(min=torch.finfo(dtype).eps / 4)
 
 
 def computing_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -561,7 +561,7 @@ def test_double_backward_is_refused_clearly():
     logits = THETA.clone().requires_grad_()
     loss = quadratic(gumbel_rao(logits, tau=0.5, k=3))
     (first,) = torch.autograd.grad(loss, logits, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match=r"gumbel_rao: .* double backward is not supported"):
         first.sum().backward()
 
 
@@ -578,6 +578,62 @@ def test_double_backward_is_refused_clearly():
 def test_wrong_arguments_of_gumbel_rao_are_named(changes, error, message):
     with pytest.raises(error, match=message):
         gumbel_rao(THETA, **{"tau": 0.5, "k": 3, **changes})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_functional_transforms(name):
+    """vmap of grad is the gradient of each row: same law, so the same mean."""
+
+    def one(theta):
+        return quadratic(sampler(name)(theta))
+
+    torch.manual_seed(0)
+    rows = THETA.expand(50_000, 3)
+    mapped = torch.func.vmap(torch.func.grad(one), randomness="different")(rows)
+    assert_same_mean(mapped, gradients(sampler(name, seeded()), quadratic), notice=0.3)
+    assert len(mapped.unique(dim=0)) > 2 or name == "straight_through"  # noise of its own
+
+
+def test_vmap_over_temperatures():
+    taus = torch.tensor([0.2, 1.0, 5.0]).repeat_interleave(20_000)
+
+    def one(tau):
+        return torch.func.grad(lambda x: quadratic(gumbel_rao(x, tau=tau, k=2)))(THETA)
+
+    torch.manual_seed(0)
+    mapped = torch.func.vmap(one, randomness="different")(taus)
+    for part, tau in zip(mapped.split(20_000), (0.2, 1.0, 5.0), strict=True):
+        alone = gradients(
+            functools.partial(gumbel_rao, tau=tau, k=2, generator=seeded()), quadratic
+        )
+        assert_same_mean(part, alone, notice=0.3)
+
+
+# The compiler itself does two things that PyTorch warns of.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_torch_compile(name):
+    """The compiled loss has the same law (the random numbers may be others)."""
+
+    def loss(logits):
+        return quadratic(sampler(name)(logits)).sum()
+
+    torch.manual_seed(0)
+    logits = THETA.expand(100_000, 3).clone().requires_grad_()
+    torch.compile(loss, backend="aot_eager")(logits).backward()
+    assert_same_mean(logits.grad, gradients(sampler(name, seeded()), quadratic), notice=0.2)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_autocast_leaves_the_gradient_in_float32(name):
+    logits = torch.randn(20, 3, generator=seeded()).requires_grad_()
+    reference = logits.detach().clone().requires_grad_()
+    g = torch.randn(20, 3, generator=seeded(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        sampler(name, seeded(2))(logits).backward(g)
+    sampler(name, seeded(2))(reference).backward(g)
+    assert torch.equal(logits.grad, reference.grad)
 
 
 @pytest.mark.gpu

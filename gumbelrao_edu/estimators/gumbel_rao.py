@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .._checks import Tau, check_count, check_logits, check_tau
 from ..gumbel import centred, gumbel_max, per_class, sample_exponential
@@ -43,6 +42,8 @@ def gumbel_rao(
     Returns:
         D, `[*batch, n]`, exactly one-hot, whose backward pass is (10). The noise is fixed at the
         call, so that a second backward pass through a retained graph gives the same gradient.
+        `torch.func` transforms work; `torch.compile` breaks its graph here; double backward is
+        refused.
 
     Raises:
         TypeError, ValueError: for arguments of another kind, shape or range.
@@ -63,28 +64,69 @@ def gumbel_rao(
     seed = torch.randint(
         2**62, (), generator=generator, device=None if generator is None else generator.device
     )
-    sample: Tensor = _GumbelRao.apply(logits, one_hot.to(logits.dtype), per_class(tau), k, seed)
+    sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
+        logits, one_hot.to(logits.dtype), per_class(tau), k, seed
+    )
     return sample
 
 
 class _GumbelRao(torch.autograd.Function):
+    """D forward, (10) backward."""
+
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(logits: Tensor, one_hot: Tensor, tau: Tau, k: int, seed: Tensor) -> Tensor:
         return one_hot.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        logits, one_hot, tau, k, seed = inputs
+        logits, one_hot, ctx.tau, ctx.k, seed = inputs
         ctx.save_for_backward(logits, one_hot, seed)
-        ctx.tau, ctx.k = tau, k
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        logits, one_hot, seed = ctx.saved_tensors
-        generator = torch.Generator(logits.device).manual_seed(int(seed))
-        vjp = averaged_vjp(grad, logits, one_hot, ctx.tau, ctx.k, generator)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        vjp = _VJP.apply(*grads, *ctx.saved_tensors, ctx.tau, ctx.k)  # type: ignore[no-untyped-call]
         return vjp, None, None, None, None
+
+
+class _VJP(torch.autograd.Function):
+    """The backward pass as a function of its own, so that vmap and double backward find rules."""
+
+    @staticmethod
+    def forward(
+        grad: Tensor, logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: int
+    ) -> Tensor:
+        generator = torch.Generator(logits.device).manual_seed(int(seed))
+        return averaged_vjp(grad, logits, one_hot, tau, k, generator)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> None:
+        raise RuntimeError(
+            "gumbel_rao: the gradient is an estimate and has no derivative of its own; "
+            "double backward is not supported"
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        # One more axis of the batch; a single seed gives each of its rows noise of its own.
+        grad, logits, one_hot, seed, tau, k = args
+        size = info.batch_size
+
+        def batched(x: Tensor, dim: int | None) -> Tensor:
+            return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+
+        grad, logits, one_hot = map(batched, (grad, logits, one_hot), in_dims[:3])
+        if in_dims[3] is not None:
+            seed = seed[0]
+        if in_dims[4] is not None:
+            tau = tau.movedim(in_dims[4], 0)
+            tau = tau.reshape(size, *[1] * (logits.dim() - tau.dim()), *tau.shape[1:])
+        return _VJP.apply(grad, logits, one_hot, seed, tau, k), 0  # type: ignore[no-untyped-call]
 
 
 def averaged_vjp(
@@ -107,7 +149,7 @@ def averaged_vjp(
         shape = (theta.shape[0], min(chunk, k - done), theta.shape[1])
         noise = sample_exponential(shape, theta.dtype, theta.device, generator)
         s = conditional_softmax(theta, index, tau, noise)
-        inner = torch.einsum("nr,nkr->kr", g, s)
+        inner = (g.unsqueeze(1) * s).sum(0)
         total += g * s.sum(1) - s.mul_(inner).sum(1)
     return (total / (k * tau)).T.reshape(logits.shape).to(logits.dtype)
 
