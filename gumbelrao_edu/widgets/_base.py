@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import importlib
 import json
-import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -115,6 +114,16 @@ def show(figure: go.Figure, alt: str) -> None:
         display(output, raw=True)  # type: ignore[no-untyped-call]
 
 
+def label(value: float) -> str:
+    """Return a number as it is written on a slider.
+
+    Example:
+        >>> label(0.5), label(10), label(float("inf"))
+        ('0.5', '10', '∞')
+    """
+    return f"{value:g}".replace("inf", "∞")
+
+
 def slider(
     name: str, values: Sequence[float], value: float, *, tooltip: str
 ) -> ipywidgets.SelectionSlider:
@@ -131,7 +140,7 @@ def slider(
         '10'
     """
     control = ipywidgets.SelectionSlider(
-        options=[("∞" if math.isinf(v) else f"{v:g}", v) for v in values],
+        options=[(label(v), v) for v in values],
         value=value,
         description=name,
         layout={"width": "100%", "max_width": "560px"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
-from ._base import COLORS, PALETTE, Panel, layout, slider
+from ..quadrature import conditional_vjp
+from ._base import COLORS, PALETTE, Panel, label, layout, slider
 
 TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
-KS = (1, 2, 5, 10, 20, 50, 100)
+KS = (1, 2, 5, 10, 20, 50, 100, math.inf)
 _BINS = 60
 
 
@@ -45,21 +47,18 @@ class Draws:
         logits: Tensor,
         *,
         num_samples: int = 2000,
-        k_max: int = KS[-1],
+        k_max: int = 100,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.theta = logits.detach().double().unsqueeze(1)
+        self.theta = logits.detach().double()
         self.p = self.theta.softmax(0)
         n = len(self.theta)
         corners = torch.eye(n, dtype=torch.float64, requires_grad=True)
         losses = f(corners)
-        (gradients,) = torch.autograd.grad(losses.sum(), corners)
-        # d E[f(D)] / dθ_a = p_a (f_a − E[f(D)])
-        p, losses = self.p[:, 0], losses.detach()
-        self.exact = p * (losses - p @ losses)
-        draws = torch.multinomial(p, num_samples, replacement=True, generator=generator)
-        self.index = draws.unsqueeze(0)
-        self.g = gradients[draws].T.unsqueeze(1)
+        (self.gradients,) = torch.autograd.grad(losses.sum(), corners)  # [class drawn, n]
+        losses = losses.detach()
+        self.exact = self.p * (losses - self.p @ losses)  # p_a (f_a − E[f(D)])
+        self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
         shape = (n, k_max, num_samples)
         self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)
 
@@ -68,15 +67,15 @@ class Draws:
 
         The first of the k are estimates of ST-GS (6), the means of the first K of GR-MCK (10).
         """
-        theta = self.theta.expand(-1, self.index.shape[1])
-        s = conditional_softmax(theta, self.index, tau, self.noise.clone())
-        return s * (self.g - (self.g * s).sum(0)) / tau
+        theta = self.theta.unsqueeze(1).expand(-1, len(self.index))
+        s = conditional_softmax(theta, self.index.unsqueeze(0), tau, self.noise.clone())
+        g = self.gradients[self.index].T.unsqueeze(1)
+        return s * (g - (g * s).sum(0)) / tau
 
-    def mean(self, estimates: Tensor) -> Tensor:
-        """Σ_i p_i (mean of the estimates with D = i), `[n]`: the mean that ST-GS and GR share."""
-        given = estimates.mean(1)
-        classes = [p * given[:, self.index[0] == i].mean(1) for i, p in enumerate(self.p[:, 0])]
-        return torch.stack(classes).sum(0)
+    def limits(self, tau: float) -> Tensor:
+        """The estimates of GR (7), to which those of GR-MCK tend, `[class drawn, n]`."""
+        classes = torch.arange(len(self.p))
+        return conditional_vjp(self.gradients, self.theta.expand(len(self.p), -1), classes, tau)
 
 
 def histogram(
@@ -102,14 +101,16 @@ def histogram(
     draws = Draws(f, logits, generator=torch.Generator().manual_seed(seed))
     exact = draws.exact[component].item()
 
-    @lru_cache(maxsize=1)  # a move of K takes other prefixes of the same estimates
-    def at(tau: float) -> tuple[float, Tensor]:
-        estimates = draws.estimates(tau)
-        return draws.mean(estimates)[component].item(), estimates[component].cumsum(0)
+    limits = {tau: draws.limits(tau)[:, component] for tau in TAUS}
 
-    def update(figure: go.FigureWidget, *, tau: float, k: int) -> str:
-        mean, sums = at(tau)
-        st_gs, gr = sums[0], sums[k - 1] / k
+    @lru_cache(maxsize=1)  # a move of K takes other prefixes of the same sums
+    def sums(tau: float) -> Tensor:
+        return draws.estimates(tau)[component].cumsum(0)
+
+    def update(figure: go.FigureWidget, *, tau: float, k: float) -> str:
+        mean = (draws.p @ limits[tau]).item()
+        st_gs = sums(tau)[0]
+        gr = limits[tau][draws.index] if math.isinf(k) else sums(tau)[int(k) - 1] / k
         low, high = st_gs.min().item(), st_gs.max().item()
         width = (high - low) / _BINS
         middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
@@ -122,7 +123,7 @@ def histogram(
         figure.data[2].x, figure.data[2].y = [exact, exact], [0, top]
         figure.data[3].x, figure.data[3].y = [mean, mean], [0, top]
         return (
-            f"τ = {tau:g}, K = {k}. Exact gradient {exact:.3f}; mean of both {mean:.3f}, "
+            f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}; mean of both {mean:.3f}, "
             f"a bias of {mean - exact:+.3f}. Standard deviation of ST-GS {st_gs.std():.3f}, "
             f"of GR {gr.std():.3f}, which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
         )
