@@ -136,7 +136,7 @@ def slider(
         tooltip: one sentence on what it changes.
 
     Example:
-        >>> slider("K", [1, 10, math.inf], 10, tooltip="inner samples").label
+        >>> slider("K", [1, 10, float("inf")], 10, tooltip="inner samples").label
         '10'
     """
     control = ipywidgets.SelectionSlider(

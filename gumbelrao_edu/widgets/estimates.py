@@ -123,8 +123,8 @@ def histogram(
         figure.data[2].x, figure.data[2].y = [exact, exact], [0, top]
         figure.data[3].x, figure.data[3].y = [mean, mean], [0, top]
         return (
-            f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}; mean of both {mean:.3f}, "
-            f"a bias of {mean - exact:+.3f}. Standard deviation of ST-GS {st_gs.std():.3f}, "
+            f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}, mean {mean:.3f}: "
+            f"the bias of both is {mean - exact:+.3f}. Standard deviation of ST-GS {st_gs.std():.3f}, "
             f"of GR {gr.std():.3f}, which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
         )
 
