@@ -31,7 +31,8 @@ lab:
 	@$(prepare) course
 	@echo "Opening the course in JupyterLab; Ctrl-C ends it."
 	@$(VENV)/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
-	    $(ARGS) notebooks/00_start_here.ipynb \
+	    --ServerApp.root_dir="$(CURDIR)" \
+	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS) \
 	|| { echo "JupyterLab stopped; the lines above say why. If no port was free, name one:" \
 	     "make lab ARGS=\"--port 9000\"" >&2; exit 1; }
 
