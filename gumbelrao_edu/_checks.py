@@ -59,6 +59,16 @@ def check_count(value: Any, name: str) -> None:
         raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
+def check_k(value: Any) -> None:
+    """The number of draws given D: a whole number, at least 1, or math.inf."""
+    if value == math.inf:
+        return
+    try:
+        check_count(value, "k")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} (math.inf is allowed, too)") from None
+
+
 def check_one_hot(one_hot: Any, logits: Tensor) -> None:
     """One-hot rows of the same shape as `logits`."""
     if not isinstance(one_hot, Tensor):

@@ -21,6 +21,7 @@ from gumbelrao_edu import (
     tempered_softmax,
 )
 from gumbelrao_edu.estimators.gumbel_rao import averaged_vjp, conditional_softmax
+from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.surrogate import replace_gradient
 
 INF = math.inf
@@ -438,6 +439,43 @@ def test_with_one_inner_draw_gumbel_rao_is_st_gumbel_softmax():
     assert discrepancy(two, st.mean(0), notice=0.25) > 1
 
 
+@pytest.mark.parametrize("f", [linear, quadratic, transcendental])
+@pytest.mark.parametrize("tau", [0.1, 0.5, 2.0])
+def test_enumeration_and_quadrature_give_the_mean_for_every_k(f, tau):
+    """Σ_i p_i E[∇STGS | D = i], without sampling, against draws with K = 1, 4 and ∞."""
+    corners = torch.eye(3, dtype=torch.float64, requires_grad=True)
+    (g,) = torch.autograd.grad(f(corners).sum(), corners)
+    vjps = conditional_vjp(g, THETA.double().expand(3, 3), torch.arange(3), tau)
+    want = THETA.double().softmax(0) @ vjps
+    for k, seed in [(1, 1), (4, 2), (INF, 3)]:
+        got = gradients(functools.partial(gumbel_rao, tau=tau, k=k, generator=seeded(seed)), f)
+        assert_mean(got, want, notice=0.3)
+        assert discrepancy(got, 1.5 * want + 0.15, notice=0.3) > 1
+
+
+def test_the_limits_of_k_and_tau():
+    def run(estimator, **hyper):
+        logits = torch.randn(500, 4, generator=seeded(), dtype=torch.float64).requires_grad_()
+        g = torch.randn(500, 4, generator=seeded(1), dtype=torch.float64)
+        estimator(logits, generator=seeded(2), **hyper).backward(g)
+        return logits.grad
+
+    limit = run(gumbel_rao, tau=0.5, k=INF)
+    distance = [(run(gumbel_rao, tau=0.5, k=k) - limit).norm() for k in (10, 1000)]
+    assert 7 < distance[0] / distance[1] < 14  # like 1/√K
+    zero = run(estimators.zgr)
+    assert torch.equal(run(gumbel_rao, tau=0, k=INF), zero)
+    distance = [(run(gumbel_rao, tau=tau, k=INF) - zero).norm() for tau in (0.02, 0.002)]
+    assert 8 < distance[0] / distance[1] < 12  # like τ
+
+
+def test_k_infinity_is_refused_beyond_its_range():
+    with pytest.raises(ValueError, match="k: expected a finite number for more than 1024 classes"):
+        gumbel_rao(torch.zeros(2000), tau=0.5, k=INF)
+    with pytest.raises(ValueError, match="tau: expected a positive finite number, got 0"):
+        gumbel_rao(THETA, tau=0, k=3)
+
+
 @pytest.mark.parametrize("tau", [0.1, 0.5, 1.0])
 def test_the_variance_follows_proposition_3(tau):
     """var[GR-MCK] = E var[STGS | D] / K + var[GR]: K = 1 and 2 predict K = 8."""
@@ -568,7 +606,7 @@ def test_double_backward_is_refused_clearly():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
+        ({"k": 0}, ValueError, "k: expected at least 1, got 0 .math.inf is allowed"),
         ({"k": 2.5}, TypeError, "k: expected a whole number, got float"),
         ({"k": True}, TypeError, "k: expected a whole number, got bool"),
         ({"tau": torch.tensor(0.5, requires_grad=True)}, ValueError, "tau: .* requires it"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._checks import Tau, check_count, check_logits, check_tau
-from ..gumbel import centred, gumbel_max, per_class, sample_exponential
+from .._checks import Tau, check_k, check_logits, check_tau
+from ..gumbel import centred, gumbel_max, sample_exponential
+from ..quadrature import MAX_CLASSES, conditional_vjp
 from ._registry import register
+from .zgr import zgr
 
 # Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache.
 _CHUNK = 2**18
@@ -22,21 +25,25 @@ _CHUNK = 2**18
     example={"tau": 0.5, "k": 10},
 )
 def gumbel_rao(
-    logits: Tensor, *, tau: Tau, k: int, generator: torch.Generator | None = None
+    logits: Tensor, *, tau: Tau, k: int | float, generator: torch.Generator | None = None
 ) -> Tensor:
     """Sample D; backpropagate through K Gumbel-Softmax samples drawn given D.
 
         ∇GRMCK = ∂f(D)/∂D · (1/K) Σ_k d softmax_τ(θ + G^k)/dθ,    θ + G^k ~ θ + G | D     (10)
+        ∇GR    = ∂f(D)/∂D · E[d softmax_τ(θ + G)/dθ | D]                         K = ∞   (7)
 
     The mean is that of ST-GS, the variance at most as large (Propositions 1 and 2), and f is
     evaluated once. K = 1 is ST-GS. The derivative is taken at θ + G^k held fixed, not through the
     dependence of G^k on θ in equation (9): only so the mean is that of ST-GS.
 
+    K = ∞ is computed by quadrature (`quadrature.conditional_vjp`) and costs about as much as a
+    handful of draws.
+
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
         tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
-            reaches it.
-        k: K, the number of draws given D. Time grows with K, memory does not.
+            reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
+        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -56,16 +63,23 @@ def gumbel_rao(
     Source: Paulus, Maddison & Krause (2021), equation (10) and appendix A.
     """
     check_logits(logits)
+    check_k(k)
+    if k == math.inf and not isinstance(tau, Tensor) and tau == 0:
+        return zgr(logits, generator=generator)
     check_tau(tau, logits.shape[:-1])
-    check_count(k, "k")
     if isinstance(tau, Tensor) and tau.requires_grad:
         raise ValueError("tau: expected a tensor without gradient, got one that requires it")
+    if k == math.inf and logits.shape[-1] > MAX_CLASSES:
+        raise ValueError(
+            f"k: expected a finite number for more than {MAX_CLASSES} classes, got inf "
+            f"for {logits.shape[-1]}"
+        )
     one_hot, _ = gumbel_max(centred(logits.detach()), generator=generator)
     seed = torch.randint(
         2**62, (), generator=generator, device=None if generator is None else generator.device
     )
     sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
-        logits, one_hot.to(logits.dtype), per_class(tau), k, seed
+        logits, one_hot.to(logits.dtype), tau, k, seed
     )
     return sample
 
@@ -76,7 +90,7 @@ class _GumbelRao(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(logits: Tensor, one_hot: Tensor, tau: Tau, k: int, seed: Tensor) -> Tensor:
+    def forward(logits: Tensor, one_hot: Tensor, tau: Tau, k: float, seed: Tensor) -> Tensor:
         return one_hot.clone()
 
     @staticmethod
@@ -95,10 +109,12 @@ class _VJP(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        grad: Tensor, logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: int
+        grad: Tensor, logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: float
     ) -> Tensor:
+        if k == math.inf:
+            return conditional_vjp(grad, logits, one_hot.argmax(-1), tau)
         generator = torch.Generator(logits.device).manual_seed(int(seed))
-        return averaged_vjp(grad, logits, one_hot, tau, k, generator)
+        return averaged_vjp(grad, logits, one_hot, tau, int(k), generator)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -125,7 +141,7 @@ class _VJP(torch.autograd.Function):
             seed = seed[0]
         if in_dims[4] is not None:
             tau = tau.movedim(in_dims[4], 0)
-            tau = tau.reshape(size, *[1] * (logits.dim() - tau.dim()), *tau.shape[1:])
+            tau = tau.reshape(size, *[1] * (logits.dim() - 1 - tau.dim()), *tau.shape[1:])
         return _VJP.apply(grad, logits, one_hot, seed, tau, k), 0  # type: ignore[no-untyped-call]
 
 
@@ -141,7 +157,7 @@ def averaged_vjp(
     g = _classes_first(grad.to(theta.dtype))
     index = _classes_first(one_hot).argmax(0, keepdim=True)
     if isinstance(tau, Tensor):
-        tau = _classes_first(tau.to(theta.dtype).expand(*logits.shape[:-1], 1))
+        tau = _classes_first(tau.unsqueeze(-1).to(theta.dtype).expand(*logits.shape[:-1], 1))
     g = g - g.gather(0, index)  # the Jacobian's rows sum to 0; nothing cancels when s is near D
     total = torch.zeros_like(theta)
     chunk = max(1, _CHUNK // max(1, theta.numel()))
