@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import kaleido  # type: ignore[import-untyped]
 import nbformat
 from jupytext.config import load_jupytext_config
 from nbclient import NotebookClient
@@ -187,9 +188,18 @@ def still(output: NotebookNode, figures: dict[str, str]) -> None:
 
 
 def picture(figure: dict[str, Any]) -> bytes:
-    kaleido.start_sync_server(n=1, silence_warnings=True)  # the first time; then it is running
     size = {"width": 700, "height": figure["layout"]["height"]}
-    return kaleido.calc_fig_sync(figure, opts={"format": "png", **size})  # type: ignore[no-any-return]
+    return renderer().calc_fig_sync(figure, opts={"format": "png", **size})  # type: ignore[no-any-return]
+
+
+@functools.cache
+def renderer() -> Any:
+    """kaleido with one browser for all pictures."""
+    import kaleido  # type: ignore[import-untyped]  # only pictures need it
+
+    kaleido.start_sync_server(n=1)
+    atexit.register(kaleido.stop_sync_server)
+    return kaleido
 
 
 def tidy(notebook: NotebookNode) -> None:
@@ -251,7 +261,6 @@ def main() -> int:
         except (CellExecutionError, CellTimeoutError, RuntimeError, ValueError) as error:
             failed = True
             print(f"{script.stem}: left as it was.\n{error}", file=sys.stderr)
-    kaleido.stop_sync_server(silence_warnings=True)
     return int(failed)
 
 

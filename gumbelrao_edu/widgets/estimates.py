@@ -124,8 +124,9 @@ def histogram(
         figure.data[3].x, figure.data[3].y = [mean, mean], [0, top]
         return (
             f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}, mean {mean:.3f}: "
-            f"the bias of both is {mean - exact:+.3f}. Standard deviation of ST-GS {st_gs.std():.3f}, "
-            f"of GR {gr.std():.3f}, which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
+            f"both estimators have a bias of {mean - exact:+.3f}. "
+            f"Standard deviation of ST-GS {st_gs.std():.3f}, of GR {gr.std():.3f}, "
+            f"which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
         )
 
     bars = [
