@@ -1,0 +1,395 @@
+"""The commands of the Makefile: what they do the first time, the second time, and when it fails."""
+
+import ast
+import json
+import os
+import re
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "tools/bootstrap.py"
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="make is not a tool of Windows")
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # What an outer make exported would change what an inner one does.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env={**inherited, "PYTHON": sys.executable, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of the same shape whose environment holds almost nothing."""
+    for name in ("tools", "tests", "notebooks", "benchmarks"):
+        (tmp_path / name).mkdir()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(SOURCE, tmp_path / "tools")
+    (tmp_path / "requirements.txt").write_text("some-package==1.0\n")
+    (tmp_path / "tests/requirements.txt").write_text("some-tool==1.0\n")
+    (tmp_path / "tests/requirements-colab.txt").write_text("some-package==0.1\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    return tmp_path
+
+
+class Bootstrap:
+    """tools/bootstrap.py with pip and venv replaced by a record of what was asked of them."""
+
+    def __init__(self, project: Path) -> None:
+        self.functions = runpy.run_path(str(project / "tools/bootstrap.py"))
+        self.venv = project / ".venv"
+        self.calls: list[str] = []
+        self.fail: BaseException | None = None
+        # What prepare() looks up when it runs.
+        self.functions["prepare"].__globals__.update(
+            create=self.create, pip_install=self.pip, torch_index=lambda choice: []
+        )
+
+    def create(self, venv: Path) -> None:
+        self.calls.append("create")
+        shutil.rmtree(venv, ignore_errors=True)
+        (venv / "bin").mkdir(parents=True)
+        (venv / "bin/python").symlink_to(sys.executable)
+
+    def pip(self, venv: Path, *arguments: str) -> None:
+        if self.fail:
+            raise self.fail
+        self.calls.append(" ".join(arguments))
+
+    def prepare(self, name: str) -> list[str]:
+        """Returns what was done, in order."""
+        self.calls = []
+        try:
+            self.functions["prepare"](name, "auto")
+        except BaseException:
+            if not self.fail:
+                raise
+        return self.calls
+
+
+PACKAGE = "--no-deps --no-build-isolation -e ."
+COURSE = ["-r requirements.txt", PACKAGE]
+TESTS = ["-r requirements.txt -r tests/requirements.txt", PACKAGE]
+
+
+@pytest.fixture
+def bootstrap(project: Path) -> Bootstrap:
+    return Bootstrap(project)
+
+
+def test_the_second_time_does_nothing(
+    bootstrap: Bootstrap, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bootstrap.prepare("course") == ["create", *COURSE]
+    said = capsys.readouterr().out
+    assert "it is not there yet" in said
+    assert ".venv is ready" in said
+    assert bootstrap.prepare("course") == []
+    assert capsys.readouterr().out == ".venv is up to date.\n"
+
+
+def test_the_course_is_part_of_what_the_tests_need(bootstrap: Bootstrap) -> None:
+    assert bootstrap.prepare("course") == ["create", *COURSE]
+    assert bootstrap.prepare("tests") == TESTS
+    assert bootstrap.prepare("course") == []
+    assert bootstrap.prepare("tests") == []
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "pyproject.toml"])
+def test_a_change_is_installed_once(bootstrap: Bootstrap, project: Path, file: str) -> None:
+    bootstrap.prepare("course")
+    (project / file).write_text("# changed\n")
+    assert bootstrap.prepare("course") == COURSE
+    assert bootstrap.prepare("course") == []
+
+
+def test_an_interrupted_installation_is_started_over(bootstrap: Bootstrap) -> None:
+    bootstrap.fail = KeyboardInterrupt()
+    assert bootstrap.prepare("course") == ["create"]
+    bootstrap.fail = None
+    assert bootstrap.prepare("course") == ["create", *COURSE]
+    assert bootstrap.prepare("course") == []
+
+
+def test_a_failed_update_leaves_what_was_usable(bootstrap: Bootstrap, project: Path) -> None:
+    """As when a class pulls the newest version and the network is gone."""
+    bootstrap.prepare("course")
+    before = (bootstrap.venv / "installed.json").read_text()
+    kept = (project / "requirements.txt").read_text()
+    (project / "requirements.txt").write_text("other-package==2.0\n")
+    bootstrap.fail = SystemExit("no network")
+    assert bootstrap.prepare("course") == []
+    assert json.loads((bootstrap.venv / "installed.json").read_text()) == json.loads(before)
+    (project / "requirements.txt").write_text(kept)
+    bootstrap.fail = None
+    assert bootstrap.prepare("course") == []
+
+
+def test_a_moved_folder_is_made_anew(bootstrap: Bootstrap, project: Path) -> None:
+    bootstrap.prepare("course")
+    moved = Bootstrap(project.rename(project.with_name("elsewhere")))
+    assert moved.prepare("course") == ["create", *COURSE]
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(bootstrap: Bootstrap) -> None:
+    bootstrap.prepare("course")
+    (bootstrap.venv / "bin/python").unlink()
+    assert bootstrap.prepare("course") == ["create", *COURSE]
+
+
+def test_an_environment_made_by_hand_is_kept(bootstrap: Bootstrap) -> None:
+    bootstrap.create(bootstrap.venv)
+    assert bootstrap.prepare("course") == COURSE
+
+
+def test_news_are_switched_off(bootstrap: Bootstrap) -> None:
+    bootstrap.prepare("course")
+    config = json.loads((bootstrap.venv / "etc/jupyter/labconfig/page_config.json").read_text())
+    assert config["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"] is True
+
+
+# What pip wrote in each case, and what a person is told.
+@pytest.mark.parametrize(
+    ("tail", "told"),
+    [
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("
+            "'<pip>: Failed to establish a new connection: [Errno -3] Temporary failure in name "
+            "resolution')': /simple/six/\nERROR: No matching distribution found for six==1.17.0",
+            "Connect to the network",
+        ),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on "
+            "device",
+            "The disk is full",
+        ),
+        (
+            "ERROR: No matching distribution found for torch==2.13.0",
+            "does not offer torch==2.13.0 for Python",
+        ),
+        ("error: subprocess-exited-with-error", "pip failed; its last lines are above"),
+    ],
+)
+def test_pips_troubles_in_plain_words(tail: str, told: str) -> None:
+    explain: Callable[[str, Path], str] = runpy.run_path(str(SOURCE))["explain"]
+    assert told in explain(tail, Path("install.log"))
+
+
+def test_no_network(project: Path) -> None:
+    """With the real venv and the real pip, whose index is a port where nobody listens."""
+    done = make(
+        project,
+        "lab",
+        "TORCH=default",
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_EXTRA_INDEX_URL="",
+        PIP_FIND_LINKS="",
+        PIP_RETRIES="0",
+    )
+    assert done.returncode != 0
+    assert "Connect to the network" in done.stderr
+    assert "Traceback" not in done.stderr
+    # The next attempt finds an environment without a record and installs into it.
+    assert json.loads((project / ".venv/installed.json").read_text()) == {}
+
+
+def test_a_full_disk_while_the_environment_is_made(project: Path) -> None:
+    functions = runpy.run_path(str(project / "tools/bootstrap.py"))
+
+    def full(venv: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    functions["main"].__globals__.update(create=full)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bootstrap.py", "course"])
+        with pytest.raises(SystemExit, match="The disk is full"):
+            functions["main"]()
+
+
+def test_debian_without_venv(project: Path) -> None:
+    functions = runpy.run_path(str(project / "tools/bootstrap.py"))
+    nothing = SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None))
+    functions["create"].__globals__.update(importlib=nothing)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        functions["create"](project / ".venv")
+
+
+@pytest.mark.parametrize("version", ["(3, 6, 15)", "(3, 10, 13)"])
+def test_an_old_python(version: str) -> None:
+    code = f"import runpy, sys; sys.version_info = {version}; runpy.run_path({str(SOURCE)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the course needs 3.11 or newer" in done.stderr
+    assert "PYTHON=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_old_python_can_read_the_file() -> None:
+    ast.parse(SOURCE.read_text(), feature_version=(3, 6))
+    with pytest.raises(SyntaxError):
+        ast.parse("if (match := 1): pass", feature_version=(3, 6))
+
+
+def test_a_missing_python(project: Path) -> None:
+    done = make(project, "lab", PYTHON="no-such-python")
+    assert done.returncode != 0
+    assert "There is no no-such-python here" in done.stderr
+    assert "PYTHON=/path/to/python3" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("choice", "gpu", "reached", "cpu"),
+    [
+        ("auto", False, True, True),
+        ("auto", True, True, False),
+        ("auto", False, False, False),
+        ("cpu", True, False, True),
+        ("default", False, True, False),
+    ],
+)
+def test_the_build_of_torch(
+    choice: str, gpu: bool, reached: bool, cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = runpy.run_path(str(SOURCE))
+    monkeypatch.setattr(sys, "platform", "linux")
+    functions["torch_index"].__globals__.update(
+        has_nvidia_gpu=lambda: gpu, answers=lambda url: reached
+    )
+    expected = ["--extra-index-url", functions["CPU_TORCH"]] if cpu else []
+    assert functions["torch_index"](choice) == expected
+
+
+def test_a_server_that_does_not_answer_costs_a_moment() -> None:
+    answers: Callable[..., bool] = runpy.run_path(str(SOURCE))["answers"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.5)
+        assert time.monotonic() - start < 5
+
+
+def test_help_names_every_target() -> None:
+    told = set(re.findall(r"^make (\S+)", make(ROOT).stdout, re.M))
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert phony
+    assert told == set(phony[1].split()) - {"help"}
+
+
+def ready(project: Path, script: str) -> None:
+    """Gives the project a finished environment whose Python is a shell script."""
+    bootstrap = Bootstrap(project)
+    bootstrap.prepare("tests")
+    python = bootstrap.venv / "bin/python"
+    python.unlink()
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec "{sys.executable}" "$@"\n{script}\n')
+    python.chmod(0o755)
+
+
+@pytest.mark.parametrize("broken", ["ruff check", "ruff format", "mypy", "pytest", None])
+def test_every_check_runs_and_one_failure_fails(project: Path, broken: str | None) -> None:
+    ready(project, f'echo "ran $*"; case "$*" in *"{broken}"*) exit 1;; esac')
+    done = make(project, "test")
+    ran = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("ran ")]
+    assert ran == ["ruff", "ruff", "mypy", "pytest"]
+    assert (done.returncode != 0) == (broken is not None)
+    assert ("Failed:" in done.stderr) == (broken is not None)
+    assert done.stdout.splitlines()[-1].startswith("ran -m pytest")
+
+
+@pytest.fixture
+def lab(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Starts `make lab` in a project whose JupyterLab is the one of this environment."""
+    ready(project, f'exec "{sys.executable}" "$@"')
+    (project / "notebooks/00_start_here.ipynb").write_text(
+        json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    home = tmp_path_factory.mktemp("home")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    folders = ("CONFIG", "DATA", "RUNTIME")
+    settings = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in folders}
+    started = []
+
+    def start(arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["make", "lab", f"ARGS=--no-browser {arguments}"],
+            cwd=project,
+            env={**inherited, **settings, "PYTHON": sys.executable},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def wait_for(url: str) -> Any:
+    """Returns what a server answers that prints its address a moment before it listens."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError) or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.mark.timeout(120)
+def test_lab_takes_the_next_free_port_and_wants_a_token(lab: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = lab(f"--port {port}")
+        address = None
+        for line in process.stdout:
+            address = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+)\?token=(\w+)", line)
+            if address:
+                break
+        assert address, "JupyterLab printed no address"
+    assert int(address[1]) != port
+    assert address[2] == "/lab/tree/notebooks/00_start_here.ipynb"
+    base = f"http://127.0.0.1:{address[1]}/api/contents/notebooks/00_start_here.ipynb"
+    assert wait_for(f"{base}?token={address[3]}")["name"] == "00_start_here.ipynb"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(base, timeout=30)
+    refused.value.close()
+    assert refused.value.code == 403
+
+
+@pytest.mark.timeout(120)
+def test_lab_without_a_free_port(lab: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = lab(f"--port {taken.getsockname()[1]} --ServerApp.port_retries=0")
+        output, _ = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert 'If no port was free, name one: make lab ARGS="--port 9000"' in output
