@@ -157,15 +157,21 @@ def sample_exponential(
     device: torch.device,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """E = −log U ~ Exp(1), positive and finite, in float32 or float64.
+    """E ~ Exp(1), positive and finite, in float32 or float64.
 
-    U is a multiple of ε/2 in (0, 1]. Its last value, 1, stands for the interval (1 − ε/2, 1], on
-    which −log U has the mean ε/4: this in place of 0 keeps log E finite and the law right.
     (`Tensor.exponential_` is several times slower on a CPU.)
     """
-    uniform = torch.rand(*shape, dtype=dtype, device=device, generator=generator)
+    return exponential_of(torch.rand(*shape, dtype=dtype, device=device, generator=generator))
+
+
+def exponential_of(uniform: Tensor) -> Tensor:
+    """E = −log(1 − U) from U uniform in [0, 1), which is overwritten.
+
+    A drawn U is a multiple of ε/2. Its first value, 0, stands for the interval [0, ε/2), on which
+    E has the mean ε/4: this in place of 0 keeps log E finite and the law right.
+    """
     exponential = uniform.neg_().add_(1).log_().neg_()
-    return exponential.clamp(min=torch.finfo(dtype).eps / 4)
+    return exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4)
 
 
 def computing_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -20,7 +20,11 @@ from gumbelrao_edu import (
     straight_through,
     tempered_softmax,
 )
-from gumbelrao_edu.estimators.gumbel_rao import averaged_vjp, conditional_softmax
+from gumbelrao_edu.estimators.gumbel_rao import (
+    averaged_vjp,
+    conditional_softmax,
+    exponentials,
+)
 from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.surrogate import replace_gradient
 
@@ -467,6 +471,39 @@ def test_the_limits_of_k_and_tau():
     assert torch.equal(run(gumbel_rao, tau=0, k=INF), zero)
     distance = [(run(gumbel_rao, tau=tau, k=INF) - zero).norm() for tau in (0.02, 0.002)]
     assert 8 < distance[0] / distance[1] < 12  # like τ
+
+
+@pytest.mark.parametrize(("noise", "bound"), [("iid", 1.2), ("antithetic", 0.5), ("sobol", 0.4)])
+def test_dependent_noise_keeps_the_mean_and_lowers_the_variance_given_d(noise, bound):
+    theta, one_hot = THETA.expand(100_000, 3), torch.eye(3)[2].expand(100_000, 3)
+
+    def draws(noise, k, seed):
+        return averaged_vjp(WEIGHTS.expand(100_000, 3), theta, one_hot, 0.7, k, seeded(seed), noise)
+
+    for k in (1, 5, 8):  # an odd number leaves a draw without its opposite
+        got = draws(noise, k, 1)
+        want = conditional_vjp(WEIGHTS.double(), THETA.double(), torch.tensor(2), 0.7)
+        assert_mean(got, want, notice=0.01)
+        assert discrepancy(got, want * 1.1, notice=0.01) > 1
+    assert got.var(0).sum() < bound * draws("iid", 8, 2).var(0).sum()
+
+
+@pytest.mark.parametrize("noise", ["antithetic", "sobol"])
+def test_dependent_noise_is_finite_over_many_draws_and_rows(noise):
+    theta = torch.randn(2, 3000, generator=seeded())
+    index = torch.zeros(1, 3000, dtype=torch.int64)
+    total = 0
+    for e in exponentials(theta, 3001, noise, seeded()):
+        total += e.shape[1]
+        assert ((e > 0) & e.isfinite()).all()
+        s = conditional_softmax(theta, index, 0.1, e)
+        assert ((s >= 0) & (s <= 1)).all()
+    assert total == 3001
+
+
+def test_unknown_noise_is_named():
+    with pytest.raises(ValueError, match=r"noise: expected one of \('iid', .*, got 'normal'"):
+        gumbel_rao(THETA, tau=0.5, k=3, noise="normal")
 
 
 def test_k_infinity_is_refused_beyond_its_range():

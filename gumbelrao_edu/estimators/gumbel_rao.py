@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from .._checks import Tau, check_k, check_logits, check_tau
-from ..gumbel import centred, gumbel_max, sample_exponential
+from ..gumbel import centred, exponential_of, gumbel_max
 from ..quadrature import MAX_CLASSES, conditional_vjp
 from ._registry import register
 from .zgr import zgr
+
+Noise = Literal["iid", "antithetic", "sobol"]
 
 # Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache.
 _CHUNK = 2**18
@@ -25,7 +29,12 @@ _CHUNK = 2**18
     example={"tau": 0.5, "k": 10},
 )
 def gumbel_rao(
-    logits: Tensor, *, tau: Tau, k: int | float, generator: torch.Generator | None = None
+    logits: Tensor,
+    *,
+    tau: Tau,
+    k: int | float,
+    noise: Noise = "iid",
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Sample D; backpropagate through K Gumbel-Softmax samples drawn given D.
 
@@ -44,6 +53,9 @@ def gumbel_rao(
         tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
             reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
         k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not.
+        noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
+            "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
+            (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -64,6 +76,8 @@ def gumbel_rao(
     """
     check_logits(logits)
     check_k(k)
+    if noise not in get_args(Noise):
+        raise ValueError(f"noise: expected one of {get_args(Noise)}, got {noise!r}")
     if k == math.inf and not isinstance(tau, Tensor) and tau == 0:
         return zgr(logits, generator=generator)
     check_tau(tau, logits.shape[:-1])
@@ -79,7 +93,7 @@ def gumbel_rao(
         2**62, (), generator=generator, device=None if generator is None else generator.device
     )
     sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
-        logits, one_hot.to(logits.dtype), tau, k, seed
+        logits, one_hot.to(logits.dtype), seed, tau, k, noise
     )
     return sample
 
@@ -90,18 +104,20 @@ class _GumbelRao(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(logits: Tensor, one_hot: Tensor, tau: Tau, k: float, seed: Tensor) -> Tensor:
+    def forward(
+        logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: float, noise: Noise
+    ) -> Tensor:
         return one_hot.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        logits, one_hot, ctx.tau, ctx.k, seed = inputs
-        ctx.save_for_backward(logits, one_hot, seed)
+        ctx.save_for_backward(*inputs[:3])
+        ctx.settings = inputs[3:]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        vjp = _VJP.apply(*grads, *ctx.saved_tensors, ctx.tau, ctx.k)  # type: ignore[no-untyped-call]
-        return vjp, None, None, None, None
+        vjp = _VJP.apply(*grads, *ctx.saved_tensors, *ctx.settings)  # type: ignore[no-untyped-call]
+        return vjp, None, None, None, None, None
 
 
 class _VJP(torch.autograd.Function):
@@ -109,12 +125,18 @@ class _VJP(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        grad: Tensor, logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: float
+        grad: Tensor,
+        logits: Tensor,
+        one_hot: Tensor,
+        seed: Tensor,
+        tau: Tau,
+        k: float,
+        noise: Noise,
     ) -> Tensor:
         if k == math.inf:
             return conditional_vjp(grad, logits, one_hot.argmax(-1), tau)
         generator = torch.Generator(logits.device).manual_seed(int(seed))
-        return averaged_vjp(grad, logits, one_hot, tau, int(k), generator)
+        return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -130,7 +152,7 @@ class _VJP(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         # One more axis of the batch; a single seed gives each of its rows noise of its own.
-        grad, logits, one_hot, seed, tau, k = args
+        grad, logits, one_hot, seed, tau, *rest = args
         size = info.batch_size
 
         def batched(x: Tensor, dim: int | None) -> Tensor:
@@ -142,11 +164,17 @@ class _VJP(torch.autograd.Function):
         if in_dims[4] is not None:
             tau = tau.movedim(in_dims[4], 0)
             tau = tau.reshape(size, *[1] * (logits.dim() - 1 - tau.dim()), *tau.shape[1:])
-        return _VJP.apply(grad, logits, one_hot, seed, tau, k), 0  # type: ignore[no-untyped-call]
+        return _VJP.apply(grad, logits, one_hot, seed, tau, *rest), 0  # type: ignore[no-untyped-call]
 
 
 def averaged_vjp(
-    grad: Tensor, logits: Tensor, one_hot: Tensor, tau: Tau, k: int, generator: torch.Generator
+    grad: Tensor,
+    logits: Tensor,
+    one_hot: Tensor,
+    tau: Tau,
+    k: int,
+    generator: torch.Generator,
+    noise: Noise = "iid",
 ) -> Tensor:
     """gᵀ times the averaged Jacobian of (10), in chunks of K so that memory stays bounded.
 
@@ -160,14 +188,43 @@ def averaged_vjp(
         tau = _classes_first(tau.unsqueeze(-1).to(theta.dtype).expand(*logits.shape[:-1], 1))
     g = g - g.gather(0, index)  # the Jacobian's rows sum to 0; nothing cancels when s is near D
     total = torch.zeros_like(theta)
-    chunk = max(1, _CHUNK // max(1, theta.numel()))
-    for done in range(0, k, chunk):
-        shape = (theta.shape[0], min(chunk, k - done), theta.shape[1])
-        noise = sample_exponential(shape, theta.dtype, theta.device, generator)
-        s = conditional_softmax(theta, index, tau, noise)
+    for e in exponentials(theta, k, noise, generator):
+        s = conditional_softmax(theta, index, tau, e)
         inner = (g.unsqueeze(1) * s).sum(0)
         total += g * s.sum(1) - s.mul_(inner).sum(1)
     return (total / (k * tau)).T.reshape(logits.shape).to(logits.dtype)
+
+
+def exponentials(
+    theta: Tensor, k: int, noise: Noise, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """The exponentials of equation (9) for K draws, in chunks `[n, chunk, rows]` that fit a cache.
+
+    Each draw is Exp(1) whatever `noise`; the draws of one variable depend on each other.
+    """
+    n, rows = theta.shape
+
+    def uniform(draws: int) -> Tensor:
+        return torch.rand(
+            n, draws, rows, dtype=theta.dtype, device=theta.device, generator=generator
+        )
+
+    chunk = 2 * max(1, _CHUNK // 2 // max(1, theta.numel()))
+    shift = uniform(1) if noise == "sobol" else None
+    sobol = SobolEngine(n) if noise == "sobol" else None  # type: ignore[no-untyped-call]
+    for done in range(0, k, chunk):
+        draws = min(chunk, k - done)
+        if sobol is not None and shift is not None:
+            points = sobol.draw(draws, dtype=theta.dtype).T.unsqueeze(-1).to(theta.device)
+            u = (points + shift).remainder_(1)
+        elif noise == "antithetic":
+            half = uniform((draws + 1) // 2)
+            # Opposite on the grid of the generator, so that 1 itself is never reached.
+            opposite = (1 - torch.finfo(theta.dtype).eps / 2) - half
+            u = torch.cat([half, opposite], 1)[:, :draws]
+        else:
+            u = uniform(draws)
+        yield exponential_of(u)
 
 
 def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -> Tensor:
