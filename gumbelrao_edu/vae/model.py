@@ -21,11 +21,11 @@ class DiscreteVAE(nn.Module):
         q(D|x) = Π_v Cat(softmax θ_v(x)),    p(x, D) = n^(−V) Π_pixels Bernoulli(x | decoder(D))
         ELBO   = E_q log p(x|D) − KL(q(D|x) ‖ uniform)          (section 5.4 with M = 1)
 
-    Encoder and decoder are perceptrons with tanh and by default two hidden layers of 200 units,
-    the network of Burda et al. (2016) and of REBAR (Tucker et al., 2017); the paper does not give
-    its own. As there, weights are drawn by Glorot's rule, the training mean is subtracted from
-    the images and is where the decoder's output starts. With ReLU in place of tanh training was
-    seen to collapse to KL = 0.
+    The paper does not give its layers. These are perceptrons with tanh and by default two hidden
+    layers of 512 and 256 units, the widths in Jang's code for Gumbel-Softmax; his ReLU was seen to
+    collapse to KL = 0. As in Burda et al. (2016) and Tucker et al. (2017), weights are drawn by
+    Glorot's rule and the training mean is subtracted from the images and is what the decoder
+    paints at first.
 
     Args:
         arity: n, the number of classes of each variable, a power of 2.
@@ -48,7 +48,8 @@ class DiscreteVAE(nn.Module):
         >>> loss = -model.elbo(torch.zeros(20, 784)).mean()
         >>> loss.backward()
 
-    Source: Paulus, Maddison & Krause (2021), section 5.4; the corners: Maddison et al. (2017).
+    Source: Paulus, Maddison & Krause (2021), section 5.4; Maddison et al. (2017) for the corners;
+    Burda et al. (2016), Importance weighted autoencoders; Tucker et al. (2017), REBAR.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class DiscreteVAE(nn.Module):
         estimator: Estimator,
         *,
         pixel_mean: Tensor,
-        hidden: Sequence[int] = (200, 200),
+        hidden: Sequence[int] = (512, 256),
         latent_bits: int = 240,
         generator: torch.Generator | None = None,
     ) -> None:

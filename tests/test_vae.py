@@ -1,0 +1,301 @@
+"""The discrete VAE and its bounds, against enumeration of all codes of a tiny model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from statistical import assert_mean, discrepancy
+from torch import Tensor
+
+from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax
+from gumbelrao_edu.vae import (
+    DiscreteVAE,
+    gradient_variance,
+    importance_weighted_bound,
+    load_digits_5k,
+)
+
+ST_GS = partial(st_gumbel_softmax, tau=0.5)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def tiny(arity: int = 4, estimator=ST_GS) -> DiscreteVAE:
+    """16 codes, 5 pixels."""
+    return DiscreteVAE(
+        arity,
+        estimator,
+        pixel_mean=torch.full([5], 0.4),
+        hidden=(6,),
+        latent_bits=4,
+        generator=seeded(0),
+    )
+
+
+IMAGES = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 1, 0, 1], [1, 1, 1, 1, 1]], dtype=torch.uint8)
+
+
+def enumerate_codes(model: DiscreteVAE, x: Tensor) -> tuple[Tensor, Tensor]:
+    """log q(D|x) and log p(x|D) for all D, `[codes, batch]`."""
+    choices = [torch.arange(model.arity)] * model.num_variables
+    classes = torch.cartesian_prod(*choices).view(-1, model.num_variables)
+    codes = F.one_hot(classes, model.arity).float()
+    log_q = torch.einsum("cvn,bvn->cb", codes, model.encode(x).log_softmax(-1))
+    pixels = model.decode(codes).unsqueeze(1).sigmoid()
+    log_p = torch.where(x.bool(), pixels.log(), (1 - pixels).log()).sum(-1)
+    return log_q, log_p
+
+
+@torch.no_grad()
+def exact_bounds(model: DiscreteVAE, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The ELBO and log p(x), `[batch]`."""
+    log_q, log_p = enumerate_codes(model, x)
+    log_joint = log_p - model.num_variables * math.log(model.arity)
+    return (log_q.exp() * (log_joint - log_q)).sum(0), log_joint.logsumexp(0)
+
+
+@pytest.mark.parametrize(("arity", "variables"), [(2, 240), (4, 120), (8, 80), (16, 60)])
+def test_shapes(arity: int, variables: int) -> None:
+    model = DiscreteVAE(arity, ST_GS, pixel_mean=torch.full([784], 0.13))
+    x = torch.zeros(3, 784)
+    logits = model.encode(x)
+    assert logits.shape == (3, variables, arity)
+    assert model.decoder[0].in_features == 240
+    assert model.decode(ST_GS(logits)).shape == (3, 784)
+    assert model.elbo(x).shape == model(x).shape == (3,)
+    assert model.reconstruct(x).shape == (3, 784)
+    corners = model.corners
+    assert corners.shape == (arity, math.log2(arity))
+    assert (corners.abs() == 1).all()
+    assert len(corners.unique(dim=0)) == arity
+
+
+def test_start() -> None:
+    mean = torch.linspace(0, 1, 784)
+    state = torch.get_rng_state()
+    first, second = (DiscreteVAE(8, ST_GS, pixel_mean=mean, generator=seeded(1)) for _ in range(2))
+    assert torch.equal(state, torch.get_rng_state())
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(
+            first.parameters(),
+            DiscreteVAE(8, ST_GS, pixel_mean=mean, generator=seeded(2)).parameters(),
+            strict=True,
+        )
+    )
+    # Without a word from the code, the mean image of the training set is painted.
+    painted = first.decoder[-1].bias.sigmoid()
+    torch.testing.assert_close(painted, mean.clamp(0.001, 0.999))
+
+
+def test_elbo_is_exact_on_average() -> None:
+    model = tiny()
+    exact, _ = exact_bounds(model, IMAGES)
+    estimator = partial(st_gumbel_softmax, tau=0.5, generator=seeded(3))
+    with torch.no_grad():
+        draws = model.elbo(IMAGES.repeat(40_000, 1), estimator=estimator).view(-1, len(IMAGES))
+    assert_mean(draws, exact, notice=0.1)
+    without_kl = draws + model.kl(model.encode(IMAGES)).detach()
+    assert discrepancy(without_kl, exact, notice=0.1) > 1
+
+
+def test_kl_is_exact() -> None:
+    model = tiny()
+    log_q, _ = enumerate_codes(model, IMAGES)
+    exact = (log_q.exp() * (log_q + math.log(len(log_q)))).sum(0)
+    torch.testing.assert_close(model.kl(model.encode(IMAGES)), exact)
+    assert exact.min() > 0.1
+
+
+@pytest.mark.parametrize("arity", [2, 4, 16])
+@pytest.mark.parametrize("num_samples", [1, 5])
+def test_the_bound_weighs_its_samples_right(arity: int, num_samples: int) -> None:
+    """E[exp L_M] = p(x) for every M, exactly: 40,000 independent bounds against enumeration."""
+    model = tiny(arity)
+    elbo, log_p = exact_bounds(model, IMAGES)
+    copies = IMAGES.repeat(40_000, 1)
+    bound = importance_weighted_bound(
+        model, copies, num_samples=num_samples, generator=seeded(arity)
+    ).view(-1, len(IMAGES))
+    assert_mean((bound - log_p).exp(), torch.ones(len(IMAGES)), notice=0.1)
+    if num_samples == 1:
+        assert_mean(bound, elbo, notice=0.1)
+
+
+def test_the_formula_without_the_weights_is_noticed() -> None:
+    """What section 5.4 prints: the mean of p(x, D) under q, without 1/q."""
+    model = tiny()
+    _, log_p = exact_bounds(model, IMAGES)
+    copies = IMAGES.repeat(40_000, 1)
+    with torch.no_grad():
+        sample = st_gumbel_softmax(model.encode(copies), tau=0.5, generator=seeded(4))
+        log_joint = model.log_likelihood(copies, sample) - math.log(16)
+    ratio = (log_joint.view(-1, len(IMAGES)) - log_p).exp()
+    assert discrepancy(ratio, torch.ones(len(IMAGES)), notice=0.1) > 1
+
+
+def test_the_bound_rises_with_m_to_the_likelihood() -> None:
+    model = tiny()
+    elbo, log_p = exact_bounds(model, IMAGES)
+    copies = IMAGES.repeat(2000, 1)
+    bounds = [
+        importance_weighted_bound(model, copies, num_samples=m, generator=seeded(m))
+        .view(-1, len(IMAGES))
+        .mean(0)
+        for m in (1, 4, 16, 64)
+    ]
+    for lower, higher in zip(bounds, [*bounds[1:], log_p + 1e-3], strict=True):
+        assert (higher > lower).all()
+    assert ((log_p - bounds[-1]) < 0.1 * (log_p - elbo)).all()
+    many = importance_weighted_bound(model, IMAGES, num_samples=20_000, generator=seeded(5))
+    torch.testing.assert_close(many, log_p, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 50, 51, 1000])
+def test_the_chunk_does_not_matter(chunk: int) -> None:
+    model = tiny().double()
+    whole, chunked = (
+        importance_weighted_bound(model, IMAGES, num_samples=51, chunk=c, generator=seeded(6))
+        for c in (51, chunk)
+    )
+    torch.testing.assert_close(chunked, whole, rtol=1e-12, atol=0)
+
+
+def test_impossible_classes_are_never_drawn() -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.encoder[-1].bias[torch.tensor([0, 3, 4])] = -torch.inf
+    bound = importance_weighted_bound(model, IMAGES, num_samples=1000, generator=seeded(7))
+    assert bound.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [n for n in estimators.names() if estimators.get(n).samples])
+def test_trains_with_every_estimator(name: str) -> None:
+    record = estimators.get(name)
+    train, valid, _ = load_digits_5k()
+    noise = seeded(8)
+    estimator = partial(record.function, **record.example, generator=noise)
+    pixel_mean = train.float().mean(0)
+    model = DiscreteVAE(8, estimator, pixel_mean=pixel_mean, hidden=(50,), generator=noise)
+    sgd = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+    before = model.elbo(valid).mean().item()
+    for batch in train[:3000].split(20):
+        sgd.zero_grad()
+        (-model.elbo(batch).mean()).backward()
+        sgd.step()
+    assert model.elbo(valid).mean().item() > before + 15  # nats
+    assert model.kl(model.encode(valid)).mean() > 3  # the code is used
+
+
+def test_input_types() -> None:
+    model = tiny()
+    assert torch.equal(model.encode(IMAGES), model.encode(IMAGES.float()))
+    assert tiny().double().elbo(IMAGES).dtype == torch.float64
+    painted = model.reconstruct(IMAGES)
+    assert torch.equal(painted, model.reconstruct(IMAGES))
+    assert ((painted > 0) & (painted < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"arity": 3}, ValueError, "arity: expected a power of 2"),
+        ({"arity": 1}, ValueError, "arity: expected a power of 2"),
+        ({"arity": 2.0}, TypeError, "arity: expected a whole number"),
+        ({"arity": 32, "latent_bits": 12}, ValueError, "latent_bits: expected a multiple of 5"),
+        ({"estimator": "gumbel_rao"}, TypeError, "estimator: expected a callable, got str"),
+        ({"pixel_mean": torch.tensor([2.0])}, ValueError, r"pixel_mean: expected \[pixels\]"),
+        ({"pixel_mean": torch.zeros(2, 2)}, ValueError, r"pixel_mean: .* got shape \(2, 2\)"),
+    ],
+)
+def test_bad_models(change: dict, error: type[Exception], message: str) -> None:
+    arguments = {"arity": 8, "estimator": ST_GS, "pixel_mean": torch.zeros(4), **change}
+    with pytest.raises(error, match=message):
+        DiscreteVAE(**arguments)
+
+
+def test_bad_counts() -> None:
+    model = tiny()
+    with pytest.raises(ValueError, match="num_samples: expected at least 1"):
+        importance_weighted_bound(model, IMAGES, num_samples=0)
+    with pytest.raises(ValueError, match="chunk: expected at least 1"):
+        importance_weighted_bound(model, IMAGES, num_samples=1, chunk=0)
+    with pytest.raises(ValueError, match="num_samples: expected an even number"):
+        gradient_variance(model, IMAGES.unsqueeze(0), ST_GS, num_samples=5)
+    with pytest.raises(ValueError, match="batches: expected"):
+        gradient_variance(model, IMAGES, ST_GS, num_samples=4)
+
+
+def encoder_gradients(model: DiscreteVAE, batch: Tensor, estimator, count: int) -> Tensor:
+    weights = list(model.encoder.parameters())
+    return torch.stack(
+        [
+            torch.cat(
+                [
+                    g.flatten()
+                    for g in torch.autograd.grad(
+                        model.elbo(batch, estimator=estimator).mean(), weights
+                    )
+                ]
+            )
+            for _ in range(count)
+        ]
+    )
+
+
+def test_gradient_variance_is_the_trace_of_the_covariance() -> None:
+    """Against the covariance of other draws, within 5.5 standard errors of both."""
+    model = tiny()
+    batches = torch.stack([IMAGES, 1 - IMAGES])
+    st_gs = partial(st_gumbel_softmax, tau=0.7, generator=seeded(9))
+    measured = gradient_variance(model, batches, st_gs, num_samples=400)
+    traces = [encoder_gradients(model, b, st_gs, 400).var(0).sum().item() for b in batches]
+    accepted = 5.5 * 2**0.5 * measured.standard_error
+    assert measured.trace == pytest.approx(sum(traces) / 2, abs=accepted)
+    assert accepted < measured.trace / 2  # would notice a factor of 2
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_the_standard_error_is_honest() -> None:
+    """40 measurements scatter as the error says; a chi-square with 39 degrees of freedom leaves
+    [0.35, 2.25] with probability 1e-6, the limits here are wider for heavy tails."""
+    model = tiny()
+    st_gs = partial(st_gumbel_softmax, tau=0.7, generator=seeded(10))
+    runs = [gradient_variance(model, IMAGES.unsqueeze(0), st_gs, num_samples=20) for _ in range(40)]
+    traces = torch.tensor([run.trace for run in runs])
+    errors = torch.tensor([run.standard_error for run in runs])
+    assert 0.3 < (traces.var() / errors.square().mean()).item() < 2.5
+
+
+def test_gradient_variance_of_estimators() -> None:
+    """That of GR is lower, by more than 5 standard errors; without noise it is zero."""
+    model = tiny()
+    batches = IMAGES.unsqueeze(0)
+    st_gs, gr = (
+        gradient_variance(model, batches, partial(estimator, generator=seeded(11)), num_samples=400)
+        for estimator in (
+            partial(st_gumbel_softmax, tau=0.2),
+            partial(gumbel_rao, tau=0.2, k=50),
+        )
+    )
+    error = math.hypot(st_gs.standard_error, gr.standard_error)
+    assert st_gs.trace - gr.trace > 5 * error
+    fixed = partial(st_gumbel_softmax, tau=0.5)
+
+    def same_noise(logits: Tensor) -> Tensor:
+        return fixed(logits, generator=seeded(0))
+
+    assert gradient_variance(model, batches, same_noise, num_samples=4) == (0.0, 0.0)
+    untouched = copy.deepcopy(model.state_dict())
+    gradient_variance(model, batches, fixed, num_samples=4)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, untouched[name])
