@@ -234,6 +234,7 @@ def build(script: Path, *, force: bool) -> None:
     tidy(notebook)
     text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     write_atomically(stored, text + "\n")
+    write_script(notebook, script)  # as jupytext writes it, whatever the hand that wrote it
     size, seconds = stored.stat().st_size // 1000, time.monotonic() - start
     print(f"{stored.name}: {size} kB in {seconds:.0f} s")
 

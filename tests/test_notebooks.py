@@ -1,0 +1,145 @@
+"""The stored notebooks are light and complete, and running them gives what they store (nbval)."""
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import ipywidgets
+import nbformat
+import pytest
+from conftest import ROOT
+
+from notebooks import PLOTLY, WIDGET, environment, find
+
+NOTEBOOKS = [script.with_suffix(".ipynb") for script in find(ROOT / "notebooks", [])]
+CELL_SECONDS = 240
+# Colab's widgets print other texts and numbers: there the notebooks are run, but not compared.
+COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def nbval(path, tmp_path, *, seconds=CELL_SECONDS):
+    """Run a notebook's cells and its sliders; return the failures, and everything printed."""
+    report = tmp_path / "report.xml"
+    variables = environment(str(tmp_path / "no data here"))
+    variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "nbval_rules"]
+    command += ["--nbval-lax" if COLAB else "--nbval", "--nbval-current-env"]
+    command += [f"--nbval-cell-timeout={seconds}", f"--junitxml={report}", "--color=no"]
+    command += ["-p", "no:cacheprovider", str(path)]
+    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert report.exists(), run.stdout + run.stderr
+    cases = ET.parse(report).findall(".//testcase")
+    # A cell after a time-out is an expected failure for nbval, and reported as skipped.
+    failed = {
+        case.get("name")
+        for case in cases
+        if any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
+    }
+    code_cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert len(cases) == len(code_cells) + 1, run.stdout + run.stderr  # one more for the sliders
+    assert (run.returncode == 0) == (not failed), run.stdout + run.stderr
+    return failed, re.sub(r"\x1b\[[\d;]*m", "", run.stdout)
+
+
+@pytest.mark.notebooks
+@pytest.mark.timeout(900)
+@each_notebook
+@pytest.mark.parametrize("time", ["once"] if COLAB else ["once", "twice"])
+def test_notebook_gives_what_it_stores(path, time, tmp_path):
+    failed, printed = nbval(path, tmp_path)
+    assert not failed, printed
+
+
+def outputs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+@each_notebook
+def test_every_code_cell_was_run_in_order(path):
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@each_notebook
+def test_stored_notebook_is_light(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert path.stat().st_size < 300_000
+    assert "widgets" not in notebook.metadata
+    assert notebook.metadata.language_info == {"name": "python"}
+    assert [set(c.metadata) - {"tags"} for c in notebook.cells if set(c.metadata) - {"tags"}] == []
+
+
+@each_notebook
+def test_stored_outputs_are_still_and_free_of_errors(path):
+    assert [o for o in outputs(path) if o.output_type == "error"] == []
+    kinds = {kind for output in outputs(path) for kind in output.get("data", {})}
+    assert not kinds & {WIDGET, PLOTLY}
+
+
+@each_notebook
+def test_pictures_have_an_alternative_text(path):
+    pictures = [o for o in outputs(path) if "image/png" in o.get("data", {})]
+    assert pictures
+    for picture in pictures:
+        assert len(picture.metadata["image/png"]["alt"]) > 20
+        assert picture.metadata["image/png"]["alt"] == picture.data["text/plain"]
+
+
+# A check that cannot fail is none: each of these breaks a copy, and has to be noticed.
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Write a changed copy of the first notebook, and return its path."""
+
+    def write(change):
+        notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
+        change([cell for cell in notebook.cells if cell.cell_type == "code"])
+        path = tmp_path / "copy.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return write
+
+
+@pytest.mark.notebooks
+def test_a_changed_number_and_an_error_in_a_callback_fail(copy, tmp_path):
+    """The error comes at one position of the slider only, and not at the first."""
+
+    def change(cells):
+        text, before = cells[1].outputs[0].data["text/plain"], "    figure.data[0].y"
+        assert "0.51" in text
+        assert before in cells[1].source
+        cells[1].outputs[0].data["text/plain"] = text.replace("0.51", "0.52")
+        cells[1].source = cells[1].source.replace(before, "    assert tau != 2\n" + before)
+
+    failed, printed = nbval(copy(change), tmp_path)
+    assert failed == ({"sliders"} if COLAB else {"Cell 1", "sliders"}), printed
+    assert COLAB or "0.52" in printed
+    assert "assert tau != 2" in printed
+
+
+@pytest.mark.notebooks
+def test_a_slider_without_effect_fails(copy, tmp_path):
+    def change(cells):
+        cells[1].source = cells[1].source.replace("[1.0, 0.5, 0.0]), tau", "[1.0, 0.5, 0.0]), 1.0")
+
+    failed, printed = nbval(copy(change), tmp_path)
+    assert failed == {"sliders"}, printed
+    assert "does not change the figure" in printed
+
+
+@pytest.mark.notebooks
+def test_a_cell_over_its_time_fails(copy, tmp_path):
+    def change(cells):
+        cells[0].source = "import time; time.sleep(600)"
+        for cell in cells[1:]:
+            cell.source, cell.outputs = "", []
+
+    failed, printed = nbval(copy(change), tmp_path, seconds=2)
+    assert "Cell 0" in failed, printed
+    assert "Timeout of 2 seconds" in printed
