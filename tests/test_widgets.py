@@ -1,0 +1,176 @@
+"""Sliders are moved through their traits; what the traces show is computed a second time."""
+
+import json
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+from IPython.core.formatters import DisplayFormatter
+
+from gumbelrao_edu import st_gumbel_softmax
+from gumbelrao_edu.widgets import Panel, estimates, layout, show, slider
+from gumbelrao_edu.widgets._base import PLOTLY, SHOWN, WIDGET
+
+LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+TARGET = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+
+
+def f(d):
+    return (d - TARGET).square().sum(-1)
+
+
+# --- The histogram of gradient estimates ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return estimates.histogram(f, LOGITS)
+
+
+@pytest.fixture(scope="module")
+def draws():
+    return estimates.Draws(f, LOGITS, generator=torch.Generator().manual_seed(0))
+
+
+def by_equation_9(draws, tau):
+    """The estimates [k, draws, n] again: Gumbels by (9), softmax, its whole Jacobian, gᵀJ."""
+    theta, index = LOGITS.numpy(), draws.index.numpy()
+    noise = np.moveaxis(draws.noise.numpy(), 0, -1)  # [k, draws, n]
+    z = np.exp(theta).sum()
+    largest = np.take_along_axis(noise, np.broadcast_to(index[:, None], (*noise.shape[:2], 1)), 2)
+    perturbed = -np.log(noise / np.exp(theta) + largest / z)
+    chosen = np.arange(3) == index[:, None]
+    perturbed = np.where(chosen, -np.log(largest) + np.log(z), perturbed)
+    s = np.exp(perturbed / tau)
+    s /= s.sum(-1, keepdims=True)
+    jacobian = (s[..., :, None] * np.eye(3) - s[..., :, None] * s[..., None, :]) / tau
+    g = 2 * (np.eye(3)[index] - TARGET.numpy())
+    return np.einsum("da,kdab->kdb", g, jacobian)
+
+
+def percent(values, edges):
+    return 100 * np.histogram(values, edges)[0] / len(values)
+
+
+@pytest.mark.parametrize("tau", estimates.TAUS)
+def test_histogram_follows_tau_and_k(panel, draws, tau):
+    expected = by_equation_9(draws, tau)[..., 0]
+    panel.controls["tau"].value = tau
+    for k in estimates.KS[:-1]:
+        panel.controls["k"].value = k
+        st_gs, gr = panel.figure.data[:2]
+        half = st_gs.width / 2
+        edges = np.append(np.array(st_gs.x) - half, st_gs.x[-1] + half)
+        # A value on the edge of a bin may fall to either side.
+        one = 100 / len(draws.index)
+        assert np.abs(np.array(st_gs.y) - percent(expected[0], edges)).max() <= one + 1e-9
+        assert np.abs(np.array(gr.y) - percent(expected[:k].mean(0), edges)).max() <= one + 1e-9
+        assert sum(st_gs.y) == pytest.approx(100)
+        ratio = expected[:k].mean(0).std() / expected[0].std()
+        assert f"which is {ratio:.2f} times" in panel.caption
+    assert panel.errors == []
+
+
+def test_infinite_k_leaves_one_value_for_each_class(panel, draws):
+    panel.controls["tau"].value, panel.controls["k"].value = 0.2, math.inf
+    heights = [y for y in panel.figure.data[1].y if y > 0]
+    counts = 100 * torch.bincount(draws.index) / len(draws.index)
+    assert sorted(heights) == pytest.approx(sorted(counts.tolist()))
+    assert "K = ∞" in panel.caption
+
+
+def test_lines_are_the_exact_gradient_and_the_mean(panel):
+    theta = LOGITS.clone().requires_grad_()
+    (theta.softmax(0) @ f(torch.eye(3))).backward()
+    generator = torch.Generator().manual_seed(1)
+    for tau in (0.1, 0.5, 2.0):
+        panel.controls["tau"].value = tau
+        exact, mean = panel.figure.data[2:]
+        assert exact.x == pytest.approx([theta.grad[0].item()] * 2)
+        rows = LOGITS.expand(100_000, 3).clone().requires_grad_()
+        f(st_gumbel_softmax(rows, tau=tau, generator=generator)).sum().backward()
+        sample = rows.grad[:, 0]
+        error = (sample.std() / math.sqrt(len(sample))).item()
+        # |z| > 5.1 has a probability of 1e-6 / 3. It would notice the exact gradient at τ >= 0.5.
+        assert abs(mean.x[0] - sample.mean().item()) < 5.1 * error
+        assert tau < 0.5 or abs(mean.x[0] - exact.x[0]) > 10.2 * error
+
+
+def test_traces_hold_lists_and_not_arrays(panel):
+    """Colab's widgets leave arrays blank."""
+    sent = json.dumps(panel.figure.to_plotly_json()["data"])
+    assert "bdata" not in sent
+
+
+# --- The panel ------------------------------------------------------------------------------------
+
+
+def counting(figure, *, x):
+    if x == 3:
+        raise ArithmeticError("three is < too much")
+    figure.data[0].y = [x]
+    return f"The line is at {x}."
+
+
+@pytest.fixture
+def small():
+    control = slider("x", [1, 2, 3], 1, tooltip="the height")
+    return Panel(go.Figure(go.Scatter(x=[0]), layout("a", "b")), counting, x=control)
+
+
+def test_panel_draws_at_once_and_at_every_move(small):
+    assert (small.figure.data[0].y, small.caption) == ((1,), "The line is at 1.")
+    small.controls["x"].index = 1
+    assert (small.figure.data[0].y, small.caption) == ((2,), "The line is at 2.")
+    assert "The line is at 2." in small.children[-2].value
+
+
+def test_an_error_is_shown_kept_and_raised(small):
+    with pytest.raises(ArithmeticError):
+        small.controls["x"].value = 3
+    alert = small.children[-1]
+    assert 'role="alert"' in alert.value
+    assert "ArithmeticError: three is &lt; too much" in alert.value
+    assert "counting" in small.errors[0]
+    small.controls["x"].value = 2
+    assert alert.value == ""
+    assert len(small.errors) == 1
+
+
+def test_panel_is_displayed_with_its_caption(small):
+    bundle, _ = DisplayFormatter().format(small)
+    assert bundle["text/plain"] == "The line is at 1."
+    assert bundle[WIDGET]["model_id"] == small.model_id
+    assert SHOWN[small.model_id] is small
+
+
+def test_panel_without_draw_is_changed_from_outside():
+    panel = Panel(go.Figure(go.Scatter(x=[0, 1]), layout("a", "b")), alt="Nothing yet.")
+    with panel.update():
+        panel.figure.data[0].y = [1, 2]
+    panel.say("Two points.")
+    assert (panel.figure.data[0].y, panel.caption) == ((1, 2), "Two points.")
+
+
+def test_slider_has_a_name_a_tooltip_and_readable_positions():
+    control = slider("K", [1, 10, math.inf], 10, tooltip="inner samples")
+    assert [name for name, _ in control.options] == ["1", "10", "∞"]
+    assert control.description == "K"
+    assert "inner samples" in (getattr(control, "tooltip", None) or control.description_tooltip)
+
+
+def test_show_sends_the_figure_and_its_alternative_text(capsys):
+    show(go.Figure(go.Scatter(y=[1, 2]), layout("step", "loss")), "Two points, <rising>.")
+    printed = capsys.readouterr().out  # outside of IPython `display` prints
+    assert PLOTLY in printed
+    assert "&lt;rising&gt;" in printed
+    assert "<script" not in printed
+
+
+def test_layout_labels_the_axes_and_sets_the_height():
+    figure = go.Figure(layout=layout("step", "loss", title="Training", height=300))
+    assert figure.layout.xaxis.title.text == "step"
+    assert figure.layout.yaxis.title.text == "loss"
+    assert (figure.layout.title.text, figure.layout.height) == ("Training", 300)
