@@ -8,7 +8,7 @@ import pickle
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class Examples(Protocol):
 
 
 class TrainingDivergedError(ArithmeticError):
-    """The loss is no longer a finite number."""
+    """The loss or its gradient is no longer a finite number."""
 
 
 class Training:
@@ -127,8 +127,8 @@ class Training:
                 and saved to after each report.
 
         Raises:
-            TrainingDivergedError: when the loss is not finite. The weights are those before that
-                step, the checkpoint the last one saved.
+            TrainingDivergedError: when the loss or its gradient is not finite. The weights are
+                those before that step, the checkpoint the last one saved.
             KeyboardInterrupt: when interrupted.
             ValueError: when the checkpoint is of a run with other settings.
         """
@@ -208,24 +208,39 @@ class Training:
         if len(self._unseen) < self.batch_size:
             self._unseen = torch.randperm(len(self.examples), generator=self._generators[0])
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
-        loss = self.loss(self.model, self.examples[index])
+        try:
+            loss = self.loss(self.model, self.examples[index])
+        except ValueError as error:  # an argument check met what overflowed weights have made
+            if math.isfinite(_norm(self.model.parameters())):
+                raise
+            raise self._diverged("the weights have overflowed") from error
         value = loss.item()
         if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"the loss is {value} at step {self.step + 1}: training has diverged. "
-                f"Try a smaller learning rate (it is {self.settings['learning_rate']:g})."
-            )
+            raise self._diverged(f"the loss is {value}")
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        gradients = (p.grad for p in self.model.parameters() if p.grad is not None)
+        if not math.isfinite(norm := _norm(gradients)):
+            raise self._diverged(f"the norm of the gradient is {norm}")
         self.optimizer.step()
         self._losses.append(value)
         self.step += 1
+
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        return TrainingDivergedError(
+            f"{what} at step {self.step + 1}: training has diverged. "
+            f"Try a smaller learning rate (it is {self.settings['learning_rate']:g})."
+        )
 
     def _report(self) -> None:
         self.history.append(
             {"step": self.step, "loss": math.fsum(self._losses) / len(self._losses)}
         )
         self._losses = []
+
+
+def _norm(tensors: Iterable[Tensor]) -> float:
+    return torch.stack([tensor.detach().norm() for tensor in tensors]).norm().item()
 
 
 @contextmanager

@@ -1,0 +1,362 @@
+"""The training loop: whatever stops it, it goes on to exactly the same weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gumbelrao_edu import gumbel_rao
+from gumbelrao_edu.experiments.training import Training, TrainingDivergedError
+from gumbelrao_edu.vae import DiscreteVAE
+from gumbelrao_edu.widgets.training import LiveTraining, digits, digits_over_training
+
+IMAGES = (torch.rand(50, 12, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)
+
+
+def negative_elbo(model: DiscreteVAE, images: Tensor) -> Tensor:
+    return -model.elbo(images).mean()
+
+
+def new(loss=negative_elbo, **settings) -> Training:
+    noise = torch.Generator().manual_seed(1)
+    model = DiscreteVAE(
+        2,
+        partial(gumbel_rao, tau=0.5, k=3, generator=noise),
+        pixel_mean=IMAGES.float().mean(0),
+        hidden=(5,),
+        latent_bits=4,
+        generator=torch.Generator().manual_seed(2),
+    )
+    arguments = {"batch_size": 8, "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
+    return Training(model, loss, IMAGES, **{**arguments, **settings}, generators=[noise])
+
+
+def assert_same(one: Training, other: Training) -> None:
+    """Bit for bit: weights, momentum, history, and what will be drawn next."""
+    assert (one.step, one.history) == (other.step, other.history)
+    for (name, a), b in zip(
+        one.model.state_dict().items(), other.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    one.run(one.step + 7, every=5)
+    other.run(other.step + 7, every=5)
+    assert one.history == other.history
+
+
+def test_trains() -> None:
+    training = new()
+    start = negative_elbo(training.model, IMAGES.repeat(20, 1)).item()
+    training.run(300, every=100)
+    assert [row["step"] for row in training.history] == [100, 200, 300]
+    assert training.history[-1]["loss"] < start - 0.2
+
+
+def test_reports_the_mean_loss_since_the_last_report() -> None:
+    losses, reported = [], []
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        losses.append(negative_elbo(model, images))
+        return losses[-1]
+
+    training = new(loss)
+    training.run(25, every=10, callback=lambda t: reported.append(t.step))
+    assert reported == [10, 20, 25]
+    values = torch.stack(losses).detach().double()
+    means = [values[a:b].mean().item() for a, b in ((0, 10), (10, 20), (20, 25))]
+    assert [row["loss"] for row in training.history] == pytest.approx(means, rel=1e-12)
+    training.run(25)
+    assert len(losses) == 25  # nothing to do
+
+
+def test_the_order_of_the_minibatches() -> None:
+    """Each pass is a permutation, less what does not fill a minibatch; the seed decides."""
+
+    def order(seed: int) -> Tensor:
+        seen = []
+
+        class Indexed:
+            def __len__(self) -> int:
+                return 50
+
+            def __getitem__(self, index: Tensor) -> Tensor:
+                seen.append(index)
+                return IMAGES[index]
+
+        training = new(seed=seed)
+        training.examples = Indexed()
+        training.run(12)
+        return torch.stack(seen)
+
+    first = order(0)
+    assert first.shape == (12, 8)
+    passes = first.view(2, 48)
+    assert all(len(one.unique()) == 48 for one in passes)
+    assert not torch.equal(passes[0], passes[1])
+    assert torch.equal(first, order(0))
+    assert not torch.equal(first, order(1))
+
+
+@pytest.mark.parametrize("stop", [1, 6, 23, 40])
+def test_resumes_bit_for_bit(tmp_path: Path, stop: int) -> None:
+    whole, first, second = new(), new(), new()
+    whole.run(60, every=10)
+    first.run(stop, every=10)
+    first.save(tmp_path / "state.pt")
+    second.load(tmp_path / "state.pt")
+    assert_same(first, second)
+    second = new()
+    second.load(tmp_path / "state.pt")
+    if stop % 10:
+        second.history.pop()  # the report at the stop, which the whole run does not have
+        whole.history = [row for row in whole.history if row["step"] != (stop // 10 + 1) * 10]
+        second.run(60, every=10)
+        second.history = [row for row in second.history if row["step"] != (stop // 10 + 1) * 10]
+    second.run(60, every=10)
+    assert_same(whole, second)
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    """SIGKILL at any moment of a run that saves all the time."""
+    script = textwrap.dedent(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[2])
+        import test_training
+        test_training.new().run(100_000, every=3, checkpoint=sys.argv[1])
+        """
+    )
+    path = tmp_path / "state.pt"
+    arguments = [sys.executable, "-c", script, str(path), str(Path(__file__).parent)]
+    with subprocess.Popen(arguments) as process:
+        deadline = time.monotonic() + 60
+        while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    killed = new()
+    killed.load(path)
+    step = killed.step + 9
+    assert step < 100_000
+    killed.run(step, every=3)
+    whole = new()
+    whole.run(step, every=3)
+    assert_same(whole, killed)
+
+
+def interrupted_at(step: int, times: int = 1):
+    """A loss during which the stop button is pressed."""
+    count = 0
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        if count == step:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return negative_elbo(model, images)
+
+    return loss
+
+
+def test_an_interrupt_waits_for_the_end_of_the_step(tmp_path: Path) -> None:
+    whole, stopped = new(), new(interrupted_at(13))
+    whole.run(40, every=10)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="after step 13 of 40"):
+        stopped.run(40, every=10, checkpoint=tmp_path / "state.pt")
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert stopped.step == 13
+    restarted = new()
+    restarted.run(40, every=10, checkpoint=tmp_path / "state.pt")  # another process
+    assert_same(whole, restarted)
+    whole, stopped = new(), new(interrupted_at(13))
+    whole.run(40, every=10)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run(40, every=10)
+    stopped.run(40, every=10)  # the same cell once more
+    assert_same(whole, stopped)
+
+
+def test_a_second_interrupt_comes_at_once() -> None:
+    training = new(interrupted_at(13, times=2))
+    with pytest.raises(KeyboardInterrupt):
+        training.run(40)
+    assert training.step == 12
+
+
+def test_runs_in_another_thread() -> None:
+    whole, threaded = new(), new()
+    whole.run(10)
+    thread = threading.Thread(target=threaded.run, args=(10,))
+    thread.start()
+    thread.join()
+    assert_same(whole, threaded)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
+    count = 0
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return negative_elbo(model, images) * (float("nan") if count == 24 else 1)
+
+    training = new(loss)
+    with pytest.raises(TrainingDivergedError, match=r"loss is nan at step 24.*rate \(it is 0.05\)"):
+        training.run(40, every=10, checkpoint=tmp_path / "state.pt")
+    assert training.step == 23
+    assert all(weight.isfinite().all() for weight in training.model.parameters())
+    last = new()
+    last.load(tmp_path / "state.pt")
+    assert last.step == 20
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step() -> None:
+    count = 0
+
+    def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        zero = model.decoder[0].bias.sum() * 0
+        return negative_elbo(model, images) + (zero.abs().sqrt() if count == 5 else 0)
+
+    training = new(loss)
+    with pytest.raises(TrainingDivergedError, match="gradient is nan at step 5"):
+        training.run(10)
+    assert all(weight.isfinite().all() for weight in training.model.parameters())
+
+
+def test_weights_that_overflow() -> None:
+    with pytest.raises(TrainingDivergedError):
+        new(learning_rate=1e30).run(50)
+
+
+def test_other_errors_are_not_called_divergence() -> None:
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        raise ValueError("a mistake in the loss")
+
+    with pytest.raises(ValueError, match="a mistake in the loss"):
+        new(loss).run(1)
+
+
+def test_a_checkpoint_is_never_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = new()
+    training.run(5)
+    training.save(tmp_path / "state.pt")
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def full(state: object, file) -> None:
+        file.write(b"half")
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(torch, "save", full)
+    training.run(6)
+    with pytest.raises(OSError, match="No space left"):
+        training.save(tmp_path / "state.pt")
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert os.listdir(tmp_path) == ["state.pt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", "truncated", "another"])
+def test_a_damaged_checkpoint(tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "state.pt"
+    if content == "another":
+        torch.save({"other": 1}, path)
+    else:
+        training = new()
+        training.run(3)
+        training.save(path)
+        path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="damaged or not a checkpoint"):
+        new().run(10, checkpoint=path)
+
+
+def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
+    new().save(tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"other settings: \{'learning_rate': 0.05\}"):
+        new(learning_rate=0.1).run(10, checkpoint=tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"batch_size": 51}, ValueError),
+        ({"batch_size": 0}, ValueError),
+        ({"batch_size": 2.0}, TypeError),
+    ],
+)
+def test_bad_batch_sizes(settings: dict, error: type[Exception]) -> None:
+    with pytest.raises(error, match="batch_size: expected"):
+        new(**settings)
+
+
+def test_live_curves() -> None:
+    trainings = {"a": new(), "b": new(seed=1)}
+    live = LiveTraining(trainings, {"a": "#0072B2", "b": "#D55E00"})
+    turns = []
+    live.run(45, every=10, callback=lambda training: turns.append(training.step))
+    assert turns == [10, 10, 20, 20, 30, 30, 40, 40, 45, 45]
+    for curve, training in zip(live.figure.data, trainings.values(), strict=True):
+        assert list(curve.x) == [10, 20, 30, 40, 45]
+        assert list(curve.y) == [row["loss"] for row in training.history]
+    progress = live.children[0]
+    assert progress.value == progress.max == 90
+    last = [training.history[-1]["loss"] for training in trainings.values()]
+    assert live.caption == f"Step 45 of 45: loss {last[0]:.2f} (a), {last[1]:.2f} (b)."
+    alone = new()
+    alone.run(40, every=10)
+    alone.run(45, every=10)
+    assert_same(alone, trainings["a"])
+
+
+def test_live_curves_go_on_after_an_interrupt() -> None:
+    trainings = {"a": new(), "b": new(interrupted_at(13))}
+    live = LiveTraining(trainings, {"a": "#0072B2", "b": "#D55E00"})
+    with pytest.raises(KeyboardInterrupt):
+        live.run(40, every=10)
+    assert [training.step for training in trainings.values()] == [20, 13]
+    assert [list(curve.x) for curve in live.figure.data] == [[10, 20], [10]]
+    live.run(40, every=10)
+    whole = new()
+    whole.run(40, every=10)
+    assert [list(curve.x) for curve in live.figure.data] == [[10, 20, 30, 40]] * 2
+    assert_same(whole, trainings["b"])
+
+
+def test_live_curves_are_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = LiveTraining({"a": new()}, {"a": "#0072B2"})
+    draws = []
+    monkeypatch.setattr(live, "_draw", lambda until: draws.append(until))
+    monkeypatch.setattr("gumbelrao_edu.widgets.training.time.monotonic", lambda: 0.1)
+    live.run(50, every=1)
+    assert len(draws) == 1  # the last one: the clock stands still
+
+
+def test_pictures_of_digits() -> None:
+    panel = digits_over_training(
+        {0: {"row": torch.zeros(2, 784)}, 5: {"row": torch.ones(2, 784)}}, "Step {}.".format
+    )
+    white, black = [], []
+    for step, sources in ((5, black), (0, white), (5, black)):
+        panel.controls["step"].value = step
+        sources.append(panel.figure.data[0].source)
+        assert panel.caption == f"Step {step}."
+    assert not panel.errors
+    assert black[0] == black[1] != white[0]
+    figure = digits({"a": torch.rand(10, 784), "b": torch.rand(10, 784)})
+    assert len(figure.to_json()) < 60_000
+    assert figure.layout.height == 240
