@@ -5,6 +5,7 @@ The names imported here are the library; the notebooks explain them one after th
 
 from . import estimators, surrogate
 from .device import default_device
+from .distributions import GumbelRaoCategorical
 from .estimators import (
     exact,
     gumbel_rao,
@@ -16,10 +17,14 @@ from .estimators import (
     zgr,
 )
 from .gumbel import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
+from .modules import GumbelRao, Schedule
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GumbelRao",
+    "GumbelRaoCategorical",
+    "Schedule",
     "conditional_gumbel",
     "default_device",
     "estimators",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -66,3 +67,103 @@ class _ReplaceGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
         return None, grads[0]
+
+
+def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) -> Tensor:
+    """The surrogate objective of straight-through estimators for independent variables.
+
+        Σ_j (∂f(D^1, …, D^m)/∂D^j)* · s^j                                  (17, 18, 19)
+
+    where * stops the gradient. Its gradient is the estimate for s^j = softmax_τ(θ^j) (17, ST),
+    s^j = softmax_τ(θ^j + G^j) (18, ST-GS) or the mean of K such samples given D^j (19, GR-MCK).
+
+    Args:
+        f: maps samples `[*batch, n]` to losses of any shape; they are summed.
+        one_hot: D, `[*batch, n]`: the m variables are axes of the batch.
+        relaxed: s, `[*batch, n]`, differentiable in the logits. For (19) keep θ + G^k − θ fixed:
+            `tempered_softmax(logits + (conditional - logits).detach(), tau).mean(0)`.
+
+    Returns:
+        The objective, a single number to differentiate. Its value has no meaning.
+
+    Raises:
+        ValueError: when the shapes differ.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> weights = torch.tensor([1.0, 2.0, 3.0])
+        >>> parallel(lambda d: d @ weights, torch.eye(3)[0], logits.softmax(-1)).backward()
+        >>> [round(g, 3) + 0.0 for g in logits.grad.tolist()]
+        [-0.333, 0.0, 0.333]
+
+    Source: Paulus, Maddison & Krause (2021), appendix B.1; Schulman et al. (2015).
+    """
+    if relaxed.shape != one_hot.shape:
+        raise ValueError(
+            f"relaxed: expected the shape {tuple(one_hot.shape)} of one_hot, "
+            f"got {tuple(relaxed.shape)}"
+        )
+    (gradient,) = _gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
+    return (gradient * relaxed).sum()
+
+
+def sequential(
+    f: Callable[[list[Tensor]], Tensor],
+    h: Callable[[Tensor], Tensor],
+    logits: Tensor,
+    one_hots: Sequence[Tensor],
+    relax: Callable[[Tensor, int], Tensor],
+) -> Tensor:
+    """The surrogate objective of straight-through estimators for a chain θ^j = h(D^{j−1}).
+
+        L_m = (∂f/∂D^m)* · s(θ^m)                                          (21, 23, 25)
+        L_j = ((dL_{j+1}/dD^j)* + (∂f/∂D^j)*) · s(θ^j)                     (22, 24, 26)
+
+    dL_{j+1}/dD^j runs through θ^{j+1} = h(D^j), and * stops the gradient. s is softmax_τ(θ) for ST,
+    softmax_τ(θ + G) for ST-GS, the mean of K samples given D for GR-MCK.
+
+    Args:
+        f: maps the list [D^1, …, D^m] to losses of any shape; they are summed.
+        h: maps D^{j−1} to θ^j, both `[*batch, n]`; it may have parameters of its own.
+        logits: θ^1, `[*batch, n]`.
+        one_hots: the samples D^1, …, D^m that were drawn along the chain.
+        relax: maps (θ^j, j), j = 0, …, m − 1, to s(θ^j), differentiable in θ^j.
+
+    Returns:
+        Σ_j L_j, a single number to differentiate: its gradient in θ^1 is that of L_1, and the
+        other terms carry those in the parameters of h.
+
+    Raises:
+        ValueError: when there is no sample.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> drawn = [torch.eye(3)[0], torch.eye(3)[2]]
+        >>> f = lambda d: (d[0] * d[1].flip(-1)).sum()
+        >>> objective = sequential(f, lambda d: 2 * d, logits, drawn, lambda x, j: x.softmax(-1))
+        >>> objective.backward()
+
+    Source: Paulus, Maddison & Krause (2021), appendix B.2; Schulman et al. (2015).
+    """
+    if not one_hots:
+        raise ValueError("one_hots: expected at least one sample, got none")
+    leaves = [d.detach().requires_grad_() for d in one_hots]
+    direct = _gradients(f(leaves), leaves)
+    objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
+    downstream = torch.zeros_like(leaves[-1])
+    for j in reversed(range(len(leaves))):
+        theta = logits if j == 0 else h(leaves[j - 1])
+        layer = ((downstream + direct[j]).detach() * relax(theta, j)).sum()
+        if j > 0:
+            (downstream,) = _gradients(layer, [leaves[j - 1]], retain_graph=True)
+        objective = objective + layer
+    return objective
+
+
+def _gradients(
+    losses: Tensor, inputs: list[Tensor], retain_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """∂ Σ losses / ∂ inputs; zero where an input does not enter."""
+    return torch.autograd.grad(
+        losses.sum(), inputs, retain_graph=retain_graph, materialize_grads=True
+    )

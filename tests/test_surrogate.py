@@ -1,6 +1,15 @@
 import pytest
 import torch
 
+from gumbelrao_edu import (
+    gumbel_rao,
+    gumbel_softmax,
+    st_gumbel_softmax,
+    straight_through,
+    surrogate,
+    tempered_softmax,
+)
+from gumbelrao_edu.estimators.gumbel_rao import _classes_first, conditional_softmax, exponentials
 from gumbelrao_edu.surrogate import replace_gradient
 
 
@@ -53,3 +62,159 @@ def test_double_backward_and_functional_transforms():
 def test_wrong_arguments_are_named(value, surrogate, error, message):
     with pytest.raises(error, match=message):
         replace_gradient(value, surrogate)
+
+
+# --- Appendix B: the surrogate objectives give the gradients of the custom backward passes ----
+
+TAU, K, M, N = 0.6, 7, 4, 3
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def joint(d):
+    """Of m variables, not a sum over them: [..., m, n] -> [...]."""
+    weights = torch.linspace(-1, 1, M * N, dtype=torch.float64).reshape(M, N)
+    return (d * weights).sum((-1, -2)).exp() * d[..., 0].prod(-1).add(1).log1p()
+
+
+def same_softmaxes(logits, one_hot, generator):
+    """The K softmax samples that gumbel_rao's backward pass draws, as a function of the logits.
+
+    In float64, with θ + G^k held at a constant distance from θ.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    rows = _classes_first(logits.detach() - logits.detach().amax(-1, keepdim=True))
+    index = _classes_first(one_hot.detach()).argmax(0, keepdim=True)
+    (noise,) = exponentials(rows, K, "iid", seeded(seed))
+    s = conditional_softmax(rows, index, TAU, noise).permute(1, 2, 0)
+    s = s.reshape(K, *logits.shape)
+    # softmax_τ(x) = s at x = τ log s: a constant that stands for θ + G^k up to a shift.
+    return ((TAU * s.log() + logits - logits.detach()) / TAU).softmax(-1)
+
+
+def relaxations(name, generator):
+    """s(θ) of appendix B after the draw of D, with the noise that the estimator of `name` uses."""
+
+    def relax(logits):
+        if name == "straight_through":
+            one_hot, _ = surrogate_draw(logits, generator)
+            return one_hot, tempered_softmax(logits, TAU)
+        one_hot, perturbed = surrogate_draw(logits, generator)
+        if name == "st_gumbel_softmax":
+            return one_hot, tempered_softmax(perturbed, TAU)
+        return one_hot, same_softmaxes(logits, one_hot, generator).mean(0)
+
+    return relax
+
+
+def surrogate_draw(logits, generator):
+    u = torch.rand(*logits.shape, dtype=torch.float64, generator=generator)
+    perturbed = logits - (-(1 - u).log()).log()
+    one_hot = torch.zeros_like(perturbed).scatter(-1, perturbed.argmax(-1, keepdim=True), 1.0)
+    return one_hot, perturbed
+
+
+ESTIMATORS = {
+    "straight_through": lambda x, g: straight_through(x, tau=TAU, generator=g),
+    "st_gumbel_softmax": lambda x, g: st_gumbel_softmax(x, tau=TAU, generator=g),
+    "gumbel_rao": lambda x, g: gumbel_rao(x, tau=TAU, k=K, generator=g),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_parallel_objective_has_the_gradient_of_the_estimator(name):
+    theta = torch.randn(20, M, N, dtype=torch.float64, generator=seeded())
+    direct = theta.clone().requires_grad_()
+    joint(ESTIMATORS[name](direct, seeded(1))).sum().backward()
+
+    logits = theta.clone().requires_grad_()
+    one_hot, relaxed = relaxations(name, seeded(1))(logits)
+    surrogate.parallel(joint, one_hot, relaxed).backward()
+    torch.testing.assert_close(logits.grad, direct.grad, rtol=1e-10, atol=1e-10)
+    assert direct.grad.abs().max() > 0.01
+
+
+def h(d):
+    """θ^{j+1} = h(D^j), not linear."""
+    mixing = torch.tensor([[1.0, -0.5, 0.2], [0.3, 0.8, -1.0], [-0.7, 0.1, 0.4]])
+    return (d @ mixing.double()).sin() * 2 + d
+
+
+def chain_loss(ds):
+    return joint(torch.stack(list(ds), -2))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_sequential_objective_has_the_gradient_of_the_chained_estimators(name):
+    theta = torch.randn(20, N, dtype=torch.float64, generator=seeded())
+    direct = theta.clone().requires_grad_()
+    generator, x, ds = seeded(1), direct, []
+    for _ in range(M):
+        ds.append(ESTIMATORS[name](x, generator))
+        x = h(ds[-1])
+    chain_loss(ds).sum().backward()
+
+    # First draw along the chain, then form the objective with the softmaxes of these draws.
+    logits = theta.clone().requires_grad_()
+    relax, x, drawn, softmaxes = relaxations(name, seeded(1)), theta, [], []
+    for _ in range(M):
+        fixed = x.detach()
+        one_hot, relaxed = relax(fixed)
+        drawn.append(one_hot)
+        softmaxes.append(relaxed.detach())
+        x = h(one_hot)
+    if name == "gumbel_rao":  # the mean of softmaxes is no softmax: keep all K of them
+        generator, x, kept = seeded(1), theta, []
+        for _ in range(M):
+            one_hot, _ = surrogate_draw(x, generator)
+            kept.append(same_softmaxes(x, one_hot, generator))
+            x = h(one_hot)
+        softmaxes = kept
+
+    def at(theta_j, j):
+        moved = softmaxes[j].log() + (theta_j - theta_j.detach()) / TAU
+        if name == "straight_through":
+            return tempered_softmax(theta_j, TAU)
+        return moved.softmax(-1).mean(0) if name == "gumbel_rao" else moved.softmax(-1)
+
+    surrogate.sequential(chain_loss, h, logits, drawn, at).backward()
+    torch.testing.assert_close(logits.grad, direct.grad, rtol=1e-10, atol=1e-10)
+    assert direct.grad.abs().max() > 0.01
+
+
+def test_the_sequential_objective_reaches_the_parameters_of_h():
+    weight = torch.eye(N, dtype=torch.float64).mul(1.5).requires_grad_()
+    theta = torch.randn(20, N, dtype=torch.float64, generator=seeded())
+
+    def step(d):
+        return d @ weight
+
+    generator, x, ds = seeded(1), theta, []
+    for _ in range(M):
+        ds.append(straight_through(x, tau=TAU, generator=generator))
+        x = step(ds[-1])
+    (want,) = torch.autograd.grad(chain_loss(ds).sum(), weight)
+    drawn = [d.detach() for d in ds]
+    objective = surrogate.sequential(
+        chain_loss, step, theta, drawn, lambda x, j: tempered_softmax(x, TAU)
+    )
+    (got,) = torch.autograd.grad(objective, weight)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_the_relaxed_objective_needs_no_surrogate():
+    # (16): differentiate f(S) itself.
+    theta = torch.randn(5, M, N, dtype=torch.float64, generator=seeded()).requires_grad_()
+    sample = gumbel_softmax(theta, tau=TAU, generator=seeded(1))
+    (direct,) = torch.autograd.grad(joint(sample).sum(), theta, retain_graph=True)
+    (through,) = torch.autograd.grad(surrogate.parallel(joint, sample, sample), theta)
+    torch.testing.assert_close(through, direct)
+
+
+def test_objectives_refuse_wrong_arguments():
+    with pytest.raises(ValueError, match=r"relaxed: expected the shape \(3,\) .* got \(2,\)"):
+        surrogate.parallel(torch.sum, torch.eye(3)[0], torch.zeros(2))
+    with pytest.raises(ValueError, match="one_hots: expected at least one sample, got none"):
+        surrogate.sequential(torch.sum, h, torch.zeros(3), [], lambda x, j: x)
