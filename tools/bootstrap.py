@@ -46,7 +46,7 @@ PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announceme
 TROUBLES = [
     (
         r"No space left on device|Errno 28|not enough space on the disk",
-        "The disk is full. The course needs about 2 GB (8 GB with CUDA): make room and run "
+        "The disk is full. The course needs about 2 GB, with CUDA several more: make room and run "
         "the same command again.",
     ),
     (
