@@ -1,0 +1,114 @@
+"""Break the estimators in obvious ways, one at a time, and see that a test fails each time.
+
+    python tools/mutate.py              # every mutation, about ten minutes
+    python tools/mutate.py gumbel_rao   # those of files whose name contains this
+
+A mutation replaces one piece of text in a copy of the package. One that no test notices is printed,
+and the exit status is 1. The mistakes found in public implementations are among them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# file, what stands there, what it becomes, which mistake that is
+MUTATIONS = [
+    ("gumbel.py", "uniform.neg_().add_(1).log_().neg_()", "uniform.neg_().add_(1).log_().neg_().mul_(0.9)", "exponentials of another rate"),
+    ("gumbel.py", "return exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4)", "return exponential", "log of zero"),
+    ("gumbel.py", "perturbed = wide + noise", "perturbed = wide", "D = argmax θ, without noise"),
+    ("gumbel.py", "perturbed = wide + noise", "perturbed = wide - noise", "Gumbels of the wrong sign"),
+    ("gumbel.py", "largest = log_z - (log_e", "largest = -(log_e", "(9) without log Z"),
+    ("gumbel.py", "others = -torch.logaddexp(", "others = torch.logaddexp(", "(9) without its minus"),
+    ("gumbel.py", "theta.masked_fill(never, 0.0), -largest)", "theta.masked_fill(never, 0.0), 0 * largest)", "(9) without truncation"),
+    ("gumbel.py", "return (centred(logits) / per_class(tau))", "return (centred(logits) * per_class(tau))", "softmax at 1/τ"),
+    ("surrogate.py", "return None, grads[0]", "return grads[0], None", "the gradient goes to the value"),
+    ("surrogate.py", "return value.clone()", "return surrogate.clone()", "the surrogate's value is returned"),
+    ("surrogate.py", "(downstream + direct[j]).detach()", "direct[j].detach()", "(22) without what comes from below"),
+    ("estimators/straight_through.py", "tempered_softmax(logits, tau)", "tempered_softmax(logits, 1.0)", "no slope annealing"),
+    ("estimators/st_gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(logits, tau)", "ST in place of ST-GS"),
+    ("estimators/st_gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(perturbed.detach() + logits, tau)", "2θ + G in place of θ + G"),
+    ("estimators/gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(perturbed, 1.0)", "the temperature is ignored"),
+    ("estimators/gumbel_rao.py", "(total / (k * tau))", "(total / k)", "1/τ forgotten"),
+    ("estimators/gumbel_rao.py", "(total / (k * tau))", "(total / tau)", "a sum in place of a mean over K"),
+    ("estimators/gumbel_rao.py", "total += g * s.sum(1) - s.mul_(inner).sum(1)", "total += g * s.sum(1)", "the Jacobian's second term forgotten"),
+    ("estimators/gumbel_rao.py", "inner = (g.unsqueeze(1) * s).sum(0)", "inner = (g.unsqueeze(1) * s).sum(1)[:1]", "a sum over draws in place of classes"),
+    ("estimators/gumbel_rao.py", "r.scatter_(0, at_i, 1.0)", "pass", "r_i = 1 forgotten"),
+    ("estimators/gumbel_rao.py", "noise.div_(noise.gather(0, at_i))", "noise", "E_i forgotten"),
+    ("estimators/gumbel_rao.py", ".mul_(inverse_p.unsqueeze(1))", ".div_(inverse_p.unsqueeze(1))", "p in place of 1/p"),
+    ("estimators/gumbel_rao.py", "inverse_p = theta.softmax(0).reciprocal()", "inverse_p = (theta.exp().sum(0) / theta.exp())", "exp(logits) that overflows"),
+    ("estimators/gumbel_rao.py", "index = _classes_first(one_hot).argmax(0, keepdim=True)", "index = theta.argmax(0, keepdim=True)", "given another class than was drawn"),
+    ("estimators/gumbel_rao.py", "return tensor.reshape(-1, tensor.shape[-1]).T.contiguous()", "return tensor.reshape(tensor.shape[-1], -1).contiguous()", "a reshape for a transpose"),
+    ("estimators/gumbel_rao.py", "torch.Generator(logits.device).manual_seed(int(seed))", "torch.Generator(logits.device).manual_seed(0)", "the same noise at each call"),
+    ("estimators/gumbel_rao.py", "opposite = (1 - torch.finfo(theta.dtype).eps / 2) - half", "opposite = half", "a draw twice in place of its opposite"),
+    ("estimators/gumbel_rao.py", "u = (points + shift).remainder_(1)", "u = points.expand(n, draws, rows).clone()", "a low-discrepancy set that is not random"),
+    ("estimators/gumbel_rao.py", "return zgr(logits, generator=generator)", "return zgr(-logits, generator=generator)", "the limit of another variable"),
+    ("estimators/zgr.py", "(p + (one_hot - p).detach() * log_p) / 2", "p + (one_hot - p).detach() * log_p", "the half forgotten"),
+    ("estimators/zgr.py", "(one_hot - p).detach()", "one_hot.detach()", "no baseline ⟨g, p⟩"),
+    ("estimators/reinforce.py", "(losses.detach() - b) * score + losses", "(losses.detach() - b) * score", "∂f/∂θ forgotten"),
+    ("estimators/reinforce.py", "(losses.detach() - b) * score + losses", "(b - losses.detach()) * score + losses", "the wrong sign"),
+    ("estimators/reinforce.py", "    if isinstance(baseline, RunningMean):\n        baseline.update(losses)\n", "", "the baseline never moves"),
+    ("estimators/reinforce.py", "log_p.flatten(axes).sum(-1)", "log_p.flatten(axes).mean(-1)", "a mean over variables in place of a sum"),
+    ("estimators/reinforce.py", "self.mean / self.weight if self.weight else 0.0", "self.mean", "no correction for the start"),
+    ("estimators/rloo.py", "* num_samples / (num_samples - 1)", "", "the baseline contains the sample itself"),
+    ("estimators/rloo.py", "(losses - losses.mean(0))", "losses", "no baseline"),
+    ("estimators/exact.py", "p_each.flatten(losses.dim()).prod(-1)", "p_each.flatten(losses.dim()).mean(-1)", "a mean in place of a product"),
+    ("quadrature.py", "own = -(w * q_sum).sum(-1, keepdim=True)", "own = (w * q_sum).sum(-1, keepdim=True)", "the sign of the chosen class"),
+    ("quadrature.py", "r_sum = 1.0 + plain @ rho  # ρ_i = 1", "r_sum = plain @ rho", "ρ_i = 1 forgotten"),
+    ("distributions.py", "tau=self.tau,", "tau=1.0,", "the temperature is ignored"),
+    ("modules.py", "(1 + math.cos(math.pi * x)) / 2", "math.cos(math.pi * x)", "a cosine that overshoots"),
+]  # fmt: skip
+
+TESTS = [
+    "tests/test_gumbel.py",
+    "tests/test_surrogate.py",
+    "tests/test_estimators.py",
+    "tests/test_modules.py",
+    "tests/test_quadrature.py",
+]
+
+
+def survives(file: str, old: str, new: str) -> bool:
+    """Whether all tests pass in spite of the mutation."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("gumbelrao_edu", "tests", "tools"):
+            shutil.copytree(
+                ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pyc*")
+            )
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        target = Path(folder, "gumbelrao_edu", file)
+        text = target.read_text("utf-8")
+        if text.count(old) < 1:
+            raise ValueError(f"{file}: expected to find {old!r}, got a file without it")
+        target.write_text(text.replace(old, new, 1), "utf-8")
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+        environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
+        run = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if run.returncode not in (0, 1):
+            raise RuntimeError(f"{file}: the tests did not run\n{run.stdout}\n{run.stderr}")
+        return run.returncode == 0
+
+
+def main() -> int:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    survivors = 0
+    for file, old, new, mistake in MUTATIONS:
+        if wanted not in file:
+            continue
+        alive = survives(file, old, new)
+        survivors += alive
+        print(f"{'NOT NOTICED' if alive else 'noticed':12} {file:34} {mistake}", flush=True)
+    print(f"{survivors} mutations were not noticed")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
