@@ -35,7 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import Tau, check_logits, check_tau
+from ._checks import Tau, _holds, check_logits, check_tau
 
 
 class Rule(NamedTuple):
@@ -104,13 +104,13 @@ def _nodes_of_e(rule: Rule) -> tuple[Tensor, Tensor]:
 # --- Tables ---------------------------------------------------------------------------------------
 
 
-def _rows(tau: float, rule: Rule) -> Tensor:
+def _rows(tau: float, order: int, rule: Rule) -> Tensor:
     """The grid of log p: even near 0, stretched below, where the fields are sums of powers of p.
 
     It ends where one power is left (a class below is given that law) or p^κ is nothing.
     """
     kappa = min(1.0, 1.0 / tau)
-    next_power = min(abs(1.0 - 1.0 / tau), kappa)
+    next_power = min(kappa, *(abs(1.0 - d / tau) for d in range(1, order + 1)))
     depth = 8.0 + min(20.0 / max(next_power, 1e-9), 100.0 / kappa)
     above = rule.taps // 2 - 1  # rows above log p = 0, so that interpolation there is centred
     count = above + math.ceil(math.log1p(depth / rule.row_scale) / rule.row_step) + 1
@@ -135,7 +135,8 @@ def _grid_of_z(tau: float, rule: Rule, lowest: float) -> tuple[Tensor, Tensor, T
 def _lagrange(taps: int) -> Tensor:
     """[taps, taps]: (1, ξ, ξ², …) @ this = the weights of rows 0 … taps−1, ξ from their middle."""
     at = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
-    return torch.linalg.inv(at[:, None] ** torch.arange(taps)).contiguous()
+    inverse: Tensor = torch.linalg.inv(at[:, None] ** torch.arange(taps))
+    return inverse
 
 
 @functools.lru_cache(maxsize=32)
@@ -148,7 +149,7 @@ def _table(
     """
     lam, omega = _exp_sum(2 * order, rule.sum_error, n)
     y, w = _nodes_of_e(rule)
-    log_p = _rows(tau, rule)
+    log_p = _rows(tau, order, rule)
     log_alpha = log_p[:, None] + y  # φ and ρ depend on p and e through α = e p only
     z, step, log_r = _grid_of_z(tau, rule, log_alpha.min().item())
     u = log_alpha[..., None] + z
@@ -185,7 +186,7 @@ def _binary_table(
 
     E_j / E_i has the density 1/(1+t)², so that log(E_j / E_i) is logistic.
     """
-    log_p = _rows(tau, rule)
+    log_p = _rows(tau, order, rule)
     z, step, log_r = _grid_of_z(tau, rule, log_p.min().item() - 40.0)
     t = log_p[:, None] + z
     density = step * torch.exp(-t.abs() - 2.0 * torch.log1p(torch.exp(-t.abs())))
@@ -313,6 +314,7 @@ def _binary_closed_form(log_p: Tensor) -> Tensor:
 def _binary(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
     """n = 2: v_i = −v_j = (g_i − g_j)/τ E[s_i s_j], and the square for order 2."""
     log_p = log_p[others]
+    rule = rule._replace(row_step=rule.row_step / 2)  # a table of one column may well be long
     if order == 1 and tau == 1.0:
         moment = _binary_closed_form(log_p)
     else:
@@ -450,6 +452,8 @@ def _check_partners(grad: Tensor, logits: Tensor, index: Tensor) -> None:
         raise TypeError(f"grad: expected a floating-point tensor, got {grad.dtype}")
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
+    if not _holds((index >= 0) & (index < logits.shape[-1])):
+        raise ValueError(f"index: expected classes from 0 to {logits.shape[-1] - 1}")
 
 
 @torch.no_grad()
@@ -477,10 +481,11 @@ def _evaluate(
     if n == 1 or out.numel() == 0:
         return out.view(logits.shape).to(logits.dtype)
     chunk = max(1, MAX_WORKSPACE // (rule.taps * n + 512))
-    for temperature, part in _parts(tau, logits.shape[:-1], chunk):
-        log_p = flat_logits[part].log_softmax(-1)
-        g = flat_grad[part] - flat_grad[part].gather(-1, flat_index[part])
-        others = torch.ones_like(g, dtype=torch.bool).scatter_(-1, flat_index[part], False)
-        formula = _binary if n == 2 else _first if order == 1 else _second
-        out[part] = formula(g, log_p, others, temperature, order, rule)
+    formula = _binary if n == 2 else _first if order == 1 else _second
+    with torch.autocast(logits.device.type, enabled=False):
+        for temperature, part in _parts(tau, logits.shape[:-1], chunk):
+            log_p = flat_logits[part].log_softmax(-1)
+            g = flat_grad[part] - flat_grad[part].gather(-1, flat_index[part])
+            others = torch.ones_like(g, dtype=torch.bool).scatter_(-1, flat_index[part], False)
+            out[part] = formula(g, log_p, others, temperature, order, rule)
     return out.view(logits.shape).to(logits.dtype)

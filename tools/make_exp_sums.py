@@ -55,12 +55,15 @@ def relative_error(power: int, x: npt.ArrayLike, lam: npt.ArrayLike, omega: npt.
 def newton(power: int, points: Sequence[float], start: Sequence[float]) -> list[float]:
     """Solve the alternation at ``points`` from ``start`` = [log λ..., log ω...].
 
+    Returns:
+        [log λ..., log ω..., ε].
+
     Raises:
         ArithmeticError: Newton's method did not converge from this start.
     """
     terms = len(start) // 2
     unknown = mp.matrix([*start, 0])
-    for _ in range(60):
+    for _ in range(30):
         jacobian = mp.matrix(2 * terms + 1)
         residual = mp.matrix(2 * terms + 1, 1)
         for m, x in enumerate(points):
@@ -74,26 +77,32 @@ def newton(power: int, points: Sequence[float], start: Sequence[float]) -> list[
             jacobian[m, 2 * terms] = -((-1) ** m)
             residual[m] = total - 1 - (-1) ** m * unknown[2 * terms]
         step = mp.lu_solve(jacobian, residual)
-        longest = max(abs(s) for s in step)
+        longest = max(abs(s) for s in step[: 2 * terms])
         # Far from the solution a full step overshoots; half a unit of log λ is safe.
         unknown -= step * min(1, mp.mpf("0.5") / longest)
-        if longest < mp.mpf(10) ** -18:
-            return [float(v) for v in unknown[: 2 * terms]]
+        if longest < 1e-10:  # convergence is quadratic: what is left is below 1e-16
+            return [float(v) for v in unknown]
     raise ArithmeticError(f"no convergence with {terms} terms")
 
 
-def remez(power: int, up_to: float, start: Sequence[float], exchanges: int = 5) -> list[float]:
-    """The best sum with as many terms as ``start``: [log λ..., log ω...]."""
+def remez(power: int, up_to: float, wanted: float, start: Sequence[float]) -> list[float]:
+    """The best sum with as many terms as ``start``, [log λ..., log ω...].
+
+    The level ε of any alternation bounds the best error from below: the search stops when that is
+    above ``wanted``.
+    """
     terms = len(start) // 2
     angles = np.pi * np.arange(2 * terms + 1) / (2 * terms)
     points = np.exp(np.log(up_to) * (1 - np.cos(angles)) / 2)
     grid = np.geomspace(1.0, up_to, 20001)
     solution = list(start)
-    for _ in range(exchanges):
-        solution = newton(power, points.tolist(), solution)
+    for _ in range(8):
+        with mp.workdps(50):
+            *solution, level = newton(power, points.tolist(), solution)
         error = relative_error(power, grid, np.exp(solution[:terms]), np.exp(solution[terms:]))
         pieces = np.split(np.arange(grid.size), np.flatnonzero(np.diff(np.sign(error))) + 1)
-        if len(pieces) != 2 * terms + 1:
+        settled = np.abs(error).max() < 1.03 * abs(level)
+        if settled or abs(level) > wanted or len(pieces) != 2 * terms + 1:
             break
         points = grid[[piece[np.abs(error[piece]).argmax()] for piece in pieces]]
     return solution
@@ -142,7 +151,7 @@ def shortest(power: int, up_to: int, error: float, start: Sequence[float] = ()) 
             guesses.insert(0, known if len(known) == 2 * terms else stretched(known, terms))
         for guess in guesses:
             try:
-                known = remez(power, up_to, guess)
+                known = remez(power, up_to, error, guess)
             except (ArithmeticError, ZeroDivisionError):
                 continue
             lam, omega = np.exp(known[:terms]), np.exp(known[terms:])
@@ -159,7 +168,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="make the sums of exponentials anew")
     parser.add_argument("out", nargs="?", type=Path, default=OUT)
     out: Path = parser.parse_args().out
-    mp.mp.dps = 50
     records = []
     for power, error in TARGETS:
         start: list[float] = []
