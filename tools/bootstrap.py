@@ -59,7 +59,7 @@ TROUBLES = [
     (
         r"No matching distribution found for (?P<what>\S+)",
         "The package index does not offer {what} for Python {python}. Try another Python, "
-        "3.11 to 3.13: make clean, then make lab PYTHON=python3.12",
+        "3.11 to 3.14: make clean, then make lab PYTHON=python3.12",
     ),
 ]
 
