@@ -359,4 +359,4 @@ def test_pictures_of_digits() -> None:
     assert black[0] == black[1] != white[0]
     figure = digits({"a": torch.rand(10, 784), "b": torch.rand(10, 784)})
     assert len(figure.to_json()) < 60_000
-    assert figure.layout.height == 240
+    assert figure.layout.height == 174

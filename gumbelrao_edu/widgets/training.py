@@ -27,6 +27,9 @@ class LiveTraining(Panel):
         value: which entry of each training's history is drawn.
         label: what that is, for the vertical axis.
 
+    Attributes:
+        seconds: that each training has taken so far, its callbacks included.
+
     Example:
         >>> model = torch.nn.Linear(1, 1)
         >>> square = lambda model, x: ((model(x) - 2 * x) ** 2).mean()
@@ -46,6 +49,7 @@ class LiveTraining(Panel):
         label: str = "loss",
     ) -> None:
         self.trainings, self.value, self.label = trainings, value, label
+        self.seconds = dict.fromkeys(trainings, 0.0)
         self._drawn_at = 0.0
         curves = [
             go.Scatter(name=name, mode="lines+markers", line={"color": colors[name]}, x=[], y=[])
@@ -72,9 +76,11 @@ class LiveTraining(Panel):
         try:
             while any(training.step < until for training in self.trainings.values()):
                 start = min(training.step for training in self.trainings.values())
-                for training in self.trainings.values():
+                for name, training in self.trainings.items():
+                    begin = time.perf_counter()
                     target = min(until, (start // every + 1) * every)
                     training.run(target, every=every, callback=callback)
+                    self.seconds[name] += time.perf_counter() - begin
                     self._bar.value = sum(each.step for each in self.trainings.values())
                 if time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_REDRAWS:
                     self._draw(until)
@@ -111,7 +117,7 @@ def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
     figure = go.Figure(go.Image(source=_picture(rows)), layout("", "", title=title))
     columns = max(len(images) for images in rows.values())
     figure.update_layout(
-        height=90 * len(rows) + 60,
+        height=62 * len(rows) + 50,
         xaxis={"visible": False, "range": [-0.5, _SIDE * columns - 0.5]},
         yaxis={
             "tickvals": [_SIDE * (row + 0.5) for row in range(len(rows))],
@@ -119,7 +125,7 @@ def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
             "range": [_SIDE * len(rows) - 0.5, -0.5],
             "showgrid": False,
         },
-        margin={"l": 90},
+        margin={"l": 80, "r": 10, "t": 40 if title else 10, "b": 10},
     )
     return figure
 
