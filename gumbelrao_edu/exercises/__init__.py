@@ -1,0 +1,34 @@
+"""Checks for the exercises of the notebooks: each says what is wrong, not only that it is.
+
+A check takes the learner's function or number, tries it on several inputs, and answers with a
+`Verdict`, which a notebook shows. It never raises: an exercise that is not solved does not stop
+the notebook.
+"""
+
+from ._verdict import Verdict
+from .conditional_gumbels import (
+    check_conditional_gumbel,
+    check_conditional_softmax,
+    check_truncated_gumbel,
+)
+from .gumbel_max import (
+    check_gumbel_from_uniform,
+    check_mean_of_max,
+    check_one_hot_sample,
+    check_relaxed_sample,
+)
+from .gumbel_rao import check_backward, check_softmax_vjp, check_variance
+
+__all__ = [
+    "Verdict",
+    "check_backward",
+    "check_conditional_gumbel",
+    "check_conditional_softmax",
+    "check_gumbel_from_uniform",
+    "check_mean_of_max",
+    "check_one_hot_sample",
+    "check_relaxed_sample",
+    "check_softmax_vjp",
+    "check_truncated_gumbel",
+    "check_variance",
+]

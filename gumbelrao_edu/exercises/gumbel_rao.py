@@ -1,0 +1,173 @@
+"""Checks for the exercises of notebook 03."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._verdict import Wrong, call, check, expect
+
+
+def _vjp(s: Tensor, g: Tensor, tau: float) -> Tensor:
+    return s * (g - (g * s).sum(-1, keepdim=True)) / tau
+
+
+@check("the derivative of a softmax, without writing its matrix down.")
+def check_softmax_vjp(function: Any) -> None:
+    """Check exercise 1 of notebook 03: gᵀ d softmax_τ(x)/dx from s = softmax_τ(x).
+
+    Args:
+        function: maps s `[k, n]`, g `[n]` and τ to (1/τ) s ⊙ (g − ⟨g, s⟩), `[k, n]`.
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> check_softmax_vjp(lambda s, g, tau: s * (g - (g * s).sum(-1, keepdim=True)) / tau)
+        Right: the derivative of a softmax, without writing its matrix down.
+    """
+    rows = torch.tensor([[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], dtype=torch.float64)
+    g = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    for tau in (1.0, 0.25):
+        inner = (g * rows).sum(-1, keepdim=True)
+        mistakes = {
+            "the factor 1/τ is missing.": _vjp(rows, g, 1.0),
+            "you multiply by τ. Divide by it.": _vjp(rows, g, 1 / tau),
+            "⟨g, s⟩ has to be subtracted: the entries of a softmax compete.": rows * g / tau,
+            "⟨g, s⟩ is added. Subtract it.": rows * (g + inner) / tau,
+            "the factor s in front is missing.": (g - inner) / tau,
+            "this is g ⊙ s ⊙ (1 − s): only the diagonal of the Jacobian. The other entries are "
+            "−s_a s_b.": g * rows * (1 - rows) / tau,
+            "⟨g, s⟩ is a sum over the classes of each row, not over everything: "
+            ".sum(-1, keepdim=True).": rows * (g - (g * rows).sum()) / tau,
+            "⟨g, s⟩ is a sum over the classes; you sum over the rows.": rows
+            * (g - (g * rows).sum(0))
+            / tau,
+            "⟨g, s⟩ is a sum; you have a mean.": rows * (g - inner / 3) / tau,
+        }
+        given: dict[str, Any] = {"s": rows, "g": g, "tau": tau}
+        expect(call(function, **given), _vjp(rows, g, tau), given, mistakes)
+
+
+@check("forward a true choice, backward equation (10).")
+def check_backward(function: Any) -> None:
+    """Check exercise 2 of notebook 03: the custom backward pass of the paper's appendix A.
+
+    Args:
+        function: a `torch.autograd.Function`; its `apply(logits, one_hot, e, tau)` with logits
+            and one_hot `[n]` and exponentials `[K, n]` returns D, with (10) as backward pass.
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> check_backward(torch.nn.Identity)
+        Not yet: expected your class, a torch.autograd.Function, got <class '...Identity'>.
+    """
+    if not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
+        raise Wrong(f"expected your class, a torch.autograd.Function, got {function!r}.")
+
+    def grmck(logits: Tensor, one_hot: Tensor, e: Tensor, tau: float) -> Tensor:
+        sample: Tensor = function.apply(logits, one_hot, e, tau)  # type: ignore[no-untyped-call]
+        return sample
+
+    for numbers, i, k, tau in (([0.5, 0.0, -0.5], 0, 4, 0.5), ([0.0, 1.0, 0.3, -1.0], 2, 3, 2.0)):
+        logits = torch.tensor(numbers, dtype=torch.float64)
+        one_hot = torch.zeros_like(logits)
+        one_hot[i] = 1.0
+        generator = torch.Generator().manual_seed(k)
+        e = torch.rand(k, len(logits), dtype=torch.float64, generator=generator).log().neg()
+        g = torch.arange(1.0, len(logits) + 1, dtype=torch.float64).square()
+        given: dict[str, Any] = {"logits": logits, "one_hot": one_hot, "e": e, "tau": tau}
+
+        theta = logits.clone().requires_grad_()
+        arguments = {**given, "logits": theta}
+        try:
+            sample = grmck(*arguments.values())
+            forward = sample.detach().clone()
+            (sample * g).sum().backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise Wrong(f"your class raised {type(error).__name__}: {error}") from error
+        try:
+            expect(forward, one_hot, given, {})
+        except Wrong as wrong:
+            raise Wrong(f"the forward pass has to return D itself: {wrong}") from None
+        if theta.grad is None:
+            raise Wrong(
+                "the backward pass gives no gradient for the logits. Return it first, and None for "
+                "each of the other three arguments."
+            )
+        given["g"] = g
+        expect(theta.grad, *_backward(logits, i, e, tau, g, given))
+
+
+def _backward(
+    logits: Tensor, i: int, e: Tensor, tau: float, g: Tensor, given: dict[str, Any]
+) -> tuple[Tensor, dict[str, Any], dict[str, Tensor]]:
+    theta = logits.clone().requires_grad_()
+    first = e[:, [i]] / theta.exp().sum()
+    chosen = torch.arange(len(logits)) == i
+    through = -torch.where(chosen, first, e / theta.exp() + first).log()  # (9)
+    s = (through.detach() / tau).softmax(-1)
+    each = _vjp(s, g, tau)
+    loss = ((through / tau).softmax(-1) * g).sum(-1).mean()
+    (total,) = torch.autograd.grad(loss, theta)
+    free = ((logits - e.log()) / tau).softmax(-1)
+    mistakes = {
+        "the K products are added. Take their mean.": each.sum(0),
+        "the factor 1/τ is missing.": each.mean(0) * tau,
+        "you use the first of the K draws only.": each[0],
+        "you average s over the K draws and then differentiate. Differentiate at each of them, "
+        "then average.": _vjp(s.mean(0), g, tau),
+        "the derivative runs through equation (9), that is through G^k as well. θ + G^k has to "
+        "be held fixed.": total,
+        "the Jacobian is taken at θ, without noise: that is straight-through.": _vjp(
+            (logits / tau).softmax(-1), g, tau
+        ),
+        "the noise is not the one given D: use equation (9) in place of θ − log E.": _vjp(
+            free, g, tau
+        ).mean(0),
+        "you add the logits to (9), which holds θ + G already.": _vjp(
+            ((through.detach() + logits) / tau).softmax(-1), g, tau
+        ).mean(0),
+        "the gradient of D is passed on as it is. Multiply it with the Jacobian.": g,
+        "the softmax lacks the temperature.": _vjp(through.detach().softmax(-1), g, tau).mean(0),
+    }
+    return each.mean(0), given, mistakes
+
+
+@check("K divides one part of the variance and leaves the other.")
+def check_variance(function: Any) -> None:
+    """Check exercise 3 of notebook 03: the variance at K from those at K = 1 and K = ∞.
+
+    Args:
+        function: maps K, var[∇STGS] and var[∇GR] to var[∇GRMCK].
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> check_variance(lambda k, st_gs, gr: gr + (st_gs - gr) / k)
+        Right: K divides one part of the variance and leaves the other.
+    """
+    for k, st_gs, gr in ((1, 9.0, 2.0), (10, 9.0, 2.0), (4, 5.0, 1.0)):
+        mistakes = {
+            "everything is divided by K. The part var[∇GR] stays, whatever K.": st_gs / k,
+            "the part of the noise is var[∇STGS] − var[∇GR]: what it has more than GR.": gr
+            + st_gs / k,
+            "the part that K divides is var[∇STGS] − var[∇GR], and var[∇GR] stays.": st_gs
+            + (gr - st_gs) / k,
+            "this is var[∇GR] with K = ∞. Add what K draws leave of the rest.": gr,
+            "the part that K divides falls like 1/K, not 1/√K.": gr + (st_gs - gr) / k**0.5,
+            "this is the variance of ST-GS. K has an effect.": st_gs,
+            "this is the standard deviation. The variance is wanted.": (gr + (st_gs - gr) / k)
+            ** 0.5,
+            "var[∇GR] is missing: it stays, whatever K.": (st_gs - gr) / k,
+        }
+        given: dict[str, Any] = {"k": k, "st_gs": st_gs, "gr": gr}
+        got = call(function, **given)
+        got = torch.tensor(got) if isinstance(got, (int, float)) else got
+        wrong = {sentence: torch.tensor(value) for sentence, value in mistakes.items()}
+        expect(got, torch.tensor(gr + (st_gs - gr) / k), given, wrong)

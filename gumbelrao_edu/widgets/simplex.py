@@ -1,0 +1,122 @@
+"""Samples of the Gumbel-Softmax on the simplex of three classes."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from .._checks import check_logits
+from ..gumbel import gumbel_max, tempered_softmax
+from ._base import PALETTE, Panel, label, layout, slider
+
+TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+# Told apart by form as well as by colour.
+_CLASSES = (("blue", "circle"), ("vermilion", "square"), ("green", "diamond"))
+
+
+def samples(logits: Tensor, *, num_samples: int = 500, seed: int = 0) -> Panel:
+    """Return the points S_τ = softmax_τ(θ + G) (3) on a triangle, with a slider for τ.
+
+    The noise is drawn once: a move of τ moves the same points. Each has the colour of the class D
+    that the Gumbel-max trick draws with the same noise.
+
+    Args:
+        logits: θ, `[3]`.
+        num_samples: number of points.
+        seed: of the noise.
+
+    Returns:
+        A panel with the control ``tau``.
+
+    Raises:
+        TypeError, ValueError: for logits of another kind or shape.
+
+    Example:
+        >>> panel = samples(torch.zeros(3))
+        >>> panel.controls["tau"].value = 0.05
+        >>> panel.caption.startswith("τ = 0.05: ")
+        True
+    """
+    check_logits(logits)
+    if logits.shape != (3,):
+        raise ValueError(f"logits: expected the shape (3,), got {tuple(logits.shape)}")
+    generator = torch.Generator().manual_seed(seed)
+    rows = logits.detach().double().expand(num_samples, 3)
+    one_hot, perturbed = gumbel_max(rows, generator=generator)
+    drawn = one_hot.argmax(-1)
+    p = rows[0].softmax(0)
+
+    def update(figure: go.FigureWidget, *, tau: float) -> str:
+        s = tempered_softmax(perturbed, tau)
+        for i, trace in enumerate(figure.data[:3]):
+            trace.a, trace.b, trace.c = s[drawn == i].T.tolist()
+        mean = s.mean(0).tolist()
+        figure.data[3].a, figure.data[3].b, figure.data[3].c = ([x] for x in mean)
+        close = (s.amax(-1) > 0.99).double().mean().item()
+        return (
+            f"τ = {label(tau)}: {100 * close:.0f} % of the {num_samples} points have an entry above "
+            f"0.99, that is, they lie at a corner. Their mean is {_numbers(mean)}; "
+            f"p is {_numbers(p.tolist())}."
+        )
+
+    points = [
+        go.Scatterternary(
+            name=f"D = class {i + 1}",
+            mode="markers",
+            marker={"color": PALETTE[color], "symbol": symbol, "size": 6, "opacity": 0.6},
+        )
+        for i, (color, symbol) in enumerate(_CLASSES)
+    ]
+    marks = [
+        go.Scatterternary(
+            name=name,
+            a=[p[0].item()],
+            b=[p[1].item()],
+            c=[p[2].item()],
+            mode="markers",
+            marker={"color": "black", "symbol": symbol, "size": 14, "line": {"width": 2}},
+        )
+        for name, symbol in (("mean of the points", "x-thin"), ("p", "circle-open"))
+    ]
+    return Panel(
+        go.Figure([*points, *marks], triangle(height=480)),
+        update,
+        tau=slider("τ", TAUS, 1.0, tooltip="temperature of the softmax"),
+    )
+
+
+def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
+    """Return the course's layout for points on the simplex of three classes.
+
+    Args:
+        title: a short title.
+        height: in pixels.
+
+    Returns:
+        A dictionary for ``go.Figure(layout=...)``; the corners are the classes.
+
+    Example:
+        >>> triangle()["ternary"]["aaxis"]["title"]["text"]
+        'class 1'
+    """
+    flat = layout("", "", title=title, height=height)
+    del flat["xaxis"], flat["yaxis"]
+    axes = {
+        f"{name}axis": {
+            "title": {"text": f"class {i + 1}"},
+            "gridcolor": "#E5E5E5",
+            "linecolor": "#444444",
+            "tickvals": [0.25, 0.5, 0.75],
+        }
+        for i, name in enumerate("abc")
+    }
+    return {
+        **flat,
+        "ternary": {"sum": 1, "bgcolor": "white", **axes},
+        "legend": {"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
+    }
+
+
+def _numbers(values: list[float]) -> str:
+    return "(" + ", ".join(f"{value:.2f}" for value in values) + ")"
