@@ -3,7 +3,7 @@
 The names imported here are the library; the notebooks explain them one after the other.
 """
 
-from . import estimators, surrogate
+from . import diagnostics, estimators, quadrature, surrogate
 from .device import default_device
 from .distributions import GumbelRaoCategorical
 from .estimators import (
@@ -27,11 +27,13 @@ __all__ = [
     "Schedule",
     "conditional_gumbel",
     "default_device",
+    "diagnostics",
     "estimators",
     "exact",
     "gumbel_max",
     "gumbel_rao",
     "gumbel_softmax",
+    "quadrature",
     "reinforce",
     "rloo",
     "sample_gumbel",
