@@ -7,6 +7,9 @@
 A notebook is executed on the CPU, on one thread and with the embedded digits, so that everyone gets
 the same numbers. Its widgets are replaced by still pictures, which GitHub shows and which keep 5 MB
 of plotly.js out of the file.
+
+A notebook with exercises is written in `notebooks/solutions/`. The version for learners, one folder
+up, is made from it: without the cells that are tagged `solution`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import ast
 import atexit
 import base64
+import copy
 import functools
 import hashlib
 import json
@@ -36,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 300  # seconds a cell may take
+SOLUTIONS = "solutions"  # a folder
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 # An expression for the kernel: the figures that are on show, by the id of their panel.
@@ -127,6 +132,39 @@ def sync(script: Path) -> NotebookNode:
     if built is not None and cells(built) == cells(notebook):
         return built
     return notebook
+
+
+def without_solutions(notebook: NotebookNode) -> NotebookNode:
+    """The version for learners, which lies one folder higher."""
+    learners = copy.deepcopy(notebook)
+    learners.cells = [
+        cell for cell in learners.cells if "solution" not in cell.metadata.get("tags", [])
+    ]
+    for cell in learners.cells:
+        cell.source = cell.source.replace("](../", "](")
+    return learners
+
+
+def derive(script: Path, source: Path) -> NotebookNode:
+    """Return a learners' notebook as it should be.
+
+    Raises:
+        ValueError: it was edited, in either of its files.
+    """
+    wanted = without_solutions(read_script(source))
+    stored = script.with_suffix(".ipynb")
+    if not stored.exists():
+        return wanted
+    built = read_notebook(stored)
+    expected = (built.metadata.get("gumbelrao_edu", {}).get("cells"), digest(cells(wanted)))
+    versions = {stored: built, **({script: read_script(script)} if script.exists() else {})}
+    for path, version in versions.items():
+        if digest(cells(version)) not in expected:
+            raise ValueError(
+                f"{path.name} was edited, but is made from {SOLUTIONS}/{source.name}. Carry the "
+                f"edit over to that file, then delete {stored.name}."
+            )
+    return built if cells(built) == cells(wanted) else wanted
 
 
 def read_notebook(stored: Path) -> NotebookNode:
@@ -223,20 +261,22 @@ def write_atomically(path: Path, text: str) -> None:
 
 def build(script: Path, *, force: bool) -> None:
     """Bring one pair up to date, and say what was done."""
-    notebook = sync(script)
+    source = script.parent / SOLUTIONS / script.name
+    notebook = derive(script, source) if source.exists() else sync(script)
     stored = script.with_suffix(".ipynb")
+    name = f"{stored.parent.name}/{stored.name}"
     if not force and is_current(notebook):
-        print(f"{stored.name}: nothing changed")
+        print(f"{name}: nothing changed")
         return
     start = time.monotonic()
-    print(f"{stored.name}: executing …", flush=True)
+    print(f"{name}: executing …", flush=True)
     execute(notebook, script.parent)
     tidy(notebook)
     text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     write_atomically(stored, text + "\n")
     write_script(notebook, script)  # as jupytext writes it, whatever the hand that wrote it
     size, seconds = stored.stat().st_size // 1000, time.monotonic() - start
-    print(f"{stored.name}: {size} kB in {seconds:.0f} s")
+    print(f"{name}: {size} kB in {seconds:.0f} s")
 
 
 def find(folder: Path, names: list[str]) -> list[Path]:
@@ -251,7 +291,9 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="execute even what did not change")
     parser.add_argument("--folder", type=Path, default=ROOT / "notebooks")
     arguments = parser.parse_args()
-    scripts = find(arguments.folder, arguments.names)
+    solutions = find(arguments.folder / SOLUTIONS, arguments.names)
+    learners = {arguments.folder / script.name for script in solutions}
+    scripts = solutions + sorted(learners | {*find(arguments.folder, arguments.names)})
     if not scripts:
         print(f"No notebook {' '.join(arguments.names)} in {arguments.folder}.", file=sys.stderr)
         return 1
@@ -261,7 +303,7 @@ def main() -> int:
             build(script, force=arguments.all)
         except (CellExecutionError, CellTimeoutError, RuntimeError, ValueError) as error:
             failed = True
-            print(f"{script.stem}: left as it was.\n{error}", file=sys.stderr)
+            print(f"{script.parent.name}/{script.stem}: left as it was.\n{error}", file=sys.stderr)
     return int(failed)
 
 

@@ -64,14 +64,20 @@ def wanted(root: Path) -> dict[Path, str]:
         root / "binder/runtime.txt": f"python-{BINDER_PYTHON}\n",
     }
     linked = [root / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff")]
-    linked += sorted((root / "notebooks").glob("*.py")) + sorted(
-        (root / "notebooks").glob("*.ipynb")
-    )
+    linked += notebook_files(root)
     for path in linked:
         texts[path] = ADDRESS.sub(
             lambda match: (match[1] or match[2]) + repo, path.read_text(encoding="utf-8")
         )
     return texts
+
+
+def notebook_files(root: Path) -> list[Path]:
+    """Returns both files of every pair, in `notebooks` and `notebooks/solutions`."""
+    folders = [root / "notebooks", root / "notebooks/solutions"]
+    return sorted(
+        path for folder in folders for kind in ("*.py", "*.ipynb") for path in folder.glob(kind)
+    )
 
 
 def first_cell(path: Path) -> str:
@@ -92,9 +98,8 @@ def problems(root: Path) -> list[str]:
     repo = repository(root)
     readme = (root / "README.md").read_text(encoding="utf-8")
     places = [(root / "README.md", "00_start_here", readme)]
-    for path in sorted((root / "notebooks").glob("*")):
-        if path.suffix in (".py", ".ipynb"):
-            places.append((path, path.stem, first_cell(path)))
+    # A notebook with solutions links to its version for learners, which has the same name.
+    places += [(path, path.stem, first_cell(path)) for path in notebook_files(root)]
     for path, notebook, text in places:
         for link in (binder_link(repo, notebook), colab_link(repo, notebook)):
             if link not in text:

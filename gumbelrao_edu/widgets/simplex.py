@@ -55,8 +55,8 @@ def samples(logits: Tensor, *, num_samples: int = 500, seed: int = 0) -> Panel:
         figure.data[3].a, figure.data[3].b, figure.data[3].c = ([x] for x in mean)
         close = (s.amax(-1) > 0.99).double().mean().item()
         return (
-            f"τ = {label(tau)}: {100 * close:.0f} % of the {num_samples} points have an entry above "
-            f"0.99, that is, they lie at a corner. Their mean is {_numbers(mean)}; "
+            f"τ = {label(tau)}: {100 * close:.0f} % of the {num_samples} points have an entry "
+            f"above 0.99, that is, they lie at a corner. Their mean is {_numbers(mean)}; "
             f"p is {_numbers(p.tolist())}."
         )
 
