@@ -1,0 +1,63 @@
+"""Result files: written whole or not at all, with what is needed to make them again."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one step: a reader finds the old text or the new one, never half of it.
+
+    Args:
+        path: its folder is made when it is missing.
+        text: the whole text.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a", "b.txt")
+        ...     write(path, "text")
+        ...     path.read_text()
+        'text'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def provenance(device: torch.device) -> dict[str, str]:
+    """Versions, hardware and date of a run.
+
+    Args:
+        device: what it ran on.
+
+    Example:
+        >>> sorted(provenance(torch.device("cpu")))
+        ['date', 'gumbelrao_edu', 'hardware', 'python', 'system', 'torch']
+    """
+    from .. import __version__  # not yet defined while the package is being imported
+
+    hardware = f"{platform.machine()}, {torch.get_num_threads()} thread(s)"
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "gumbelrao_edu": __version__,
+        "hardware": hardware,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "torch": torch.__version__,
+    }
