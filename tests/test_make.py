@@ -19,8 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "tools/bootstrap.py"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="make is not a tool of Windows")
