@@ -171,7 +171,7 @@ assert final["ST-GS"] - final["GR"] > 3
 # Both estimators have the same mean, so what you see is the effect of noise alone: at this learning
 # rate the noisy gradient of ST-GS throws the weights about, and GR gets further in the same number of
 # steps. Two things speak for ST-GS: a step of GR takes longer, as the seconds above say, and ST-GS
-# does better with a smaller learning rate (exercise 1).
+# suffers less with a smaller learning rate (the first thing to try at the end).
 
 # %% [markdown]
 # ## What the models paint
@@ -276,10 +276,12 @@ assert variance[100].trace < variance[10].trace
 # - $K = 10$ brings most of the gain.
 
 # %% [markdown]
-# ## Exercises
+# ## To try
 #
-# 1. **A fairer race.** In `prepare`, set the learning rate to 0.001 and run from there on. Who gains from
-#    it, who loses? Which learning rate would you give to each?
+# Change a cell and run the notebook again from there.
+#
+# 1. **A fairer race.** In `prepare`, set the learning rate to 0.001. Who gains from it, who loses?
+#    Which learning rate would you give to each?
 # 2. **A warmer race.** Set $\tau$ to 0.5 for both (two places). How large are the variances and their
 #    ratio now, and what is left of the distance between the curves?
 # 3. **Proposition 3** says that the variance at $K$ is $a + b/K$. Compute $a$ and $b$ from the values at

@@ -174,7 +174,7 @@ def test_an_interrupt_waits_for_the_end_of_the_step(tmp_path: Path) -> None:
     whole, stopped = new(), new(interrupted_at(13))
     whole.run(40, every=10)
     handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="after step 13 of 40"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 13; run again"):
         stopped.run(40, every=10, checkpoint=tmp_path / "state.pt")
     assert signal.getsignal(signal.SIGINT) == handler
     assert stopped.step == 13

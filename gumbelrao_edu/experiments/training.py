@@ -148,7 +148,7 @@ class Training:
                 if interrupted.is_set():
                     if checkpoint is not None:
                         self.save(checkpoint)
-                    raise KeyboardInterrupt(f"stopped after step {self.step} of {until}")
+                    raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole state to a file, which is never half written."""
