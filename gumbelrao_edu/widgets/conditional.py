@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import plotly.graph_objects as go
@@ -15,6 +16,7 @@ PS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 # Where the bins lie; what falls outside is counted in the last one.
 LOW, HIGH, BINS = -8.0, 8.0, 64
 _BATCH = 20_000
+EULER = 0.5772156649015329  # the mean of a standard Gumbel
 
 
 def rejection(
@@ -91,8 +93,9 @@ def two_ways(*, k: int = 2000, seed: int = 0) -> Panel:
             f"p = {label(p)}: rejection drew {drawn} times to keep {k}, which is "
             f"{drawn / k:.1f} for each (1/p = {1 / p:.1f}). Equation (9) drew {k}. "
             f"Mean of the winner: {kept[:, 0].mean():.2f} by rejection, "
-            f"{direct[:, 0].mean():.2f} by (9); of class 2: {kept[:, 1].mean():.2f} and "
-            f"{direct[:, 1].mean():.2f}."
+            f"{direct[:, 0].mean():.2f} by (9). Mean of class 2: {kept[:, 1].mean():.2f} and "
+            f"{direct[:, 1].mean():.2f}; without the condition it is "
+            f"{math.log((1 - p) / 2) + EULER:.2f}."
         )
 
     names = (("class 1, the winner", PALETTE["blue"]), ("class 2", PALETTE["vermilion"]))

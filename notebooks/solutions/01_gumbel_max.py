@@ -1,0 +1,406 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/01_gumbel_max.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/01_gumbel_max.ipynb)
+
+# %% tags=["install"]
+# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
+import importlib.util
+
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown]
+# # 1 · The Gumbel-max trick
+#
+# **After this notebook you can**
+#
+# - draw a class by adding noise and taking the largest, and test that the draws are right,
+# - say in three lines why it works, and how high the largest is,
+# - turn the draw into a smooth one, and say what its temperature τ does.
+#
+# **You need** softmax, probability, and a little PyTorch. **Time:** 30 minutes.
+#
+# Numbers in parentheses, such as (3), are those of the equations in the
+# [paper](https://arxiv.org/abs/2010.04838). Exercises have a cell to write in and a cell that checks what
+# you wrote. The solutions are in [a notebook of their own](../solutions/01_gumbel_max.ipynb).
+
+# %% [markdown] tags=["solution"]
+# *This is the notebook with the solutions.* The one without them is
+# [here](../01_gumbel_max.ipynb).
+
+# %% [markdown]
+# ## 1 · A noise with a name
+#
+# A network has computed three numbers, the *logits* $\theta$. They stand for the probabilities
+# $p = \mathrm{softmax}(\theta)$, and we want to draw one of the three classes with these probabilities.
+
+# %%
+import torch
+
+logits = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+p = logits.softmax(-1)
+
+
+def write(name, numbers):
+    print(f"{name:24}", "  ".join(f"{number:6.3f}" for number in numbers))
+
+
+write("logits θ", logits)
+write("probabilities p", p)
+
+# %% [markdown]
+# PyTorch can do that: `torch.multinomial(p, 1)`. But there the randomness is *inside*, and nothing can
+# be differentiated. The trick of this notebook puts the randomness outside: draw noise that knows
+# nothing of $\theta$, add it to $\theta$, and take the largest.
+#
+# The noise has to be the right one. A **Gumbel** variable $G$ is defined by its distribution function,
+# the probability of being at most $x$:
+#
+# $$P(G \le x) = F(x) = \exp(-\exp(-x))$$
+#
+# Its derivative, $\exp(-x - \exp(-x))$, is the density. Here is what 100,000 draws look like beside it.
+
+# %%
+import plotly.graph_objects as go
+
+from gumbelrao_edu import sample_gumbel
+from gumbelrao_edu.widgets import PALETTE, layout, show
+
+generator = torch.Generator().manual_seed(1)
+gumbels = sample_gumbel([100_000], generator=generator)
+x = torch.linspace(-2.9, 7.9, 55)
+drawn = torch.histc(gumbels, 55, -3, 8) / (len(gumbels) * 0.2)
+density = torch.exp(-x - torch.exp(-x))
+bars = go.Bar(x=x.tolist(), y=drawn.tolist(), name="100,000 draws", marker_color=PALETTE["sky"])
+line = go.Scatter(x=x.tolist(), y=density.tolist(), name="density", line_color=PALETTE["black"])
+mean, deviation = gumbels.mean(), gumbels.std()
+alt = f"Gumbels lean to the right. Mean {mean:.2f}, standard deviation {deviation:.2f}."
+show(go.Figure([bars, line], layout("x", "density", height=300)), alt)
+
+
+# %% [markdown]
+# The mean is Euler's constant, 0.577…, and the standard deviation is $\pi / \sqrt 6$ = 1.28….
+#
+# ### Exercise 1 · Make Gumbels
+#
+# A computer draws numbers $U$ that are uniform between 0 and 1. Put through $F^{-1}$ they become
+# Gumbels, because $P(F^{-1}(U) \le x) = P(U \le F(x)) = F(x)$. Solve $u = \exp(-\exp(-x))$ for $x$, and
+# write the result as a function.
+
+# %% tags=["exercise"]
+def gumbel_from_uniform(u):
+    # u is a tensor of numbers between 0 and 1; return a tensor of the same shape.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# Take the logarithm, change the sign, and do both once more: $-\log u = \exp(-x)$, so
+# $x = -\log(-\log u)$.
+
+# %% tags=["solution"]
+def gumbel_from_uniform(u):
+    return -torch.log(-torch.log(u))
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_gumbel_from_uniform(gumbel_from_uniform)
+
+# %% [markdown]
+# Half of the way has a name, too. $E = -\log U$ is an **exponential** variable, $P(E > t) = \exp(-t)$:
+# how long one waits for something that comes at any moment with the same chance. A Gumbel is
+# $G = -\log E$. In the next notebook these waiting times make an awkward problem easy.
+
+# %% [markdown]
+# ## 2 · The trick
+#
+# > **Gumbel-max trick.** Add independent Gumbels $G_1, \dots, G_n$ to the logits. The place of the
+# > largest sum is a draw from $\mathrm{softmax}(\theta)$.
+#
+# We write a draw as a *one-hot* vector $D$: a one at the place of the class, else zeros. The function
+# `gumbel_max` returns $D$ and the sums $\theta + G$.
+
+# %%
+from gumbelrao_edu import gumbel_max
+
+one_hot, perturbed = gumbel_max(logits.expand(4, 3), generator=generator)
+for d, sums in zip(one_hot, perturbed):
+    write("θ + G", sums)
+    write("    D", d)
+
+
+# %% [markdown]
+# ### Exercise 2 · Do it yourself
+#
+# Write the trick as a function of the logits and of noise that is given. Each row of the noise makes one
+# draw.
+
+# %% tags=["exercise"]
+def one_hot_sample(logits, gumbels):
+    # logits has the shape [n], gumbels [m, n]; return m one-hot rows, [m, n].
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# The argmax over the last axis is the number of the class; `one_hot` makes a vector of it.
+
+# %% tags=["solution"]
+def one_hot_sample(logits, gumbels):
+    classes = (logits + gumbels).argmax(-1)
+    return torch.nn.functional.one_hot(classes, len(logits))
+
+
+# %% tags=["check"]
+exercises.check_one_hot_sample(one_hot_sample)
+
+# %% [markdown]
+# Now draw often, and count.
+#
+# **Predict:** of 100,000 draws, how many will be class 3? How far from that may the count be before you
+# stop believing in the trick: 10, 100 or 1,000?
+
+# %%
+num_samples = 100_000
+one_hot, perturbed = gumbel_max(logits.expand(num_samples, 3), generator=generator)
+counts = one_hot.sum(0)
+write("probabilities p", p)
+write("frequencies", counts / num_samples)
+print(f"class 3: expected {num_samples * p[2]:.0f}, counted {counts[2]:.0f}")
+
+# %% [markdown]
+# Is this close enough? The *goodness-of-fit test* answers it. It adds up the squared differences
+# between counted and expected, each divided by the expected number:
+#
+# $$X^2 = \sum_i \frac{(\text{counted}_i - \text{expected}_i)^2}{\text{expected}_i}$$
+#
+# When the draws are right, $X^2$ is about $n - 1 = 2$. The *p-value* is how often chance alone would make
+# it as large as it is. We agree now, before we look: below one in a million, we reject.
+
+# %%
+from scipy import stats
+
+
+def test(counts, probabilities):
+    expected = probabilities * counts.sum()
+    squared, p_value = stats.chisquare(counts.numpy(), expected.numpy())
+    verdict = f"{p_value:.2f}, as expected" if p_value > 1e-6 else "below 1e-6, REJECTED"
+    print(f"X² = {squared:.0f}, p-value {verdict}")
+
+
+test(counts, p)
+
+# %% [markdown]
+# A test that accepts everything would say the same, so let us see it reject.
+#
+# **Predict:** would another noise do? Add *normal* noise in place of Gumbels, with the same standard
+# deviation of 1.28, take the argmax, and count a million draws. Will your eye notice? Will the test?
+
+# %%
+million = 1_000_000
+normal = 1.28 * torch.randn(million, 3, generator=generator, dtype=torch.float64)
+wrong = torch.bincount((logits + normal).argmax(-1), minlength=3).double()
+write("probabilities p", p)
+write("frequencies", wrong / million)
+test(wrong, p)
+
+# %% [markdown]
+# Normal noise draws from another distribution: close to the softmax, but not the same. Only Gumbels
+# hit the softmax exactly. The next section shows why.
+
+# %% [markdown]
+# ## 3 · Why it works
+#
+# Write $Z = \sum_j \exp \theta_j$, so that $p_i = \exp(\theta_i) / Z$.
+#
+# **How high is the largest?** It is at most $x$ when all are. $\theta_j + G_j \le x$ means
+# $G_j \le x - \theta_j$, and the $G_j$ are independent, so the probabilities multiply:
+#
+# $$P(\max_j (\theta_j + G_j) \le x) = \prod_j \exp(-\exp(\theta_j - x))
+# = \exp\Big(-\sum_j \exp(\theta_j) \exp(-x)\Big) = \exp(-\exp(\log Z - x))$$
+#
+# That is $F(x - \log Z)$: *the maximum of Gumbels is a Gumbel, located at* $\log Z$.
+#
+# **Who is it?** Class $i$ wins at the height $x$ if its own sum is there and the others are below:
+#
+# $$\underbrace{\exp(\theta_i - x) \exp(-\exp(\theta_i - x))}_{\text{density of } \theta_i + G_i}
+# \; \prod_{j \ne i} \exp(-\exp(\theta_j - x))
+# \;=\; \frac{\exp \theta_i}{Z} \; \cdot \;
+# \underbrace{\exp(\log Z - x) \exp(-\exp(\log Z - x))}_{\text{density of the maximum}}$$
+#
+# The first factor is $p_i$, which proves the trick. And that it is a *product* says more: **who wins, and
+# how high, are independent.**
+#
+# **Predict:** class 3 wins seldom. When it does, is the winning sum on average lower than that of
+# class 1, equal, or higher?
+
+# %%
+log_z = logits.logsumexp(-1)
+maxima = perturbed.amax(-1)
+print(f"log Z + 0.577 = {log_z + 0.5772:.2f}")
+for i in range(3):
+    won = maxima[one_hot[:, i] == 1]
+    print(f"class {i + 1} won {len(won):6} times, mean of its winning sums {won.mean():.2f}")
+
+
+# %% [markdown]
+# Equal. (A class that starts low needs a lucky draw to win, and we look only at those draws.)
+#
+# For the whole distribution, and not only its mean, there is the *Kolmogorov-Smirnov test*. It looks at
+# the largest distance between two curves: the share of draws up to $x$, and $F(x - \log Z)$. Its p-value
+# is read as before. The last line is to see it fail: a Gumbel located at the largest logit.
+
+# %%
+def compare(name, draws, distribution):
+    distance, p_value = stats.kstest(draws.numpy(), distribution.cdf)
+    verdict = "as expected" if p_value > 1e-6 else "REJECTED"
+    print(f"{name:26} distance {distance:.3f}, {verdict}")
+
+
+gumbel_at_log_z = stats.gumbel_r(loc=log_z.item())
+compare("all maxima", maxima, gumbel_at_log_z)
+for i in range(3):
+    compare(f"maxima won by class {i + 1}", maxima[one_hot[:, i] == 1], gumbel_at_log_z)
+compare("against a wrong location", maxima, stats.gumbel_r(loc=1.0))
+
+# %% [markdown]
+# ### Exercise 3 · How high?
+#
+# Three classes have $\exp \theta = (2, 3, 5)$. What is the mean of the largest of the three
+# $\theta_j + G_j$? Two digits after the point are enough; compute them without sampling.
+
+# %% tags=["exercise"]
+mean_of_max = None  # Write a number in place of None.
+
+# %% [markdown] tags=["solution"]
+# $Z = 2 + 3 + 5 = 10$. The maximum is a Gumbel located at $\log 10 = 2.303$, and the mean of a Gumbel is
+# 0.577 above its location.
+
+# %% tags=["solution"]
+mean_of_max = torch.tensor([2.0, 3.0, 5.0]).sum().log() + 0.5772
+
+# %% tags=["check"]
+exercises.check_mean_of_max(mean_of_max)
+
+# %% [markdown]
+# ## 4 · A soft choice
+#
+# The noise is outside now, and $D$ is a function of $\theta$. Can it be differentiated? Move the logits
+# a little, and hold the noise fixed:
+
+# %%
+noise = perturbed[0] - logits
+for step in [0.0, 0.001, 0.002]:
+    moved = logits + torch.tensor([step, 0.0, 0.0])
+    print(f"first logit {moved[0]:.3f}, drawn class {1 + (moved + noise).argmax()}")
+
+# %% [markdown]
+# Nothing happens, until at some point the class jumps. The derivative is zero wherever it exists, and
+# gradient descent learns nothing from it. The way out is to replace the argmax by a smooth function
+# that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0.
+#
+# $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
+#
+# $S_\tau$ is called a *Gumbel-Softmax* or *concrete* variable. The same noise makes $D$ and $S_\tau$:
+
+# %%
+from gumbelrao_edu import tempered_softmax
+
+write("θ + G", perturbed[0])
+for tau in [10.0, 1.0, 0.3, 0.1]:
+    write(f"S at τ = {tau}", tempered_softmax(perturbed[0], tau))
+write("D", one_hot[0])
+
+# %% [markdown]
+# Three numbers that are not negative and sum to 1 are a point of a triangle, the *simplex*. A one-hot
+# vector is a corner; (⅓, ⅓, ⅓) is the centre; the closer a point is to a corner, the larger is the number
+# that belongs to the corner. The next figure draws $S_\tau$ for 500 draws of the noise. The noise stays
+# the same when you move the slider: you see the *same* 500 points move.
+#
+# **Predict before you move it:**
+#
+# 1. Where are the points at τ = 10, and where at τ = 0.05?
+# 2. The colour says which class $D$ is. Does a point ever cross over to another colour's corner?
+# 3. The cross is the mean of the points, the ring is $p$. At which end of the slider do they meet?
+
+# %%
+from gumbelrao_edu.widgets import simplex
+
+panel = simplex.samples(logits)
+panel
+
+# %% [markdown]
+# The slider can be moved from code, too. This reads off the sentence under the figure at both ends.
+
+# %%
+for tau in [10.0, 0.05]:
+    panel.controls["tau"].value = tau
+    print(panel.caption, "\n")
+
+
+# %% [markdown]
+# <details><summary><b>Answers</b></summary>
+#
+# 1. In the centre at large τ; at the corners at small τ.
+# 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
+#    entry where $D$ has its one.
+# 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 500 draws). At large τ the
+#    mean is the centre, whatever $p$ is: a soft choice is a *biased* one.
+#
+# </details>
+#
+# So τ is a compromise. Small: nearly a true choice, but a point near a corner hardly moves when θ does,
+# until it suddenly does. Large: smooth, but far from what is drawn. The rest of the course is about this
+# compromise, and about how to get a better one.
+
+# %% [markdown]
+# ### Exercise 4 · A softmax that survives
+#
+# Write $S_\tau$ as a function. It has to work at small τ, too, where $\exp(x/\tau)$ is larger than any
+# number that a computer knows.
+
+# %% tags=["exercise"]
+def relaxed_sample(logits, gumbels, tau):
+    # logits has the shape [n], gumbels [m, n]; return [m, n], each row a point of the simplex.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# `torch.softmax` subtracts the largest entry before it takes exponentials. This changes nothing in the
+# quotient, and the largest exponential becomes $\exp(0) = 1$.
+
+# %% tags=["solution"]
+def relaxed_sample(logits, gumbels, tau):
+    return torch.softmax((logits + gumbels) / tau, dim=-1)
+
+
+# %% tags=["check"]
+exercises.check_relaxed_sample(relaxed_sample)
+
+# %% [markdown]
+# ## What to take along
+#
+# - A Gumbel is $-\log E$, and $E$ is a waiting time. Add Gumbels to the logits, take the largest: a draw
+#   from the softmax.
+# - The largest sum is a Gumbel located at $\log Z$. Who wins and how high are independent.
+# - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0, and
+#   is biased before.
+#
+# **Next:** many values of the noise make the *same* choice. What do they look like, and how can one draw
+# them? [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb).

@@ -1,0 +1,367 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/02_conditional_gumbels.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/02_conditional_gumbels.ipynb)
+
+# %% tags=["install"]
+# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
+import importlib.util
+
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown]
+# # 2 · Gumbels, given the choice
+#
+# **After this notebook you can**
+#
+# - say which part of the noise a choice depends on, and which part it does not,
+# - draw the noise again *given* the choice, slowly and then fast, and derive the fast way,
+# - compute the softmax of such noise in a form that cannot overflow.
+#
+# **You need** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb). **Time:** 35 minutes.
+#
+# Numbers in parentheses, such as (9), are those of the equations in the
+# [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
+# [a notebook of their own](../solutions/02_conditional_gumbels.ipynb).
+
+# %% [markdown] tags=["solution"]
+# *This is the notebook with the solutions.* The one without them is
+# [here](../02_conditional_gumbels.ipynb).
+
+# %% [markdown]
+# ## 1 · Many noises, one choice
+#
+# Draw $\theta + G$ eight times, and sort the draws by the class that wins.
+
+# %%
+import torch
+
+from gumbelrao_edu import gumbel_max
+
+logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+p = logits.softmax(-1)
+generator = torch.Generator().manual_seed(3)
+
+
+def write(name, numbers):
+    print(f"{name:24}", "  ".join(f"{number:6.2f}" for number in numbers))
+
+
+write("probabilities p", p)
+one_hot, perturbed = gumbel_max(logits.expand(8, 3), generator=generator)
+for row in one_hot.argmax(-1).argsort(stable=True):
+    write(f"class {1 + one_hot[row].argmax()} wins: θ + G =", perturbed[row])
+
+
+# %% [markdown]
+# Look at the rows in which class 1 wins. They differ, but $D$ is the same for all of them, and whatever
+# a network computes from $D$ is the same, too. The differences are noise that nobody sees. The course
+# will *average over them*, and for this we need to draw more of such rows: $\theta + G$ given $D$.
+#
+# ## 2 · The slow way
+#
+# One way is obviously right. Draw $\theta + G$ again and again, and keep the rows in which the right
+# class wins. This is *rejection sampling*.
+#
+# **Predict:** class 3 has the probability 0.19. How many draws will it take to keep 1,000?
+
+# %%
+def by_rejection(logits, i, k):
+    kept, drawn = [], 0
+    while len(kept) < k:
+        one_hot, perturbed = gumbel_max(logits, generator=generator)
+        drawn += 1
+        if one_hot[i] == 1:
+            kept.append(perturbed)
+    return torch.stack(kept), drawn
+
+
+slow, drawn = by_rejection(logits, 2, 1000)
+print(f"{drawn} draws for 1,000; 1,000 / p = {1000 / p[2]:.0f}")
+write("mean of θ + G", slow.mean(0))
+
+# %% [markdown]
+# On average $1/p_i$ draws for each that is kept. For a class of one in a million that is a million.
+# And a network with a hundred choices needs it a hundred times in each step.
+#
+# ## 3 · A race of clocks
+#
+# Recall that $G = -\log E$ with $E$ a waiting time, $P(E > t) = \exp(-t)$. Then
+#
+# $$\theta_j + G_j = -\log T_j, \qquad T_j = E_j / \exp \theta_j$$
+#
+# A larger $\theta_j + G_j$ means a *smaller* $T_j$. So think of $n$ alarm clocks, one for each class.
+# Clock $j$ rings at the time $T_j$, with $P(T_j > t) = \exp(-t \exp\theta_j)$. **The clock that rings
+# first wins.** Three facts are all we need:
+#
+# 1. *The first ring* comes at $\min_j T_j$. The probability that no clock has rung until $t$ is
+#    $\prod_j \exp(-t \exp\theta_j) = \exp(-t Z)$. So the first ring is at $E / Z$ for some $E$. (Notebook 1
+#    said it like this: the maximum is a Gumbel located at $\log Z$.)
+# 2. *Who rings first* does not depend on *when* (notebook 1 again).
+# 3. *Clocks forget.* If a clock has not rung until $t_0$, the rest of its time is distributed as if it had
+#    just been started:
+#    $P(T > t_0 + t \mid T > t_0) = \exp(-(t_0 + t)\exp\theta) / \exp(-t_0 \exp\theta) = \exp(-t \exp\theta)$.
+#
+# The third fact is worth a look. Clock 1 is started a million times; those that have not rung until
+# $t_0 = 1$ are started again in our minds.
+#
+# **Predict:** the mean of $T_1$ is $1/\exp(0.5) = 0.61$. What is the mean of the *rest* of the time, for the
+# clocks that have already been silent for 1?
+
+# %%
+times = torch.rand(1_000_000, generator=generator).log().neg() / logits[0].exp()
+rest = times[times > 1] - 1
+print(f"mean of T: {times.mean():.2f}")
+print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean():.2f}")
+
+
+# %% [markdown]
+# ### Exercise 1 · A truncated Gumbel
+#
+# A Gumbel located at $\theta$ is to stay *below a bound* $b$. On the clock, $\theta + G \le b$ means that it
+# rings *after* $t_0 = \exp(-b)$. Use fact 3 to say when it rings, and turn the time into $\theta + G$ again.
+
+# %% tags=["exercise"]
+def truncated_gumbel(theta, bound, e):
+    # e holds exponentials E; return as many draws of θ + G, given that it is below the bound.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# The clock is silent until $\exp(-b)$, then forgets, and rings $E / \exp\theta$ later.
+
+# %% tags=["solution"]
+def truncated_gumbel(theta, bound, e):
+    times = torch.exp(-bound) + e / torch.exp(theta)
+    return -torch.log(times)
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_truncated_gumbel(truncated_gumbel)
+
+
+# %% [markdown]
+# ## 4 · The fast way: equation (9)
+#
+# Now let class $i$ have won. Fact 1: its clock rang at $E_i / Z$; by fact 2 it makes no difference that it
+# is class $i$. Fact 3: every other clock was silent until then, and rings $E_j / \exp\theta_j$ later. Put
+# $-\log$ before the times, and this is equation (9) of the paper. For $D_i = 1$:
+#
+# $$\theta_j + G_j \mid D \;\sim\; \begin{cases} -\log E_j + \log Z & j = i \\
+# -\log\left(E_j / \exp \theta_j + E_i / Z\right) & \text{otherwise} \end{cases} \qquad (9)$$
+#
+# No draw is thrown away. The winner is a Gumbel at $\log Z$, and each other entry a Gumbel truncated at
+# the winner: the one that you have just written, with $b = -\log(E_i/Z)$. Note that in the second line the
+# *same* $E_i$ stands as in the first.
+#
+# ### Exercise 2 · Equation (9) from its two cases
+
+# %% tags=["exercise"]
+def given_winner(logits, i, e):
+    # logits has the shape [n], i is the number of the winner, e holds exponentials, [k, n].
+    # Return k draws of θ + G given that class i won, [k, n].
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# First the times of the losers for every $j$; then the time of the winner in its place.
+
+# %% tags=["solution"]
+def given_winner(logits, i, e):
+    first = e[:, i] / logits.exp().sum()
+    times = e / logits.exp() + first.unsqueeze(-1)
+    times[:, i] = first
+    return -times.log()
+
+
+# %% tags=["check"]
+exercises.check_conditional_gumbel(given_winner)
+
+# %% [markdown]
+# The library's version is `conditional_gumbel`. Does it draw the same as rejection? We compare each of
+# the three entries with the *two-sample Kolmogorov-Smirnov test*: the largest distance between the two
+# shares of draws up to $x$. As in notebook 1 we reject below a p-value of one in a million. The last line
+# is to see the test reject: noise without the condition.
+
+# %%
+from scipy import stats
+
+from gumbelrao_edu import conditional_gumbel
+
+
+def compare(name, first, second):
+    for j in range(3):
+        distance, p_value = stats.ks_2samp(first[:, j].numpy(), second[:, j].numpy())
+        verdict = "as expected" if p_value > 1e-6 else "REJECTED"
+        print(f"{name}, entry {j + 1}: distance {distance:.2f}, {verdict}")
+
+
+third = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+fast = conditional_gumbel(logits, third, k=1000, generator=generator)
+compare("rejection and (9)", slow, fast)
+compare("without condition", gumbel_max(logits.expand(1000, 3), generator=generator)[1], fast)
+
+# %% [markdown]
+# The figure puts both side by side for three classes of which class 1 has won. The bars are 2,000 draws by
+# rejection, the lines 2,000 by equation (9).
+#
+# **Predict before you move the slider** for the probability $p$ of class 1 from 0.9 down to 0.01:
+#
+# 1. The logits are $\log p$ and twice $\log \frac{1-p}{2}$, so $Z = 1$. Where does the winner's histogram go?
+# 2. Class 2 has to stay below the winner. Does this push it down more when $p$ is large, or when $p$ is
+#    small? (The sentence under the figure tells its mean with the condition and without.)
+# 3. What becomes of the number of draws?
+
+# %%
+from gumbelrao_edu.widgets import conditional
+
+panel = conditional.two_ways()
+panel
+
+# %%
+for probability in [0.9, 0.01]:
+    panel.controls["p"].value = probability
+    print(panel.caption, "\n")
+
+# %% [markdown]
+# <details><summary><b>Answers</b></summary>
+#
+# 1. Nowhere. The winner is a Gumbel at $\log Z = 0$, whatever its probability: the first ring comes when it
+#    comes, and who it was makes no difference.
+# 2. When it is small. At $p = 0.9$ class 2 has a logit of $\log 0.05$: it is low anyway, and the condition
+#    costs it little. At $p = 0.01$ its logit is $\log 0.495$; it would nearly always be above class 1, and
+#    the condition holds it below.
+# 3. Rejection draws $1/p$ times for each that it keeps, equation (9) once.
+#
+# </details>
+
+# %% [markdown]
+# ## 5 · Back to where we came from
+#
+# Draw the class first, $D \sim p$, and then $\theta + G$ given $D$ by (9). Forget $D$. What remains has to
+# be noise as it was in the beginning: independent Gumbels, located at $\theta$. This is no more than
+# $P(G) = \sum_D P(D)\, P(G \mid D)$, but it is the reason why the next notebook may draw in this order.
+#
+# **Predict:** given $D$ the entries are far from independent: the others stay below the winner. Are they
+# uncorrelated again after $D$ is forgotten?
+
+# %%
+classes = torch.multinomial(p, 100_000, replacement=True, generator=generator)
+drawn_first = torch.nn.functional.one_hot(classes, 3).double()
+again = conditional_gumbel(logits.expand(100_000, 3), drawn_first, k=1, generator=generator)[0]
+for j in range(3):
+    distance, p_value = stats.kstest((again - logits)[:, j].numpy(), stats.gumbel_r.cdf)
+    verdict = "as expected" if p_value > 1e-6 else "REJECTED"
+    print(f"entry {j + 1}: distance to a Gumbel {distance:.3f}, {verdict}")
+given = conditional_gumbel(logits, third, k=100_000, generator=generator)
+print(f"correlation of entries 1 and 3, given D: {torch.corrcoef(given.T)[0, 2]:.2f}")
+print(f"after D is forgotten: {torch.corrcoef(again.T)[0, 2].abs():.2f}")
+
+
+# %% [markdown]
+# ## 6 · A softmax that cannot overflow
+#
+# What will be needed is not $\theta + G$ itself but $S_\tau = \mathrm{softmax}_\tau(\theta + G)$ (3). Written down
+# as it stands it is fragile. Here are large logits, such as a network has when it is sure of itself, and
+# the formula (9) read literally, in the usual single precision:
+
+# %%
+def literally(logits, i, e, tau):
+    perturbed = -torch.log(e / logits.exp() + e[i] / logits.exp().sum())
+    perturbed[i] = -e[i].log() + logits.exp().sum().log()
+    weights = torch.exp(perturbed / tau)
+    return weights / weights.sum()
+
+
+e = torch.tensor([0.5, 1.0, 2.0])
+sure = torch.tensor([1.0, 0.0, -1.0])
+write("logits up to 1, τ = 0.5", literally(sure, 0, e, 0.5))
+write("up to 100, τ = 0.5", literally(100 * sure, 0, e, 0.5))
+write("up to 1, τ = 0.01", literally(sure, 0, e, 0.01))
+write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5))
+
+
+# %% [markdown]
+# `nan`, not a number, in three of four. $\exp(100)$ is too large for single precision, $\exp(12)$ for half
+# precision, and $\exp(x / 0.01)$ for nearly any $x$. One NaN in a gradient destroys a network for good.
+#
+# The clocks show the way out. A softmax does not care for a common factor, so divide by the winner. With
+# $\exp((\theta_j + G_j)/\tau) = T_j^{-1/\tau}$, $T_i = E_i / Z$ and $\exp(\theta_j) / Z = p_j$:
+#
+# $$r_j = \left(\frac{T_j}{T_i}\right)^{-1/\tau}
+# = \left(\frac{E_j/\exp\theta_j + E_i/Z}{E_i / Z}\right)^{-1/\tau}
+# = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad S_\tau = \frac{r}{\sum_j r_j}$$
+#
+# $\log Z$ has gone, and so has $p_i$: an improbable winner is nothing special. The base is at least 1 and
+# the power negative, so every $r_j$ lies between 0 and 1, and the sum between 1 and $n$. If $p_j$ is so
+# small that it is rounded to 0, the base is infinite and $r_j = 0$, as it should be. *Nothing can overflow.*
+#
+# (The paper does not have this form; it follows from (9) by the line above.)
+#
+# ### Exercise 3 · The weights
+
+# %% tags=["exercise"]
+def softmax_given_winner(p, i, e, tau):
+    # p has the shape [n], i is the number of the winner, e holds exponentials, [k, n].
+    # Return softmax_τ(θ + G) for k draws given that class i won, [k, n], from the weights r.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# `e[:, [i]]` keeps the axis, so that it divides every column.
+
+# %% tags=["solution"]
+def softmax_given_winner(p, i, e, tau):
+    r = (1 + e / (e[:, [i]] * p)) ** (-1 / tau)
+    r[:, i] = 1
+    return r / r.sum(-1, keepdim=True)
+
+
+# %% tags=["check"]
+exercises.check_conditional_softmax(softmax_given_winner)
+
+
+# %% [markdown]
+# Here are the cases again that failed, by the weights. In the first both ways have to agree.
+
+# %%
+def by_weights(logits, i, e, tau):
+    r = (1 + e / (e[i] * logits.softmax(-1))) ** (-1 / tau)
+    r[i] = 1
+    return r / r.sum()
+
+
+write("logits up to 1, τ = 0.5", by_weights(sure, 0, e, 0.5))
+write("up to 100, τ = 0.5", by_weights(100 * sure, 0, e, 0.5))
+write("up to 1, τ = 0.01", by_weights(sure, 0, e, 0.01))
+write("up to 12, half precision", by_weights((12 * sure).half(), 0, e.half(), 0.5))
+
+# %% [markdown]
+# ## What to take along
+#
+# - Many values of $\theta + G$ lead to the same $D$. What they differ in, nobody sees.
+# - Read $\theta + G$ as $-\log$ of the time at which a clock rings. The first ring comes at $E_i/Z$, and clocks
+#   forget: that is equation (9), and it draws the noise given $D$ without throwing anything away.
+# - First $D$, then the noise given $D$: the same as the noise alone.
+# - The softmax given $D$ needs only the weights $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$, which cannot overflow.
+#
+# **Next:** what is all of this good for? The gradient of a choice can be averaged over the noise that nobody
+# sees: [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb).

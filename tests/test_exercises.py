@@ -1,0 +1,491 @@
+"""Each check accepts the right answer, and names the mistake in typical wrong ones."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from gumbelrao_edu import exercises
+from gumbelrao_edu.exercises._verdict import call, check, expect, number
+
+GAMMA = 0.5772156649015329
+
+
+def right(verdict):
+    assert verdict.text.startswith("Right: ")
+    assert verdict.right
+    assert bool(verdict)
+    return True
+
+
+def wrong(verdict, *parts):
+    assert verdict.text.startswith("Not yet: ")
+    assert not verdict.right
+    for part in parts:
+        assert part in verdict.text
+    return True
+
+
+def stub(*args): ...
+
+
+CHECKS = {
+    "check_gumbel_from_uniform": stub,
+    "check_one_hot_sample": stub,
+    "check_mean_of_max": None,
+    "check_relaxed_sample": stub,
+    "check_truncated_gumbel": stub,
+    "check_conditional_gumbel": stub,
+    "check_conditional_softmax": stub,
+    "check_softmax_vjp": stub,
+    "check_variance": stub,
+}
+
+
+@pytest.mark.parametrize(("name", "answer"), CHECKS.items(), ids=CHECKS)
+def test_an_exercise_that_was_not_begun_is_not_yet_solved(name, answer):
+    wrong(getattr(exercises, name)(answer), "nothing" if callable(answer) else "no answer so far")
+
+
+def test_every_check_is_tested():
+    names = {name for name in exercises.__all__ if name.startswith("check_")}
+    assert names == set(CHECKS) | {"check_backward"}
+
+
+def raises(*args):
+    raise ArithmeticError("on purpose")
+
+
+@pytest.mark.parametrize("name", [name for name, answer in CHECKS.items() if answer is stub])
+def test_an_error_of_the_learner_is_told_and_does_not_stop_the_notebook(name):
+    wrong(getattr(exercises, name)(raises), "raises raised ArithmeticError: on purpose")
+    wrong(getattr(exercises, name)(3), "expected a function, got 3")
+
+
+# --- 01 -------------------------------------------------------------------------------------------
+
+GUMBEL = {
+    "minus in front of the outer": lambda u: (-u.log()).log(),
+    "one more logarithm": lambda u: -u.log(),
+    "two logarithms": lambda u: u.log(),
+    "NaN": lambda u: -u.log().log(),
+    "its inverse": lambda u: torch.exp(-torch.exp(-u)),
+    "no 1 − u": lambda u: -(-(1 - u).log()).log(),
+    "natural": lambda u: -(-u.log10()).log10(),
+    "every number is +1 off": lambda u: 1 - (-u.log()).log(),
+    "expected a tensor, got list": lambda u: (-(-u.log()).log()).tolist(),
+    "the shape is []": lambda u: -(-u.log()).log().sum(),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), GUMBEL.items(), ids=GUMBEL)
+def test_gumbel_from_uniform(says, answer):
+    wrong(exercises.check_gumbel_from_uniform(answer), says)
+
+
+def test_gumbel_from_uniform_shows_the_numbers():
+    verdict = exercises.check_gumbel_from_uniform(lambda u: (-u.log()).log())
+    wrong(verdict, "u = [0.1, 0.5, 0.9]", "[0.834, -0.3665, -2.25]", "[-0.834, 0.3665, 2.25]")
+    right(exercises.check_gumbel_from_uniform(lambda u: -torch.log(-torch.log(u))))
+
+
+ONE_HOT = {
+    "numbers of the classes": lambda t, g: (t + g).argmax(-1),
+    "Its place is wanted": lambda t, g: (t + g).amax(-1),
+    "largest logit": lambda t, g: one_hot(t.argmax(-1), len(t)).expand_as(g),
+    "add the logits": lambda t, g: one_hot(g.argmax(-1), len(t)),
+    "belongs to the logits": lambda t, g: one_hot((t.softmax(-1) + g).argmax(-1), len(t)),
+    "you take the smallest": lambda t, g: one_hot((-t - g).argmax(-1), len(t)),
+    "softmax of θ + G": lambda t, g: (t + g).softmax(-1),
+    "raised": lambda t, g: one_hot((t.unsqueeze(-1) + g).argmax(-1), len(t)),
+    "the shape is [3]": lambda t, g: one_hot((t + g)[0].argmax(-1), len(t)),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), ONE_HOT.items(), ids=ONE_HOT)
+def test_one_hot_sample(says, answer):
+    wrong(exercises.check_one_hot_sample(answer), says)
+
+
+def test_one_hot_sample_in_several_ways():
+    right(exercises.check_one_hot_sample(lambda t, g: one_hot((t + g).argmax(-1), len(t))))
+    right(exercises.check_one_hot_sample(lambda t, g: t + g == (t + g).amax(-1, keepdim=True)))
+
+
+MEANS = {
+    "2.303 is log Z": math.log(10),
+    "10 is Z": 10,
+    "largest logit": math.log(5),
+    "third entry alone": math.log(5) + GAMMA,
+    "sum of the logits": math.log(30),
+    "lies above its location": math.log(10) - GAMMA,
+    "natural one": 1 + GAMMA,
+    "located at 0": GAMMA,
+    "7 is not the mean": 7.0,
+    "expected one number": "2.88",
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), MEANS.items(), ids=MEANS)
+def test_mean_of_max(says, answer):
+    if answer == "2.88":
+        answer = torch.zeros(2)
+    wrong(exercises.check_mean_of_max(answer), says)
+
+
+@pytest.mark.parametrize("answer", [2.88, "2.88", torch.tensor(2.8798), math.log(10) + GAMMA])
+def test_mean_of_max_takes_any_number(answer):
+    right(exercises.check_mean_of_max(answer))
+
+
+RELAXED = {
+    "only the logits are divided": lambda t, g, tau: (t / tau + g).softmax(-1),
+    "only the noise is divided": lambda t, g, tau: (t + g / tau).softmax(-1),
+    "Divide by it": lambda t, g, tau: ((t + g) * tau).softmax(-1),
+    "τ has no effect": lambda t, g, tau: (t + g).softmax(-1),
+    "no noise": lambda t, g, tau: (t / tau).softmax(-1).expand_as(g),
+    "over the draws": lambda t, g, tau: ((t + g) / tau).softmax(0),
+    "not divided by their sum": lambda t, g, tau: ((t + g) / tau).exp(),
+    "over all rows": lambda t, g, tau: ((t + g) / tau).exp() / ((t + g) / tau).exp().sum(),
+    "its logarithm": lambda t, g, tau: ((t + g) / tau).log_softmax(-1),
+    "Divide inside": lambda t, g, tau: (t + g).softmax(-1) / tau,
+    "too large for float32": lambda t, g, tau: (
+        ((t + g) / tau).exp() / ((t + g) / tau).exp().sum(-1, keepdim=True)
+    ),
+    "sum to [0.5, 0.5]": lambda t, g, tau: (
+        ((t + g) / tau).softmax(-1).square().sqrt() * torch.tensor([[0.5], [0.5]])[: len(g)]
+    ),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), RELAXED.items(), ids=RELAXED)
+def test_relaxed_sample(says, answer):
+    if says.startswith("sum to"):
+        says = "0.5 times what it should be"
+    wrong(exercises.check_relaxed_sample(answer), says)
+
+
+def test_relaxed_sample_that_survives():
+    right(exercises.check_relaxed_sample(lambda t, g, tau: ((t + g) / tau).softmax(-1)))
+
+
+# --- 02 -------------------------------------------------------------------------------------------
+
+TRUNCATED = {
+    "which can pass the bound": lambda t, b, e: t - e.log(),
+    "a lump": lambda t, b, e: torch.minimum(t - e.log(), b),
+    "with a minus": lambda t, b, e: -(e / t.exp() + b.exp()).log(),
+    "minus in front": lambda t, b, e: (e / t.exp() + (-b).exp()).log(),
+    "you multiply": lambda t, b, e: -(e * t.exp() + (-b).exp()).log(),
+    "θ is missing": lambda t, b, e: -(e + (-b).exp()).log(),
+    "divided by θ": lambda t, b, e: -(e / t + (-b).exp()).log(),
+    "time at which it rings": lambda t, b, e: e / t.exp() + (-b).exp(),
+    "the shape is [2]": lambda t, b, e: -(e / t.exp() + (-b).exp()).log()[:2],
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), TRUNCATED.items(), ids=TRUNCATED)
+def test_truncated_gumbel(says, answer):
+    wrong(exercises.check_truncated_gumbel(answer), says)
+
+
+def test_truncated_gumbel_in_two_ways():
+    def by_logaddexp(theta, bound, e):
+        return -torch.logaddexp(e.log() - theta, -bound)
+
+    right(exercises.check_truncated_gumbel(by_logaddexp))
+
+
+def merge(logits, i, winner, others):
+    return torch.where(torch.arange(len(logits)) == i, winner, others)
+
+
+def z(t):
+    return t.exp().sum()
+
+
+def equation_9(t, i, e):
+    first = e[:, [i]] / z(t)
+    return -merge(t, i, first, e / t.exp() + first).log()
+
+
+CONDITIONAL = {
+    "without any condition": lambda t, i, e: t - e.log(),
+    "lacks + log Z": lambda t, i, e: merge(t, i, -e.log(), equation_9(t, i, e)),
+    "belongs at log Z": lambda t, i, e: merge(t, i, t - e.log(), equation_9(t, i, e)),
+    "wrong sign": lambda t, i, e: merge(t, i, -e.log() - z(t).log(), equation_9(t, i, e)),
+    "delayed by itself": lambda t, i, e: -(e / t.exp() + e[:, [i]] / z(t)).log(),
+    "can pass the winner": lambda t, i, e: merge(t, i, -(e / z(t)).log(), t - e.log()),
+    "wait for E_i / exp θ_i": lambda t, i, e: merge(
+        t, i, -(e / z(t)).log(), -(e / t.exp() + e[:, [i]] / t[i].exp()).log()
+    ),
+    "E_j / Z in place of": lambda t, i, e: merge(
+        t, i, -(e / z(t)).log(), -(e / t.exp() + e / z(t)).log()
+    ),
+    "E_j · exp θ_j": lambda t, i, e: merge(
+        t, i, -(e / z(t)).log(), -(e * t.exp() + e[:, [i]] / z(t)).log()
+    ),
+    "lack the division": lambda t, i, e: merge(
+        t, i, -(e / z(t)).log(), -(e + e[:, [i]] / z(t)).log()
+    ),
+    "this is G.": lambda t, i, e: equation_9(t, i, e) - t,
+    "2θ + G": lambda t, i, e: equation_9(t, i, e) + t,
+    "the times": lambda t, i, e: (-equation_9(t, i, e)).exp(),
+    "not the largest in every row": lambda t, i, e: equation_9(t, (i + 1) % len(t), e),
+    "the shape is [3]": lambda t, i, e: equation_9(t, i, e)[:, i],
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), CONDITIONAL.items(), ids=CONDITIONAL)
+def test_conditional_gumbel(says, answer):
+    wrong(exercises.check_conditional_gumbel(answer), says)
+
+
+def test_conditional_gumbel_right():
+    right(exercises.check_conditional_gumbel(equation_9))
+
+
+def weights(p, i, e, tau):
+    r = (1 + e / (e[:, [i]] * p)) ** (-1 / tau)
+    r[:, i] = 1
+    return r
+
+
+def normalised(r):
+    return r / r.sum(-1, keepdim=True)
+
+
+def powers(base):
+    """A wrong base for j ≠ i, with everything else right."""
+
+    def answer(p, i, e, tau):
+        r = base(p, i, e, tau)
+        r[:, i] = 1
+        return normalised(r)
+
+    return answer
+
+
+def through_equation_9(p, i, e, tau):
+    x = equation_9(p.log(), i, e) / tau
+    return x.exp() / x.exp().sum(-1, keepdim=True)
+
+
+SOFTMAX = {
+    "Divide each row by its sum": weights,
+    "formula for j ≠ i there, too.": lambda p, i, e, tau: normalised(
+        (1 + e / (e[:, [i]] * p)) ** (-1 / tau)
+    ),
+    "too, and the rows": lambda p, i, e, tau: (1 + e / (e[:, [i]] * p)) ** (-1 / tau),
+    "With +1/τ": powers(lambda p, i, e, tau: (1 + e / (e[:, [i]] * p)) ** (1 / tau)),
+    "you have −τ": powers(lambda p, i, e, tau: (1 + e / (e[:, [i]] * p)) ** -tau),
+    "temperature is missing": powers(lambda p, i, e, tau: 1 / (1 + e / (e[:, [i]] * p))),
+    "1 + in the base": powers(lambda p, i, e, tau: (e / (e[:, [i]] * p)) ** (-1 / tau)),
+    "changed places": powers(lambda p, i, e, tau: (1 + e[:, [i]] / (e * p)) ** (-1 / tau)),
+    "divide by p_i": powers(lambda p, i, e, tau: (1 + e / (e[:, [i]] * p[i])) ** (-1 / tau)),
+    "multiply by p_j": powers(lambda p, i, e, tau: (1 + e * p / e[:, [i]]) ** (-1 / tau)),
+    "over all rows": lambda p, i, e, tau: weights(p, i, e, tau) / weights(p, i, e, tau).sum(),
+    "over the draws": lambda p, i, e, tau: weights(p, i, e, tau) / weights(p, i, e, tau).sum(0),
+    "do not go through": through_equation_9,
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), SOFTMAX.items(), ids=SOFTMAX)
+def test_conditional_softmax(says, answer):
+    wrong(exercises.check_conditional_softmax(answer), says)
+
+
+def test_conditional_softmax_right():
+    right(exercises.check_conditional_softmax(lambda *args: normalised(weights(*args))))
+
+
+# --- 03 -------------------------------------------------------------------------------------------
+
+
+def inner(g, s):
+    return (g * s).sum(-1, keepdim=True)
+
+
+def vjp(s, g, tau):
+    return s * (g - inner(g, s)) / tau
+
+
+VJP = {
+    "1/τ is missing": lambda s, g, tau: tau * vjp(s, g, tau),
+    "multiply by τ": lambda s, g, tau: tau**2 * vjp(s, g, tau),
+    "has to be subtracted": lambda s, g, tau: s * g / tau,
+    "is added": lambda s, g, tau: s * (g + inner(g, s)) / tau,
+    "the factor s": lambda s, g, tau: (g - inner(g, s)) / tau,
+    "only the diagonal": lambda s, g, tau: g * s * (1 - s) / tau,
+    "not over everything": lambda s, g, tau: s * (g - (g * s).sum()) / tau,
+    "sum over the rows": lambda s, g, tau: s * (g - (g * s).sum(0)) / tau,
+    "you have a mean": lambda s, g, tau: s * (g - (g * s).mean(-1, keepdim=True)) / tau,
+    "sign is wrong everywhere": lambda s, g, tau: -vjp(s, g, tau),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), VJP.items(), ids=VJP)
+def test_softmax_vjp(says, answer):
+    if says == "1/τ is missing":  # at τ = 1 it makes no difference: the second case finds it
+        wrong(exercises.check_softmax_vjp(answer), "tau = 0.25")
+    wrong(exercises.check_softmax_vjp(answer), says)
+
+
+def test_softmax_vjp_by_the_whole_jacobian():
+    def jacobian(s, g, tau):
+        return ((torch.diag_embed(s) - s.unsqueeze(-1) * s.unsqueeze(-2)) @ g) / tau
+
+    right(exercises.check_softmax_vjp(jacobian))
+
+
+def custom(backward, forward=lambda one_hot: one_hot.clone()):
+    """A class as the learner writes it, with another backward pass."""
+
+    class GRMCK(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits, one_hot, e, tau):
+            ctx.save_for_backward(logits, one_hot, e)
+            ctx.tau = tau
+            return forward(one_hot)
+
+        @staticmethod
+        def backward(ctx, g):
+            return backward(g, *ctx.saved_tensors, ctx.tau)
+
+    return GRMCK
+
+
+def of_samples(samples):
+    """The mean of the products with the Jacobian at what `samples` returns."""
+
+    def backward(g, logits, one_hot, e, tau):
+        x = samples(logits, int(one_hot.argmax()), e)
+        return vjp((x / tau).softmax(-1), g, tau).mean(0), None, None, None
+
+    return custom(backward)
+
+
+def changed(change):
+    """The right products, and what is made of them."""
+
+    def backward(g, logits, one_hot, e, tau):
+        s = (equation_9(logits, int(one_hot.argmax()), e) / tau).softmax(-1)
+        return change(s, g, tau), None, None, None
+
+    return custom(backward)
+
+
+def through(g, logits, one_hot, e, tau):
+    with torch.enable_grad():
+        theta = logits.detach().requires_grad_()
+        s = (equation_9(theta, int(one_hot.argmax()), e) / tau).softmax(-1)
+        (s.mean(0) * g).sum().backward()
+    return theta.grad, None, None, None
+
+
+BACKWARD = {
+    "gives no gradient for the logits": custom(lambda *args: (None, None, None, None)),
+    "your class raised RuntimeError": custom(lambda *args: None),
+    "has to return D itself": custom(
+        lambda g, *args: (g, None, None, None), lambda one_hot: one_hot * 0.9
+    ),
+    "Take their mean": changed(lambda s, g, tau: vjp(s, g, tau).sum(0)),
+    "1/τ is missing": changed(lambda s, g, tau: tau * vjp(s, g, tau).mean(0)),
+    "the first of the K": changed(lambda s, g, tau: vjp(s, g, tau)[0]),
+    "then average": changed(lambda s, g, tau: vjp(s.mean(0), g, tau)),
+    "runs through equation (9)": custom(through),
+    "straight-through": of_samples(lambda t, i, e: t.expand_as(e)),
+    "not the one given D": of_samples(lambda t, i, e: t - e.log()),
+    "holds θ + G already": of_samples(lambda t, i, e: equation_9(t, i, e) + t),
+    "passed on as it is": custom(lambda g, *args: (g, None, None, None)),
+    "sign is wrong everywhere": changed(lambda s, g, tau: -vjp(s, g, tau).mean(0)),
+    "expected your class": stub,
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), BACKWARD.items(), ids=BACKWARD)
+def test_backward(says, answer):
+    wrong(exercises.check_backward(answer), says)
+
+
+def test_backward_right():
+    right(exercises.check_backward(of_samples(equation_9)))
+
+
+def test_backward_agrees_with_the_library():
+    """The check's own reference is the estimator, up to the luck of the draw."""
+    from gumbelrao_edu.exercises.gumbel_rao import _backward
+    from gumbelrao_edu.quadrature import conditional_vjp
+
+    logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+    g = torch.tensor([1.0, 4.0, 9.0], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    k = 100_000
+    e = torch.rand(k, 3, dtype=torch.float64, generator=generator).log().neg()
+    expected, *_ = _backward(logits, 0, e, 0.5, g, {})
+    exact = conditional_vjp(g.expand(1, 3), logits.expand(1, 3), torch.tensor([0]), 0.5)[0]
+    s = (equation_9(logits, 0, e) / 0.5).softmax(-1)
+    error = vjp(s, g, 0.5).std(0) / math.sqrt(k)
+    # |z| > 5.1 has a probability of 1e-6 / 3; an error of 3 % of the gradient would be noticed.
+    assert (error * 8.2 < 0.03 * exact.abs().max()).all()
+    assert ((expected - exact).abs() < 5.1 * error).all()
+
+
+VARIANCE = {
+    "everything is divided": lambda k, st_gs, gr: st_gs / k,
+    "what it has more than GR": lambda k, st_gs, gr: gr + st_gs / k,
+    "K = ∞": lambda k, st_gs, gr: gr,
+    "1/√K": lambda k, st_gs, gr: gr + (st_gs - gr) / math.sqrt(k),
+    "K has an effect": lambda k, st_gs, gr: st_gs,
+    "var[∇GR] is missing": lambda k, st_gs, gr: (st_gs - gr) / k,
+    "standard deviation": lambda k, st_gs, gr: math.sqrt(gr + (st_gs - gr) / k),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), VARIANCE.items(), ids=VARIANCE)
+def test_variance(says, answer):
+    wrong(exercises.check_variance(answer), says)
+
+
+def test_variance_right():
+    right(exercises.check_variance(lambda k, st_gs, gr: gr + (st_gs - gr) / k))
+
+
+# --- How a check answers --------------------------------------------------------------------------
+
+
+def test_a_learner_cannot_change_the_inputs():
+    def in_place(u):
+        return u.log_().neg_().log_().neg_()
+
+    right(exercises.check_gumbel_from_uniform(in_place))
+
+
+@pytest.mark.parametrize(
+    ("got", "says"),
+    [
+        (torch.tensor([math.nan, 0.5]), "NaN"),
+        (torch.tensor([math.inf, 0.5]), "infinite"),
+        (torch.tensor([0.25, 0.25]), "sum to 0.5"),
+        (torch.tensor([0.3, 0.7]), "not the expected ones"),
+        (torch.tensor([[0.6, 0.4]]), "the shape is [1, 2], expected is [2]"),
+    ],
+)
+def test_what_is_said_of_an_unknown_mistake(got, says):
+    @check("well done.")
+    def compare(answer):
+        expect(call(answer, x=1.0), torch.tensor([0.6, 0.4]), {"x": 1.0}, {})
+
+    wrong(compare(lambda x: got), says, "x = 1", "expected is")
+    right(compare(lambda x: torch.tensor([0.6, 0.4])))
+
+
+@pytest.mark.parametrize("answer", [None, ..., "two", [1, 2]])
+def test_what_is_no_number_is_told(answer):
+    @check("a number.")
+    def a_number(answer):
+        number(answer)
+
+    wrong(a_number(answer))
+    right(a_number(2))
