@@ -94,6 +94,30 @@ def test_a_network_learns_the_best_class_through_the_module():
     assert after - best < 0.2 * (before - best)
 
 
+def test_a_layer_used_twice_in_one_graph_under_data_parallelism(tmp_path):
+    """Two forward passes before one backward pass, on one process."""
+    from torch import distributed
+    from torch.nn.parallel import DistributedDataParallel
+
+    rendezvous = f"file://{tmp_path}/rendezvous"
+    distributed.init_process_group("gloo", init_method=rendezvous, rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(4, 3), GumbelRao(tau=0.5, k=5))
+        parallel = DistributedDataParallel(net)
+        x = torch.randn(2, 8, 4, generator=seeded())
+        torch.manual_seed(1)
+        (loss(parallel(x[0])) + loss(parallel(x[1]))).mean().backward()
+        got = net[0].weight.grad.clone()
+        net.zero_grad()
+        torch.manual_seed(1)
+        (loss(net(x[0])) + loss(net(x[1]))).mean().backward()
+        assert torch.equal(got, net[0].weight.grad)
+        assert got.abs().sum() > 0
+    finally:
+        distributed.destroy_process_group()
+
+
 # --- the distribution -----------------------------------------------------------------------
 
 

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MUTATIONS = [
     ("gumbel.py", "uniform.neg_().add_(1).log_().neg_()", "uniform.neg_().add_(1).log_().neg_().mul_(0.9)", "exponentials of another rate"),
     ("gumbel.py", "return exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4)", "return exponential", "log of zero"),
+    ("gumbel.py", "return exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4)", "return -exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4).log()", "Gumbels where exponentials belong"),
+    ("gumbel.py", "uniform.neg_().add_(1).log_().neg_()", "uniform.neg_().add_(1 + 1e-3).log_().neg_().abs_()", "ε inside a log"),
     ("gumbel.py", "perturbed = wide + noise", "perturbed = wide", "D = argmax θ, without noise"),
     ("gumbel.py", "perturbed = wide + noise", "perturbed = wide - noise", "Gumbels of the wrong sign"),
     ("gumbel.py", "largest = log_z - (log_e", "largest = -(log_e", "(9) without log Z"),
@@ -35,6 +37,8 @@ MUTATIONS = [
     ("estimators/st_gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(logits, tau)", "ST in place of ST-GS"),
     ("estimators/st_gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(perturbed.detach() + logits, tau)", "2θ + G in place of θ + G"),
     ("estimators/gumbel_softmax.py", "tempered_softmax(perturbed, tau)", "tempered_softmax(perturbed, 1.0)", "the temperature is ignored"),
+    ("estimators/gumbel_rao.py", "centred(logits.detach())", "centred(logits.detach().masked_fill(logits == -math.inf, 1.0))", "padding set to 1 in place of −∞"),
+    ("estimators/gumbel_rao.py", "return r.div_(r.sum(0, keepdim=True))", "return r.div_(r.sum(-1, keepdim=True))", "a softmax over positions in place of classes"),
     ("estimators/gumbel_rao.py", "(total / (k * tau))", "(total / k)", "1/τ forgotten"),
     ("estimators/gumbel_rao.py", "(total / (k * tau))", "(total / tau)", "a sum in place of a mean over K"),
     ("estimators/gumbel_rao.py", "total += g * s.sum(1) - s.mul_(inner).sum(1)", "total += g * s.sum(1)", "the Jacobian's second term forgotten"),

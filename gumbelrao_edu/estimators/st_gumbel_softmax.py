@@ -19,7 +19,9 @@ def st_gumbel_softmax(
 
         ∇STGS = ∂f(D)/∂D · d softmax_τ(θ + G)/dθ,    D = one_hot(argmax(θ + G))    (6)
 
-    The estimator of `F.gumbel_softmax(logits, tau, hard=True)`, with a generator of its own.
+    The estimator of `F.gumbel_softmax(logits, tau, hard=True)`, with a generator. There, `hard`
+    decides what the loss sees: True gives D and this gradient (6), which belongs to the relaxed
+    sample and not to D; False gives S_τ and its own gradient (4), which is `gumbel_softmax`.
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
