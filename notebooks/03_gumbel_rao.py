@@ -33,12 +33,16 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - say what the straight-through Gumbel-Softmax does, and where its noise comes from,
 # - derive the Gumbel-Rao estimator from it in one line, and compute it,
 # - predict what the temperature τ and the number of samples K do to bias and variance,
+# - write its backward pass yourself,
 # - use the estimator in your own training code.
 #
-# **You need** softmax, backpropagation, expectation and variance. **Time:** 25 minutes.
+# **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb),
+# [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb), and backpropagation.
+# **Time:** 45 minutes.
 #
 # Numbers in parentheses, such as (6), are those of the equations in the
-# [paper](https://arxiv.org/abs/2010.04838).
+# [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
+# [a notebook of their own](solutions/03_gumbel_rao.ipynb).
 
 # %% [markdown]
 # ## 1 · One choice, one gradient
@@ -72,7 +76,9 @@ show("f of each class", f(torch.eye(3)))
 # %% [markdown]
 # With three classes the gradient can be computed exactly: sum $p_i f_i$ and differentiate. With a
 # network that makes a hundred choices the sum has more terms than there are atoms, and only sampling
-# is left. We keep the exact gradient as the yardstick.
+# is left: an *estimator* draws a sample and computes from it a number that is right on average. What it
+# is wrong by on average is its *bias*, what it jumps by from sample to sample its *variance*. We keep the
+# exact gradient as the yardstick.
 
 # %%
 theta = logits.clone().requires_grad_()
@@ -83,17 +89,19 @@ show("exact gradient", exact)
 # %% [markdown]
 # ## 2 · The straight-through Gumbel-Softmax
 #
-# Add independent Gumbel noise $G$ to the logits and take the largest: this is a draw from $p$ (the
-# *Gumbel-max trick*). Replace the argmax by a softmax at temperature $\tau$, and the draw becomes
-# differentiable:
+# Recall the Gumbel-max trick: add independent Gumbels $G$ to the logits, and the place of the largest sum
+# is a draw $D$ from $p$. The softmax of the same sums is a smooth stand-in for it:
 #
-# $$D = \mathrm{argmax}(\theta + G), \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
+# $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
 #
 # The *straight-through* estimator uses both. Forward, $f$ sees the true choice $D$. Backward, the
 # gradient pretends that it had been $S_\tau$:
 #
 # $$\nabla_{\mathrm{STGS}} = \frac{\partial f(D)}{\partial D} \;
 # \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \qquad (6)$$
+#
+# The first factor is what backpropagation brings to the choice, a row of $n$ numbers. The second is the
+# Jacobian of the softmax, a matrix of $n \times n$.
 #
 # **Predict:** three calls draw three times. If two of them draw the same class, do they give the same
 # gradient?
@@ -129,17 +137,38 @@ show("exact gradient", exact)
 show("ST-GS, mean", st_gs.mean(0))
 show("ST-GS, std deviation", st_gs.std(0))
 
+
 # %% [markdown]
 # Two faults show. The mean is not the exact gradient: ST-GS is **biased**. And the standard deviation
 # is several times the gradient itself: ST-GS is **noisy**. A smaller τ makes the first fault smaller
 # and the second larger.
+#
+# ### Exercise 1 · A row times the Jacobian
+#
+# For $s = \mathrm{softmax}_\tau(x)$ the Jacobian is
+#
+# $$\frac{\partial s_a}{\partial x_b} = \frac{1}{\tau} \left(s_a \, 1\{a = b\} - s_a s_b\right)$$
+#
+# Multiply it from the left by a row $g$ and you get $n$ numbers. Write them with $s$, $g$ and
+# $\langle g, s \rangle = \sum_a g_a s_a$, without a matrix.
+
+# %% tags=["exercise"]
+def row_times_jacobian(s, g, tau):
+    # s has the shape [k, n] and g [n]; return one product for each row of s, [k, n].
+    ...
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_softmax_vjp(row_times_jacobian)
 
 # %% [markdown]
 # ## 3 · Many noises, one choice
 #
 # Many values of $\theta + G$ have their largest entry at the same place, and so lead to the same $D$.
-# We can turn the order around: first draw $D$, then noise *given* $D$. With independent exponentials
-# $E_j$, $Z = \sum_j \exp \theta_j$ and $D_i = 1$,
+# We can turn the order around, as in notebook 2: first draw $D$, then noise *given* $D$. With independent
+# exponentials $E_j$, $Z = \sum_j \exp \theta_j$ and $D_i = 1$,
 #
 # $$\theta_j + G_j \mid D \;\sim\; \begin{cases} -\log E_j + \log Z & j = i \\
 # -\log\left(E_j / \exp \theta_j + E_i / Z\right) & \text{otherwise} \end{cases} \qquad (9)$$
@@ -165,9 +194,9 @@ for row in perturbed:
 #
 # This is the **Gumbel-Rao estimator** (GR). Two laws of probability tell all that happens to it:
 #
-# - *The mean stays.* $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
+# - *The mean stays* (the law of total expectation). $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
 #   = \mathbb{E}[\nabla_{\mathrm{STGS}}]$. GR has the bias of ST-GS, no more and no less.
-# - *The variance falls.* $\mathrm{var}[\nabla_{\mathrm{STGS}}] = \mathrm{var}[\nabla_{\mathrm{GR}}]
+# - *The variance falls* (the law of total variance). $\mathrm{var}[\nabla_{\mathrm{STGS}}] = \mathrm{var}[\nabla_{\mathrm{GR}}]
 #   + \mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$, and the last term, the noise that the
 #   loss never saw, is gone.
 #
@@ -190,14 +219,18 @@ for row in perturbed:
 # > the derivative of the softmax is taken, and only then is $K = 1$ the ST-GS and the mean of (10)
 # > that of (7).
 #
-# **Predict:** what is GR with $K = 1$? What changes with $K = 10$ and $K = 100$: the mean, the standard
-# deviation, or both?
+# The expectation itself, $K = \infty$, can be computed as well, by numerical integration.
+#
+# **Predict:** what is GR with $K = 1$? What changes with $K = 10$, $100$ and $\infty$: the mean, the
+# standard deviation, or both?
 
 # %%
+import math
+
 from gumbelrao_edu import gumbel_rao
 
 gr = {}
-for k in [1, 10, 100]:
+for k in [1, 10, 100, math.inf]:
     gr[k] = estimates(lambda rows, k=k: gumbel_rao(rows, tau=0.5, k=k, generator=generator))
 
 show("ST-GS, std deviation", st_gs.std(0))
@@ -206,8 +239,8 @@ for k in gr:
 
 # %% [markdown]
 # $K = 1$ has the spread of ST-GS: one sample of the noise given a sample of $D$ is simply a sample of
-# the noise. From $K = 10$ to $K = 100$ little is left to gain, since one part of the variance is that of
-# $D$ itself, which no $K$ removes.
+# the noise. From $K = 10$ on little is left to gain, since one part of the variance is that of $D$
+# itself, which no $K$ removes.
 #
 # And the means? They come from different random draws, so they are never quite equal. The *z-score* says
 # how far apart they are, in units of what chance explains. Above 5.1 in one of three numbers, chance
@@ -220,6 +253,60 @@ for k in gr:
     show(f"GR K = {k}, mean", gr[k].mean(0))
     print(f"    largest z-score {z:.1f}:", "equal means" if z < 5.1 else "DIFFERENT means")
 show("ST-GS, mean", st_gs.mean(0))
+
+
+# %% [markdown]
+# ### Exercise 2 · How much does K buy?
+#
+# Given $D$, the $K$ samples in (10) are independent, and the variance of a mean of $K$ independent numbers
+# is that of one, divided by $K$. Use the law of total variance of section 3, once for ST-GS and once for
+# GR with $K$ samples, to express $\mathrm{var}[\nabla_{\mathrm{GRMCK}}]$ by
+# $\mathrm{var}[\nabla_{\mathrm{STGS}}]$ and $\mathrm{var}[\nabla_{\mathrm{GR}}]$. (The answer is Proposition 3 of
+# the paper, for a single gradient.)
+
+# %% tags=["exercise"]
+def variance(k, st_gs, gr):
+    # st_gs is var[∇STGS], gr is var[∇GR], both numbers; return var[∇GRMCK].
+    ...
+
+
+# %% tags=["check"]
+exercises.check_variance(variance)
+
+
+# %% [markdown]
+# ### Exercise 3 · The backward pass, by hand
+#
+# Appendix A of the paper builds GR by changing backpropagation. In PyTorch this is a class with two
+# functions. `forward` computes the result and keeps in `ctx` what the way back will need. `backward` gets
+# $g = \partial f(D)/\partial D$ and returns one gradient for each argument of `forward`, or None where
+# none is needed.
+#
+# Here $D$ and the exponentials $E$, one row for each of the $K$ samples, are given. `forward` is written
+# already; replace the None in `backward` by (10). You have both parts: from notebook 2 the softmax given $D$,
+#
+# $$r_j = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad
+# s = \frac{r}{\sum_j r_j},$$
+#
+# and from exercise 1 the product of $g$ and the Jacobian at $s$.
+
+# %% tags=["exercise"]
+class GRMCK(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, one_hot, e, tau):
+        ctx.save_for_backward(logits, one_hot, e)  # shapes [n], [n] and [K, n]
+        ctx.tau = tau
+        return one_hot.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        logits, one_hot, e = ctx.saved_tensors
+        grad_logits = None  # Write (10) here.
+        return grad_logits, None, None, None
+
+
+# %% tags=["check"]
+exercises.check_backward(GRMCK)
 
 # %% [markdown]
 # ## 5 · Two knobs
@@ -255,7 +342,7 @@ for tau in [2.0, 0.1]:
 #
 # 1. None moves with K: neither the truth nor the mean of the estimators depends on it. The dashed line
 #    moves with τ, towards the exact gradient as τ falls.
-# 2. To zero, like 1/τ, and with them the mean: a flat softmax has no gradient. Little variance is worth
+# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. Little variance is worth
 #    nothing if all that is left is bias.
 # 3. At small τ. There the bias is small, the variance of ST-GS is large, and nearly all of it is noise
 #    that the loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.

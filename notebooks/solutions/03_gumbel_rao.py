@@ -1,0 +1,434 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/03_gumbel_rao.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/03_gumbel_rao.ipynb)
+
+# %% tags=["install"]
+# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
+import importlib.util
+
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown]
+# # 3 · The Gumbel-Rao estimator
+#
+# **After this notebook you can**
+#
+# - say what the straight-through Gumbel-Softmax does, and where its noise comes from,
+# - derive the Gumbel-Rao estimator from it in one line, and compute it,
+# - predict what the temperature τ and the number of samples K do to bias and variance,
+# - write its backward pass yourself,
+# - use the estimator in your own training code.
+#
+# **You need** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb),
+# [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb), and backpropagation.
+# **Time:** 45 minutes.
+#
+# Numbers in parentheses, such as (6), are those of the equations in the
+# [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
+# [a notebook of their own](../solutions/03_gumbel_rao.ipynb).
+
+# %% [markdown] tags=["solution"]
+# *This is the notebook with the solutions.* The one without them is [here](../03_gumbel_rao.ipynb).
+
+# %% [markdown]
+# ## 1 · One choice, one gradient
+#
+# We draw one of $n = 3$ classes. The draw is a *one-hot* vector $D$: a one where the chosen class is,
+# else zeros. The logits $\theta$ set the probabilities, $p = \mathrm{softmax}(\theta)$. A function $f$
+# says how bad the choice is, and we want the $\theta$ that makes it small on average:
+#
+# $$\min_\theta \; \mathbb{E}[f(D)] \qquad (1)$$
+#
+# Here $f$ is the squared distance from a fixed target.
+
+# %%
+import torch
+
+logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+target = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+
+
+def f(d):
+    return (d - target).square().sum(-1)
+
+
+def show(name, numbers):
+    print(f"{name:26}", "  ".join(f"{number:6.3f}" for number in numbers))
+
+
+show("probabilities p", logits.softmax(-1))
+show("f of each class", f(torch.eye(3)))
+
+# %% [markdown]
+# With three classes the gradient can be computed exactly: sum $p_i f_i$ and differentiate. With a
+# network that makes a hundred choices the sum has more terms than there are atoms, and only sampling
+# is left: an *estimator* draws a sample and computes from it a number that is right on average. What it
+# is wrong by on average is its *bias*, what it jumps by from sample to sample its *variance*. We keep the
+# exact gradient as the yardstick.
+
+# %%
+theta = logits.clone().requires_grad_()
+(theta.softmax(-1) @ f(torch.eye(3, dtype=torch.float64))).backward()
+exact = theta.grad
+show("exact gradient", exact)
+
+# %% [markdown]
+# ## 2 · The straight-through Gumbel-Softmax
+#
+# Recall the Gumbel-max trick: add independent Gumbels $G$ to the logits, and the place of the largest sum
+# is a draw $D$ from $p$. The softmax of the same sums is a smooth stand-in for it:
+#
+# $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
+#
+# The *straight-through* estimator uses both. Forward, $f$ sees the true choice $D$. Backward, the
+# gradient pretends that it had been $S_\tau$:
+#
+# $$\nabla_{\mathrm{STGS}} = \frac{\partial f(D)}{\partial D} \;
+# \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \qquad (6)$$
+#
+# The first factor is what backpropagation brings to the choice, a row of $n$ numbers. The second is the
+# Jacobian of the softmax, a matrix of $n \times n$.
+#
+# **Predict:** three calls draw three times. If two of them draw the same class, do they give the same
+# gradient?
+
+# %%
+from gumbelrao_edu import st_gumbel_softmax
+
+generator = torch.Generator().manual_seed(2)
+for _ in range(3):
+    theta = logits.clone().requires_grad_()
+    d = st_gumbel_softmax(theta, tau=0.5, generator=generator)
+    f(d).backward()
+    show(f"drew class {1 + d.argmax()}, gradient", theta.grad)
+
+# %% [markdown]
+# They do not: the forward pass was the same, the noise was not, and the backward pass depends on it.
+# Remember this; it is what Gumbel-Rao removes.
+#
+# One estimate says little, so we take 20,000, each in a row of its own.
+
+# %%
+num_samples = 20_000
+
+
+def estimates(estimator):
+    rows = logits.expand(num_samples, 3).clone().requires_grad_()
+    f(estimator(rows)).sum().backward()
+    return rows.grad
+
+
+st_gs = estimates(lambda rows: st_gumbel_softmax(rows, tau=0.5, generator=generator))
+show("exact gradient", exact)
+show("ST-GS, mean", st_gs.mean(0))
+show("ST-GS, std deviation", st_gs.std(0))
+
+
+# %% [markdown]
+# Two faults show. The mean is not the exact gradient: ST-GS is **biased**. And the standard deviation
+# is several times the gradient itself: ST-GS is **noisy**. A smaller τ makes the first fault smaller
+# and the second larger.
+#
+# ### Exercise 1 · A row times the Jacobian
+#
+# For $s = \mathrm{softmax}_\tau(x)$ the Jacobian is
+#
+# $$\frac{\partial s_a}{\partial x_b} = \frac{1}{\tau} \left(s_a \, 1\{a = b\} - s_a s_b\right)$$
+#
+# Multiply it from the left by a row $g$ and you get $n$ numbers. Write them with $s$, $g$ and
+# $\langle g, s \rangle = \sum_a g_a s_a$, without a matrix.
+
+# %% tags=["exercise"]
+def row_times_jacobian(s, g, tau):
+    # s has the shape [k, n] and g [n]; return one product for each row of s, [k, n].
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# $\sum_a g_a (s_a 1\{a = b\} - s_a s_b) / \tau = s_b (g_b - \langle g, s \rangle) / \tau$.
+
+# %% tags=["solution"]
+def row_times_jacobian(s, g, tau):
+    inner = (g * s).sum(-1, keepdim=True)
+    return s * (g - inner) / tau
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_softmax_vjp(row_times_jacobian)
+
+# %% [markdown]
+# ## 3 · Many noises, one choice
+#
+# Many values of $\theta + G$ have their largest entry at the same place, and so lead to the same $D$.
+# We can turn the order around, as in notebook 2: first draw $D$, then noise *given* $D$. With independent
+# exponentials $E_j$, $Z = \sum_j \exp \theta_j$ and $D_i = 1$,
+#
+# $$\theta_j + G_j \mid D \;\sim\; \begin{cases} -\log E_j + \log Z & j = i \\
+# -\log\left(E_j / \exp \theta_j + E_i / Z\right) & \text{otherwise} \end{cases} \qquad (9)$$
+#
+# **Predict:** we fix $D$ = class 1 and draw four times. What do the four have in common?
+
+# %%
+from gumbelrao_edu import conditional_gumbel, tempered_softmax
+
+first = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+perturbed = conditional_gumbel(logits, first, k=4, generator=generator)
+for row in perturbed:
+    show("θ + G", row)
+    show("    S at τ = 0.5", tempered_softmax(row, 0.5))
+
+# %% [markdown]
+# Class 1 wins every time, by more or by less. The loss $f(D)$ does not see by how much; only the
+# backward pass does. So let us average the backward pass over all the noise that leads to this $D$:
+#
+# $$\nabla_{\mathrm{GR}} = \frac{\partial f(D)}{\partial D} \;
+# \mathbb{E}\left[ \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \;\middle|\; D \right]
+# = \mathbb{E}[\nabla_{\mathrm{STGS}} \mid D] \qquad (7)$$
+#
+# This is the **Gumbel-Rao estimator** (GR). Two laws of probability tell all that happens to it:
+#
+# - *The mean stays* (the law of total expectation). $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
+#   = \mathbb{E}[\nabla_{\mathrm{STGS}}]$. GR has the bias of ST-GS, no more and no less.
+# - *The variance falls* (the law of total variance). $\mathrm{var}[\nabla_{\mathrm{STGS}}] = \mathrm{var}[\nabla_{\mathrm{GR}}]
+#   + \mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$, and the last term, the noise that the
+#   loss never saw, is gone.
+#
+# To average an estimator given what matters is called *Rao-Blackwellization*: the Rao in the name.
+
+# %% [markdown]
+# ## 4 · K samples in place of the expectation
+#
+# We draw $\theta + G$ given $D$ not once but $K$ times, and average:
+#
+# $$\nabla_{\mathrm{GRMCK}} = \frac{\partial f(D)}{\partial D} \; \frac{1}{K} \sum_{k=1}^K
+# \frac{d\, \mathrm{softmax}_\tau(\theta + G^k)}{d\theta}, \qquad \theta + G^k \sim \theta + G \mid D
+# \qquad (10)$$
+#
+# $f$ is still evaluated once. The $K$ samples cost a few operations on $n$ numbers each, which beside a
+# network is little.
+#
+# > **An erratum.** The paper says that the derivative in (10) is taken through $G^k$ as well, that is,
+# > through the dependence on $\theta$ in (9). It must not be: $\theta + G^k$ is a fixed point at which
+# > the derivative of the softmax is taken, and only then is $K = 1$ the ST-GS and the mean of (10)
+# > that of (7).
+#
+# The expectation itself, $K = \infty$, can be computed as well, by numerical integration.
+#
+# **Predict:** what is GR with $K = 1$? What changes with $K = 10$, $100$ and $\infty$: the mean, the
+# standard deviation, or both?
+
+# %%
+import math
+
+from gumbelrao_edu import gumbel_rao
+
+gr = {}
+for k in [1, 10, 100, math.inf]:
+    gr[k] = estimates(lambda rows, k=k: gumbel_rao(rows, tau=0.5, k=k, generator=generator))
+
+show("ST-GS, std deviation", st_gs.std(0))
+for k in gr:
+    show(f"GR K = {k}, std deviation", gr[k].std(0))
+
+# %% [markdown]
+# $K = 1$ has the spread of ST-GS: one sample of the noise given a sample of $D$ is simply a sample of
+# the noise. From $K = 10$ on little is left to gain, since one part of the variance is that of $D$
+# itself, which no $K$ removes.
+#
+# And the means? They come from different random draws, so they are never quite equal. The *z-score* says
+# how far apart they are, in units of what chance explains. Above 5.1 in one of three numbers, chance
+# would be to blame once in a million cases.
+
+# %%
+for k in gr:
+    noise = (gr[k].var(0) + st_gs.var(0)).div(num_samples).sqrt()
+    z = ((gr[k].mean(0) - st_gs.mean(0)) / noise).abs().max()
+    show(f"GR K = {k}, mean", gr[k].mean(0))
+    print(f"    largest z-score {z:.1f}:", "equal means" if z < 5.1 else "DIFFERENT means")
+show("ST-GS, mean", st_gs.mean(0))
+
+
+# %% [markdown]
+# ### Exercise 2 · How much does K buy?
+#
+# Given $D$, the $K$ samples in (10) are independent, and the variance of a mean of $K$ independent numbers
+# is that of one, divided by $K$. Use the law of total variance of section 3, once for ST-GS and once for
+# GR with $K$ samples, to express $\mathrm{var}[\nabla_{\mathrm{GRMCK}}]$ by
+# $\mathrm{var}[\nabla_{\mathrm{STGS}}]$ and $\mathrm{var}[\nabla_{\mathrm{GR}}]$. (The answer is Proposition 3 of
+# the paper, for a single gradient.)
+
+# %% tags=["exercise"]
+def variance(k, st_gs, gr):
+    # st_gs is var[∇STGS], gr is var[∇GR], both numbers; return var[∇GRMCK].
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# $\mathrm{var}[\nabla_{\mathrm{STGS}}] - \mathrm{var}[\nabla_{\mathrm{GR}}]
+# = \mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$ is the part that the noise adds given $D$.
+# $K$ samples divide it by $K$; the variance of GR stays.
+
+# %% tags=["solution"]
+def variance(k, st_gs, gr):
+    return gr + (st_gs - gr) / k
+
+
+# %% tags=["check"]
+exercises.check_variance(variance)
+
+
+# %% [markdown]
+# ### Exercise 3 · The backward pass, by hand
+#
+# Appendix A of the paper builds GR by changing backpropagation. In PyTorch this is a class with two
+# functions. `forward` computes the result and keeps in `ctx` what the way back will need. `backward` gets
+# $g = \partial f(D)/\partial D$ and returns one gradient for each argument of `forward`, or None where
+# none is needed.
+#
+# Here $D$ and the exponentials $E$, one row for each of the $K$ samples, are given. `forward` is written
+# already; replace the None in `backward` by (10). You have both parts: from notebook 2 the softmax given $D$,
+#
+# $$r_j = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad
+# s = \frac{r}{\sum_j r_j},$$
+#
+# and from exercise 1 the product of $g$ and the Jacobian at $s$.
+
+# %% tags=["exercise"]
+class GRMCK(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, one_hot, e, tau):
+        ctx.save_for_backward(logits, one_hot, e)  # shapes [n], [n] and [K, n]
+        ctx.tau = tau
+        return one_hot.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        logits, one_hot, e = ctx.saved_tensors
+        grad_logits = None  # Write (10) here.
+        return grad_logits, None, None, None
+
+
+# %% [markdown] tags=["solution"]
+# Autograd records nothing inside of `backward`, so the samples are fixed points, as they should be. Only
+# `backward` is new; the rest of the class is taken over.
+
+# %% tags=["solution"]
+def backward(ctx, g):
+    logits, one_hot, e = ctx.saved_tensors
+    i = one_hot.argmax()
+    r = (1 + e / (e[:, i].unsqueeze(-1) * logits.softmax(-1))) ** (-1 / ctx.tau)
+    r[:, i] = 1
+    s = r / r.sum(-1, keepdim=True)
+    products = row_times_jacobian(s, g, ctx.tau)
+    return products.mean(0), None, None, None
+
+
+GRMCK.backward = staticmethod(backward)
+
+# %% tags=["check"]
+exercises.check_backward(GRMCK)
+
+# %% [markdown]
+# ## 5 · Two knobs
+#
+# The figure shows 2,000 estimates of the first entry of the gradient, for both estimators. The black
+# line is where all of them should be. The dashed line is their common mean, so the distance between the
+# two lines is the bias.
+#
+# **Predict before you move a slider:**
+#
+# 1. Which of the lines moves with K? Which moves with τ?
+# 2. To which value do the standard deviations tend when τ is large?
+# 3. At which end of τ is GR worth most?
+
+# %%
+from gumbelrao_edu.widgets import estimates as figures
+
+panel = figures.histogram(f, logits)
+panel
+
+# %% [markdown]
+# The sliders can be moved from code, too. This reads off the captions at the two ends.
+
+# %%
+for tau in [2.0, 0.1]:
+    for k in [1, 100]:
+        panel.controls["tau"].value = tau
+        panel.controls["k"].value = k
+        print(panel.caption, "\n")
+
+# %% [markdown]
+# <details><summary><b>Answers</b></summary>
+#
+# 1. None moves with K: neither the truth nor the mean of the estimators depends on it. The dashed line
+#    moves with τ, towards the exact gradient as τ falls.
+# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. Little variance is worth
+#    nothing if all that is left is bias.
+# 3. At small τ. There the bias is small, the variance of ST-GS is large, and nearly all of it is noise
+#    that the loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
+#    That is how GR is used: it makes low temperatures affordable.
+#
+# At small τ the blue bars gather in three heaps, one for each class: given $D$, GR is nearly a fixed
+# number. Whatever spread remains is the spread between the heaps.
+#
+# </details>
+
+# %% [markdown]
+# ## 6 · In your own code
+#
+# You may have used PyTorch's ST-GS:
+#
+# ```python
+# sample = F.gumbel_softmax(logits, tau=0.5, hard=True)
+# ```
+#
+# Gumbel-Rao is a change of this line, and of nothing else:
+#
+# ```python
+# sample = gumbel_rao(logits, tau=0.5, k=100)
+# ```
+#
+# Both return a one-hot sample that carries the gradient, and $f$ is evaluated once. The next cell runs
+# both lines, each on the 20,000 rows, and compares the standard deviations of the whole gradient.
+
+# %%
+import torch.nn.functional as F
+
+torch.manual_seed(0)  # F.gumbel_softmax has no generator of its own
+before = estimates(lambda rows: F.gumbel_softmax(rows, tau=0.25, hard=True))
+after = estimates(lambda rows: gumbel_rao(rows, tau=0.25, k=100))
+for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
+    print(f"{name:18} standard deviation {gradients.var(0).sum().sqrt():.1f}")
+
+# %% [markdown]
+# ## What to take along
+#
+# - ST-GS (6) runs $f$ on a true choice and differentiates a softmax of the same noise. It is biased, and
+#   less so at small τ, where it is noisy.
+# - Part of this noise never reached $f$. GR (7) averages it away: the same mean, less variance. With $K$
+#   samples it is (10), and $K = 1$ is ST-GS.
+# - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
+#   variance, and with GR small τ costs less.
+#
+# **Next:** does less variance in one choice make a network learn better? In
+# [7 · A discrete autoencoder](../07_discrete_vae.ipynb) hundreds of such choices are trained at once, on
+# pictures of digits.
