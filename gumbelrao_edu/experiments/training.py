@@ -240,7 +240,7 @@ class Training:
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
-    return torch.stack([tensor.detach().norm() for tensor in tensors]).norm().item()
+    return float(torch.stack([tensor.detach().norm() for tensor in tensors]).norm())
 
 
 @contextmanager
