@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ..vae.data import DATA_DIR_VARIABLE, DataError, data_dir, fetch_binarized_mnist
 
@@ -35,10 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data.add_argument("--where", action="store_true", help="only print the folder")
     data.set_defaults(run=_data)
 
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="compute a figure of the paper anew",
+        description="Compute a figure of the paper anew and write it with its numbers. A run that "
+        "was stopped goes on.",
+    )
+    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    reproduce.add_argument(
+        "--profile",
+        choices=("smoke", "lecture", "cpu", "paper"),
+        default="lecture",
+        help="how much is computed: seconds, a minute, minutes, hours (default: lecture)",
+    )
+    reproduce.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
+    )
+    reproduce.set_defaults(run=lambda options: EXPERIMENTS[options.experiment](options))
+
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except DataError as error:
+    except (ArithmeticError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -53,3 +72,18 @@ def _data(options: argparse.Namespace) -> None:
         return
     for path in fetch_binarized_mnist():
         print(f"right: {path}")
+
+
+def _fig1(options: argparse.Namespace) -> None:
+    # Imported here, since the other commands do without pandas and plotly.
+    from ..widgets.ternary import figure_1_page
+    from . import fig1
+    from .results import write
+
+    table = fig1.run(fig1.PROFILES[options.profile], options.out)
+    write(options.out / "fig1.html", figure_1_page(table))
+    print(f"written: {options.out / 'fig1'}.csv, .json and .html")
+
+
+# What `reproduce` knows, by the names of the paper.
+EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {"fig1": _fig1}

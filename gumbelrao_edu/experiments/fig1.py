@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -23,7 +24,8 @@ from ..problems import QuadraticProgramme, simplex_grid
 from ..quadrature import conditional_vjp
 from .results import provenance, write
 
-DERIVATIVES = ("fixed", "whole")  # A(p) held fixed, or with the last term of (2)
+# Without and with the last term of (2).
+DERIVATIVES = {"fixed": "A held fixed", "whole": "whole derivative"}
 _ROWS = 2**14  # draws made at a time
 _FALSE_ALARM = 1e-6
 
@@ -135,7 +137,7 @@ def monte_carlo(
         "st_gs": ("st_gumbel_softmax", {"tau": tau}),
         "gr": ("gumbel_rao", {"tau": tau, "k": k}),
     }
-    for points in p.split(max(1, _ROWS // num_samples)):
+    for points in torch.split(p, max(1, _ROWS // num_samples)):
         for label, (name, hyper) in hypers.items():
             # Single precision is ample here and twice as fast.
             theta = points.log().float().expand(num_samples, *points.shape)
@@ -161,9 +163,7 @@ def _trace(gradients: Tensor) -> tuple[Tensor, Tensor]:
     return spread.sum(0) / (count - 1), spread.std(0) / math.sqrt(count)
 
 
-def compare(
-    settings: Settings, tau: float, *, device: torch.device | None = None
-) -> pd.DataFrame:
+def compare(settings: Settings, tau: float, *, device: torch.device | None = None) -> pd.DataFrame:
     """The exact variances at one temperature beside the sampled ones.
 
     Args:
@@ -230,7 +230,7 @@ class Agreement:
     def __str__(self) -> str:
         verdict = "agrees" if self.agrees else "DOES NOT AGREE"
         return (
-            f"τ = {self.tau:g}, A {'held fixed' if self.derivative == 'fixed' else 'varying'}, "
+            f"τ = {self.tau:g}, {DERIVATIVES[self.derivative]}, "
             f"{'ST-GS' if self.estimator == 'st_gs' else 'GR'}: sampled / exact variance "
             f"{self.ratio:.4f} ± {self.ratio_se:.4f}, {100 * self.within:.0f} % of the points "
             f"within 2 standard errors: {verdict}"
@@ -326,6 +326,60 @@ def run(
     if not all(verdict.agrees for verdict in verdicts):
         raise ArithmeticError("the sampled variances do not agree with the exact ones, see above")
     return table
+
+
+def descend(
+    programme: QuadraticProgramme,
+    name: str,
+    p: Tensor,
+    *,
+    whole: Tensor | bool,
+    steps: int,
+    learning_rate: float,
+    clip: float = 1.0,
+    generator: torch.Generator | None = None,
+    **hyper: Any,
+) -> Tensor:
+    """Stochastic gradient descent on the logits, one draw a step, many runs side by side.
+
+        θ ← θ − η ∇ min(1, clip / ‖∇‖)
+
+    Near a singular line a gradient may have any length; without the clipping one step there throws
+    p into a corner.
+
+    Args:
+        programme: the quadratic programme.
+        name: of a registered estimator.
+        p: where each run starts, `[runs, n]`.
+        whole: for each run (`[runs]`, or one for all) whether the last term of (2) is kept; else
+            A(p) is held fixed.
+        steps: number of steps.
+        learning_rate: η.
+        clip: longest gradient that is not shortened.
+        generator: source of randomness; the global one when None.
+        **hyper: of the estimator; `tau` may be a tensor `[runs]`.
+
+    Returns:
+        p before the first step and after each, `[steps + 1, runs, n]`.
+
+    Example:
+        >>> programme, p = QuadraticProgramme(), torch.tensor([[0.1, 0.1, 0.8]])
+        >>> path = descend(programme, "exact", p, whole=True, steps=100, learning_rate=1.0)
+        >>> bool(programme.value(path[-1]) < 1e-3)
+        True
+    """
+    keep = torch.as_tensor(whole).expand(len(p))[:, None]
+    theta, path = p.log(), [p]
+    for _ in range(steps):
+        theta = theta.detach().requires_grad_()
+        now = theta.softmax(-1)
+        f = functools.partial(programme.loss, p=torch.where(keep, now, now.detach()))
+        losses = estimators.get(name).loss(f, theta, generator=generator, **hyper)
+        gradient = torch.autograd.grad(losses.sum(), theta)[0]
+        length = gradient.norm(dim=-1, keepdim=True)
+        theta = theta.detach() - learning_rate * gradient * (clip / length).clamp(max=1.0)
+        path.append(theta.softmax(-1))
+    return torch.stack(path)
 
 
 def _finished(settings: Settings, out: Path) -> pd.DataFrame:

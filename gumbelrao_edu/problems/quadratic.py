@@ -16,9 +16,9 @@ class QuadraticProgramme:
         A_ii(p) = (p_i − c_i)² Q_ii / (p_i − 2 p_i c_i + c_i²)
         A_ij(p) = (p_i − c_i)(p_j − c_j) Q_ij / (c_i c_j − p_i c_j − c_i p_j),    i ≠ j
 
-    The denominators are E[(D_i − c_i)(D_j − c_j)]. Those for i ≠ j are zero on a line for each pair,
+    The denominators are E[(D_i − c_i)(D_j − c_j)]. Each of those for i ≠ j is zero on a line,
     p_i/c_i + p_j/c_j = 1; with the defaults these are the lines p_k = 2/3. There A and the loss are
-    singular. The expectation is not: on both sides of the line its two infinite parts cancel.
+    singular. The expectation is not: its infinite parts cancel.
 
     Args:
         q: Q, `[n, n]`, symmetric; exp(−2|i − j|) for n = 3 when left out.
@@ -80,11 +80,12 @@ class QuadraticProgramme:
             ValueError: when p lies on a singular line, as far as its precision can tell.
 
         Example:
-            >>> QuadraticProgramme().matrix(torch.tensor([0.2, 2 / 3, 2 / 15]))
+            >>> QuadraticProgramme().matrix(
+            ...     torch.tensor([0.2, 2 / 3, 2 / 15])
+            ... )  # doctest: +ELLIPSIS
             Traceback (most recent call last):
             ...
-            ValueError: p: A(p) is singular at [0.2..., 0.66..., 0.13...]; expected a point off the \
-lines p_i/c_i + p_j/c_j = 1
+            ValueError: p: A(p) is singular at [0.2..., 0.66..., 0.13...]; expected a point off ...
         """
         check_logits(p, "p")
         c, q = self.c.to(p), self.q.to(p)
@@ -154,7 +155,7 @@ lines p_i/c_i + p_j/c_j = 1
     def gradient(self, logits: Tensor, *, fixed: bool = False) -> Tensor:
         """The exact gradient of the expectation in the logits, by enumeration of D.
 
-            fixed:      p_a (f(e_a) − E[f(D)])                 the derivative of Σ_d p_d f(d), A fixed
+            fixed:      p_a (f(e_a) − E[f(D)]),                A(p) held fixed
             otherwise:  p_a (h_a − ⟨p, h⟩),  h = 2 Q (p − c)   the derivative of (p − c)ᵀ Q (p − c)
 
         Args:
@@ -208,7 +209,7 @@ lines p_i/c_i + p_j/c_j = 1
 
 
 def simplex_grid(rows: int) -> Tensor:
-    """Points inside the simplex of three classes: the upright triangles' middles of a triangular mesh.
+    """Points inside the simplex of three classes: the middles of the upright cells of a mesh.
 
         ((3i + 1), (3j + 1), (3k + 1)) / (3 rows),    i + j + k = rows − 1
 
