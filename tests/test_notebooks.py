@@ -13,11 +13,14 @@ from conftest import ROOT
 
 from notebooks import PLOTLY, WIDGET, environment, find
 
-NOTEBOOKS = [script.with_suffix(".ipynb") for script in find(ROOT / "notebooks", [])]
+FOLDERS = [ROOT / "notebooks", ROOT / "notebooks/solutions"]
+NOTEBOOKS = [script.with_suffix(".ipynb") for folder in FOLDERS for script in find(folder, [])]
 CELL_SECONDS = 240
 # Colab's widgets print other texts and numbers: there the notebooks are run, but not compared.
 COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 
 
 def nbval(path, tmp_path, *, seconds=CELL_SECONDS):

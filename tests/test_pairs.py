@@ -7,10 +7,10 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from notebooks import cells, digest, find, read_script, sync, write_script
+from notebooks import build, cells, digest, find, read_script, sync, write_script
 
-SCRIPTS = find(ROOT / "notebooks", [])
-each_pair = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+SCRIPTS = find(ROOT / "notebooks", []) + find(ROOT / "notebooks/solutions", [])
+each_pair = pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: f"{s.parent.name}/{s.stem}")
 
 
 def read(path):
@@ -116,6 +116,14 @@ def test_edits_of_both_are_refused_and_kept(pair):
     with pytest.raises(ValueError, match="both edited"):
         sync(pair)
     assert (pair.read_bytes(), pair.with_suffix(".ipynb").read_bytes()) == before
+
+
+def test_an_edit_during_the_build_is_kept(pair, monkeypatch, capsys):
+    edited = pair.read_text() + "\n# %%\n1 + 1\n"
+    monkeypatch.setattr("notebooks.execute", lambda notebook, folder: pair.write_text(edited))
+    build(pair, force=True)
+    assert pair.read_text() == edited
+    assert "edited meanwhile" in capsys.readouterr().out
 
 
 def test_a_missing_script_is_written_from_the_notebook(pair):

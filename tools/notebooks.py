@@ -253,6 +253,10 @@ def tidy(notebook: NotebookNode) -> None:
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
+def text_of(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
 def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, "utf-8")
@@ -268,13 +272,16 @@ def build(script: Path, *, force: bool) -> None:
     if not force and is_current(notebook):
         print(f"{name}: nothing changed")
         return
-    start = time.monotonic()
+    start, before = time.monotonic(), text_of(script)
     print(f"{name}: executing …", flush=True)
     execute(notebook, script.parent)
     tidy(notebook)
     text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     write_atomically(stored, text + "\n")
-    write_script(notebook, script)  # as jupytext writes it, whatever the hand that wrote it
+    if text_of(script) == before:
+        write_script(notebook, script)  # as jupytext writes it, whatever the hand that wrote it
+    else:
+        print(f"{script.name} was edited meanwhile and is kept: build again.")
     size, seconds = stored.stat().st_size // 1000, time.monotonic() - start
     print(f"{name}: {size} kB in {seconds:.0f} s")
 

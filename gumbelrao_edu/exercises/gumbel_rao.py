@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..estimators.gumbel_rao import conditional_softmax
 from ._verdict import Wrong, call, check, expect
 
 
@@ -110,7 +111,8 @@ def _backward(
     first = e[:, [i]] / theta.exp().sum()
     chosen = torch.arange(len(logits)) == i
     through = -torch.where(chosen, first, e / theta.exp() + first).log()  # (9)
-    s = (through.detach() / tau).softmax(-1)
+    noise = e.T.unsqueeze(-1).clone()  # [n, K, 1]; the library overwrites it
+    s = conditional_softmax(logits.unsqueeze(-1), torch.tensor([[i]]), tau, noise).squeeze(-1).T
     each = _vjp(s, g, tau)
     loss = ((through / tau).softmax(-1) * g).sum(-1).mean()
     (total,) = torch.autograd.grad(loss, theta)
