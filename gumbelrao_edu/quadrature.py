@@ -52,9 +52,10 @@ class Rule(NamedTuple):
 
 FAST = Rule(1e-5, (-3.12, 2.2, 0.55, 0.7), 0.5, 8.0, 4, 0.05, 5.0)  # float32, 1e-4
 FINE = Rule(1e-9, (-4.04, 3.1, 0.3, 0.7), 0.25, 14.0, 8, 0.05, 5.0)  # float64, 1e-8
-FINEST = Rule(1e-12, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to judge FINE by
+FINEST = Rule(1e-11, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to judge FINE by
 
 MAX_CLASSES = 1024
+MAX_TAU = 100.0
 MAX_WORKSPACE = 2**20  # numbers in the largest intermediate tensors of one chunk of rows
 
 
@@ -111,25 +112,51 @@ def _rows(tau: float, order: int, rule: Rule) -> Tensor:
     """
     kappa = min(1.0, 1.0 / tau)
     next_power = min(kappa, *(abs(1.0 - d / tau) for d in range(1, order + 1)))
-    depth = 8.0 + min(20.0 / max(next_power, 1e-9), 100.0 / kappa)
+    depth = 8.0 + min(20.0 / max(next_power, 1e-9), 100.0 / kappa, 1000.0)
     above = rule.taps // 2 - 1  # rows above log p = 0, so that interpolation there is centred
     count = above + math.ceil(math.log1p(depth / rule.row_scale) / rule.row_step) + 1
     at = torch.arange(-above, count - above, dtype=torch.float64)
     return -rule.row_scale * torch.expm1(rule.row_step * at)
 
 
-def _grid_of_z(tau: float, rule: Rule, lowest: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Nodes z = log(E_j / α), trapezoidal weights, and log r = −softplus(z) / τ there."""
-    first = min(math.log(tau), 0.0) - rule.z_left
-    last = 3.8 - lowest
-    if tau < 1.0:  # beyond, the integrand r_j e^{z} is below e^{−42}
+def _grid_of_z(
+    tau: float, rule: Rule, log_alpha: Tensor, top: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes z = log(E_j / α), trapezoidal weights, and log r = −softplus(z) / τ there.
+
+    `top` is the largest log E_j that is of any weight.
+    """
+    first, last = min(math.log(tau), 0.0) - rule.z_left, top - log_alpha.min().item()
+    # For large z the integrand is r e^z = e^{(1 − 1/τ) z}: what is below e^{−42} of it is left out.
+    if tau < 1.0:
         cut = 42.0 / (1.0 / tau - 1.0)
         last = min(last, cut + math.log(-math.expm1(-cut)))
+    elif tau > 1.0:
+        first = max(first, -42.0 / (1.0 - 1.0 / tau) - log_alpha.max().item())
     count = math.ceil((last - first) / rule.z_step) + 1
     z = first + rule.z_step * torch.arange(count, dtype=torch.float64)
     weights = torch.full_like(z, rule.z_step)
     weights[0] /= -math.expm1(-rule.z_step)  # what lies left of the grid: a geometric series
     return z, weights, -torch.nn.functional.softplus(z) / tau
+
+
+def _class_moments(
+    log_alpha: Tensor, lam: Tensor, tau: float, order: int, rule: Rule
+) -> tuple[Tensor, ...]:
+    """log φ, ρ and, for order 2, ρ2 = E[r² e^{−λr}]/φ and ρ2 − ρ², each [*, λ]."""
+    z, step, log_r = _grid_of_z(tau, rule, log_alpha, top=3.8)
+    u = log_alpha[..., None] + z
+    density = step * torch.exp(u - u.exp())  # of log E_j
+    r = log_r.exp()[:, None]
+    damped = torch.exp(-lam * r)
+    one_minus_phi = density @ -torch.expm1(-lam * r)
+    phi = torch.maximum(1.0 - one_minus_phi, density @ damped)
+    log_phi = torch.where(one_minus_phi < 0.5, torch.log1p(-one_minus_phi), phi.log())
+    rho = density @ (r * damped) / phi
+    if order == 1:
+        return log_phi, rho
+    rho2 = density @ (r * r * damped) / phi
+    return log_phi, rho, rho2, rho2 - rho**2
 
 
 def _lagrange(taps: int) -> Tensor:
@@ -143,36 +170,20 @@ def _lagrange(taps: int) -> Tensor:
 def _table(
     tau: float, n: int, order: int, rule: Rule, dtype: torch.dtype, device: torch.device
 ) -> Table:
-    """The fields log φ and ρ (order 1), also E[r² e^{−λr}]/φ and its excess over ρ² (order 2).
-
-    `n` is rounded up by the caller to an arity for which a sum of exponentials is kept.
-    """
+    """`_class_moments` on the grid of rows, for arities up to n."""
     lam, omega = _exp_sum(2 * order, rule.sum_error, n)
     y, w = _nodes_of_e(rule)
     log_p = _rows(tau, order, rule)
-    log_alpha = log_p[:, None] + y  # φ and ρ depend on p and e through α = e p only
-    z, step, log_r = _grid_of_z(tau, rule, log_alpha.min().item())
-    u = log_alpha[..., None] + z
-    density = step * torch.exp(u - u.exp())  # of log E_j
-    r = log_r.exp()[:, None]
-    damped = torch.exp(-lam * r)
-
-    one_minus_phi = density @ -torch.expm1(-lam * r)  # [rows, e, k], as all below
-    phi = torch.maximum(1.0 - one_minus_phi, density @ damped)
-    log_phi = torch.where(one_minus_phi < 0.5, torch.log1p(-one_minus_phi), phi.log())
-    rho = (density @ (r * damped)) / phi
-    kappa = min(1.0, 1.0 / tau)
-    fields, powers = [log_phi, rho], [kappa, kappa]
-    if order == 2:
-        rho2 = (density @ (r * r * damped)) / phi
-        fields += [rho2, rho2 - rho**2]
-        powers += [min(1.0, 2.0 / tau)] * 2
+    log_alpha = log_p[:, None] + y  # the moments depend on p and e through α = e p only
+    blocks = [_class_moments(part, lam, tau, order, rule) for part in torch.split(log_alpha, 16)]
+    powers = (min(1.0, 1.0 / tau),) * 2 + (min(1.0, 2.0 / tau),) * 2
+    fields = [
+        torch.cat(parts).flatten(1) * torch.exp(-power * log_p)[:, None]
+        for parts, power in zip(zip(*blocks, strict=True), powers, strict=False)
+    ]
     return Table(
-        tuple(
-            (f.flatten(1) * torch.exp(-power * log_p)[:, None]).to(device, dtype)
-            for f, power in zip(fields, powers, strict=True)
-        ),
-        tuple(powers),
+        tuple(field.to(device, dtype) for field in fields),
+        powers[: len(fields)],
         (w[:, None] * omega * torch.exp(-lam)).flatten().to(device, dtype),
         _lagrange(rule.taps).to(device, dtype),
     )
@@ -187,7 +198,7 @@ def _binary_table(
     E_j / E_i has the density 1/(1+t)², so that log(E_j / E_i) is logistic.
     """
     log_p = _rows(tau, order, rule)
-    z, step, log_r = _grid_of_z(tau, rule, log_p.min().item() - 40.0)
+    z, step, log_r = _grid_of_z(tau, rule, log_p, top=43.8)
     t = log_p[:, None] + z
     density = step * torch.exp(-t.abs() - 2.0 * torch.log1p(torch.exp(-t.abs())))
     power = min(1.0, order / tau)
@@ -350,7 +361,7 @@ def conditional_vjp(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> Te
 
     Raises:
         TypeError: an argument is not a tensor of the right kind.
-        ValueError: shapes do not match, τ is not positive, or there are more than 1024 classes.
+        ValueError: shapes do not match, τ is not in (0, 100], or there are more than 1024 classes.
 
     Example:
         >>> theta, g = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 0.0, 0.0])
@@ -474,6 +485,8 @@ def _evaluate(
     n = logits.shape[-1]
     if n > MAX_CLASSES:
         raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {n}")
+    if not _holds(torch.as_tensor(tau) <= MAX_TAU):
+        raise ValueError(f"tau: expected at most {MAX_TAU:g}, got {tau}")
     flat_logits = logits.reshape(-1, n).to(dtype)
     flat_grad = grad.reshape(-1, n).to(dtype)
     flat_index = index.reshape(-1, 1)

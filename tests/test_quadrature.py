@@ -247,7 +247,7 @@ def test_the_whole_box(tau, n, scale):
 
 @pytest.mark.parametrize("n", [2, 6, 40])
 def test_the_error_estimate_is_honest(n):
-    """For float32 the truth is known to 1e-11; the estimate must not be below half the error."""
+    """For float32 the truth is known to 1e-10; the estimate must not be below half the error."""
     for tau in (0.02, 0.4, 1.0, 1.5, 7.0):
         g, logits, index = random_problem(n, 50, seed=n)
         exact = quadrature._evaluate(g, logits, index, tau, 1, quadrature.FINEST, None)
@@ -427,7 +427,7 @@ def test_every_stored_sum_keeps_its_error():
 
 
 def test_there_is_a_sum_for_every_arity():
-    for power, wanted in ((2, 1e-5), (2, 1e-9), (2, 1e-12), (4, 1e-9)):
+    for power, wanted in ((2, 1e-5), (2, 1e-9), (2, 1e-11), (4, 1e-9)):
         reach = [
             r["up_to"]
             for r in quadrature._exp_sums()

@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float64]
 
 UP_TO = (2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024)
 # (power q, wanted error): 1/x² for the three rules of quadrature.py, 1/x⁴ for second moments.
-TARGETS = ((2, 1e-5), (2, 1e-9), (2, 1e-12), (4, 1e-9))
+TARGETS = ((2, 1e-5), (2, 1e-9), (2, 1e-11), (4, 1e-9))
 OUT = Path(__file__).parents[1] / "gumbelrao_edu" / "exp_sums.json"
 
 
@@ -52,6 +52,20 @@ def relative_error(power: int, x: npt.ArrayLike, lam: npt.ArrayLike, omega: npt.
     return np.asarray(x**power * (np.exp(-np.multiply.outer(x, lam)) @ np.asarray(omega)) - 1.0)
 
 
+def solve(system: npt.NDArray[np.object_]) -> list[mp.mpf]:
+    """x of A x = b from [A | b], by elimination in fixed point, much faster than in mpmath."""
+    bits = 400
+    work = np.vectorize(lambda v: int(mp.ldexp(v, bits)), otypes=[object])(system)
+    size = len(work)
+    for column in range(size):
+        pivot = column + int(np.abs(work[column:, column]).argmax())
+        work[[column, pivot]] = work[[pivot, column]]
+        factor = (work[:, column] << bits) // work[column, column]
+        factor[column] = 0
+        work[:, column:] -= np.multiply.outer(factor, work[column, column:]) >> bits
+    return [mp.mpf(int(row[-1])) / int(row[i]) for i, row in enumerate(work)]
+
+
 def newton(power: int, points: Sequence[float], start: Sequence[float]) -> list[float]:
     """Solve the alternation at ``points`` from ``start`` = [log λ..., log ω...].
 
@@ -64,19 +78,18 @@ def newton(power: int, points: Sequence[float], start: Sequence[float]) -> list[
     terms = len(start) // 2
     unknown = mp.matrix([*start, 0])
     for _ in range(30):
-        jacobian = mp.matrix(2 * terms + 1)
-        residual = mp.matrix(2 * terms + 1, 1)
+        system = np.zeros((2 * terms + 1, 2 * terms + 2), dtype=object)  # [Jacobian | residual]
         for m, x in enumerate(points):
             total = mp.mpf(0)
             for k in range(terms):
                 lam = mp.exp(unknown[k])
                 term = x**power * mp.exp(unknown[terms + k] - lam * x)
-                jacobian[m, k] = -lam * x * term
-                jacobian[m, terms + k] = term
+                system[m, k] = -lam * x * term
+                system[m, terms + k] = term
                 total += term
-            jacobian[m, 2 * terms] = -((-1) ** m)
-            residual[m] = total - 1 - (-1) ** m * unknown[2 * terms]
-        step = mp.lu_solve(jacobian, residual)
+            system[m, 2 * terms] = mp.mpf(-((-1) ** m))
+            system[m, 2 * terms + 1] = total - 1 - (-1) ** m * unknown[2 * terms]
+        step = mp.matrix(solve(system))
         longest = max(abs(s) for s in step[: 2 * terms])
         # Far from the solution a full step overshoots; half a unit of log λ is safe.
         unknown -= step * min(1, mp.mpf("0.5") / longest)
