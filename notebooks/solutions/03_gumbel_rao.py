@@ -103,8 +103,9 @@ show("exact gradient", exact)
 # $$\nabla_{\mathrm{STGS}} = \frac{\partial f(D)}{\partial D} \;
 # \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \qquad (6)$$
 #
-# The first factor is what backpropagation brings to the choice, a row of $n$ numbers. The second is the
-# Jacobian of the softmax, a matrix of $n \times n$.
+# The first factor is what backpropagation brings to the choice, a row of $n$ numbers. ($f$ is evaluated at
+# corners only, but it has to have a derivative there: a network that takes $D$ as its input has one.) The
+# second is the *Jacobian* of the softmax, the matrix of its $n \times n$ derivatives.
 #
 # **Predict:** three calls draw three times. If two of them draw the same class, do they give the same
 # gradient?
@@ -352,7 +353,8 @@ exercises.check_backward(GRMCK)
 #
 # The figure shows 2,000 estimates of the first entry of the gradient, for both estimators. The black
 # line is where all of them should be. The dashed line is their common mean, so the distance between the
-# two lines is the bias.
+# two lines is the bias. The last position of K, ∞, is the expectation (7) itself, computed without
+# sampling.
 #
 # **Predict before you move a slider:**
 #
@@ -387,8 +389,8 @@ for tau in [2.0, 0.1]:
 #    that the loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
 #    That is how GR is used: it makes low temperatures affordable.
 #
-# At small τ the blue bars gather in three heaps, one for each class: given $D$, GR is nearly a fixed
-# number. Whatever spread remains is the spread between the heaps.
+# As K grows the blue bars gather in three heaps, one for each class, and with K = ∞ in three bars: given
+# $D$, GR is a fixed number. Whatever spread remains is the spread between the three.
 #
 # </details>
 
