@@ -28,7 +28,7 @@ class LiveTraining(Panel):
         label: what that is, for the vertical axis.
 
     Attributes:
-        seconds: that each training has taken so far, its callbacks included.
+        seconds: of CPU time that each training has taken so far, its callbacks included.
 
     Example:
         >>> model = torch.nn.Linear(1, 1)
@@ -77,10 +77,10 @@ class LiveTraining(Panel):
             while any(training.step < until for training in self.trainings.values()):
                 start = min(training.step for training in self.trainings.values())
                 for name, training in self.trainings.items():
-                    begin = time.perf_counter()
+                    begin = time.process_time()
                     target = min(until, (start // every + 1) * every)
                     training.run(target, every=every, callback=callback)
-                    self.seconds[name] += time.perf_counter() - begin
+                    self.seconds[name] += time.process_time() - begin
                     self._bar.value = sum(each.step for each in self.trainings.values())
                 if time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_REDRAWS:
                     self._draw(until)
