@@ -61,7 +61,7 @@ class Kernel(NotebookClient):
         super().__init__(
             notebook,
             resources=resources,
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],
             coalesce_streams=True,
             record_timing=False,
             **{"timeout": TIMEOUT, **options},
