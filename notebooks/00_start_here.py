@@ -52,7 +52,9 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # | | Notebook | What it is about | Minutes |
 # |---|---|---|---|
 # | 0 | **Start here** | this page | 5 |
-# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, two sliders | 25 |
+# | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 30 |
+# | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 35 |
+# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, two sliders | 45 |
 # | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | train on real digits, with both estimators | 20 |
 #
 # The numbers in between belong to notebooks that are still to come.
@@ -64,6 +66,10 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # is selected. Run the cells from top to bottom; the menu *Run → Run All Cells* does all of them. Change
 # anything you like: *Kernel → Restart* brings you back to a clean start, and a fresh copy of the file
 # brings back the text.
+#
+# Most notebooks have *exercises*: a cell in which you write a few lines, and under it a cell that checks
+# them. The check answers at once, and says what is wrong if something is. An exercise that you leave out
+# stops nothing. Each of these notebooks has a link to its solutions.
 #
 # ### A first slider
 #
@@ -124,4 +130,4 @@ print("All is well.")
 # If it stopped with an error, restart the kernel and run the notebook again from the top. If the slider
 # above is missing, reload the page in your browser.
 #
-# **Next:** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb).
+# **Next:** [1 · The Gumbel-max trick](01_gumbel_max.ipynb).

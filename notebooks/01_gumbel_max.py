@@ -34,7 +34,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - say in three lines why it works, and how high the largest is,
 # - turn the draw into a smooth one, and say what its temperature τ does.
 #
-# **You need** softmax, probability, and a little PyTorch. **Time:** 30 minutes.
+# **You need** softmax, a little PyTorch, and the words of probability: distribution, mean, standard
+# deviation, independent. **Time:** 30 minutes.
 #
 # Numbers in parentheses, such as (3), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). Exercises have a cell to write in and a cell that checks what
@@ -122,15 +123,16 @@ exercises.check_gumbel_from_uniform(gumbel_from_uniform)
 # > largest sum is a draw from $\mathrm{softmax}(\theta)$.
 #
 # We write a draw as a *one-hot* vector $D$: a one at the place of the class, else zeros. The function
-# `gumbel_max` returns $D$ and the sums $\theta + G$.
+# `gumbel_max` returns $D$ and the sums $\theta + G$. We give it the logits four times, as four rows, and
+# get four draws.
 
 # %%
 from gumbelrao_edu import gumbel_max
 
 one_hot, perturbed = gumbel_max(logits.expand(4, 3), generator=generator)
-for d, sums in zip(one_hot, perturbed):
-    write("θ + G", sums)
-    write("    D", d)
+for row in range(4):
+    write("θ + G", perturbed[row])
+    write("    D", one_hot[row])
 
 
 # %% [markdown]
@@ -229,7 +231,7 @@ test(wrong, p)
 # class 1, equal, or higher?
 
 # %%
-log_z = logits.logsumexp(-1)
+log_z = logits.exp().sum().log()
 maxima = perturbed.amax(-1)
 print(f"log Z + 0.577 = {log_z + 0.5772:.2f}")
 for i in range(3):
@@ -332,7 +334,7 @@ for tau in [10.0, 0.05]:
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
 #    entry where $D$ has its one.
 # 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 500 draws). At large τ the
-#    mean is the centre, whatever $p$ is: a soft choice is a *biased* one.
+#    mean is the centre, whatever $p$ is: a soft choice is wrong on average, which is called *biased*.
 #
 # </details>
 #

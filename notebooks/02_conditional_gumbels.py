@@ -103,15 +103,16 @@ write("mean of θ + G", slow.mean(0))
 # $$\theta_j + G_j = -\log T_j, \qquad T_j = E_j / \exp \theta_j$$
 #
 # A larger $\theta_j + G_j$ means a *smaller* $T_j$. So think of $n$ alarm clocks, one for each class.
-# Clock $j$ rings at the time $T_j$, with $P(T_j > t) = \exp(-t \exp\theta_j)$. **The clock that rings
-# first wins.** Three facts are all we need:
+# Clock $j$ rings at the time $T_j$, with $P(T_j > t) = \exp(-t \exp\theta_j)$; $\exp\theta_j$ is called its
+# *rate*, since a larger one makes it ring sooner. **The clock that rings first wins.** Three facts are all
+# we need:
 #
 # 1. *The first ring* comes at $\min_j T_j$. The probability that no clock has rung until $t$ is
 #    $\prod_j \exp(-t \exp\theta_j) = \exp(-t Z)$. So the first ring is at $E / Z$ for some $E$. (Notebook 1
 #    said it like this: the maximum is a Gumbel located at $\log Z$.)
 # 2. *Who rings first* does not depend on *when* (notebook 1 again).
 # 3. *Clocks forget.* If a clock has not rung until $t_0$, the rest of its time is distributed as if it had
-#    just been started:
+#    just been started. With $\mid$ for "given that",
 #    $P(T > t_0 + t \mid T > t_0) = \exp(-(t_0 + t)\exp\theta) / \exp(-t_0 \exp\theta) = \exp(-t \exp\theta)$.
 #
 # The third fact is worth a look. Clock 1 is started a million times; those that have not rung until
@@ -150,7 +151,8 @@ exercises.check_truncated_gumbel(truncated_gumbel)
 #
 # Now let class $i$ have won. Fact 1: its clock rang at $E_i / Z$; by fact 2 it makes no difference that it
 # is class $i$. Fact 3: every other clock was silent until then, and rings $E_j / \exp\theta_j$ later. Put
-# $-\log$ before the times, and this is equation (9) of the paper. For $D_i = 1$:
+# $-\log$ before the times, and this is equation (9) of the paper. For $D_i = 1$ (read $\sim$ as "is
+# distributed as"):
 #
 # $$\theta_j + G_j \mid D \;\sim\; \begin{cases} -\log E_j + \log Z & j = i \\
 # -\log\left(E_j / \exp \theta_j + E_i / Z\right) & \text{otherwise} \end{cases} \qquad (9)$$
@@ -277,7 +279,7 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 
 # %% [markdown]
 # `nan`, not a number, in three of four. $\exp(100)$ is too large for single precision, $\exp(12)$ for half
-# precision, and $\exp(x / 0.01)$ for nearly any $x$. One NaN in a gradient destroys a network for good.
+# precision (16 bits a number), and $\exp(x / 0.01)$ for nearly any $x$. One NaN in a gradient destroys a network for good.
 #
 # The clocks show the way out. A softmax does not care for a common factor, so divide by the winner. With
 # $\exp((\theta_j + G_j)/\tau) = T_j^{-1/\tau}$, $T_i = E_i / Z$ and $\exp(\theta_j) / Z = p_j$:
