@@ -162,7 +162,7 @@ live.run(until=2500, callback=validate)
 final = {}
 for name, training in trainings.items():
     first, final[name] = (training.history[i]["validation loss"] for i in (0, -1))
-    print(f"{name}: from {first:.1f} to {final[name]:.1f} nats, {live.seconds[name]:.0f} CPU seconds")
+    print(f"{name}: {first:.1f} to {final[name]:.1f} nats, {live.seconds[name]:.0f} CPU seconds")
     assert final[name] < first, f"{name} did not learn"
 print(f"GR ends {final['ST-GS'] - final['GR']:.1f} nats lower.")
 assert final["ST-GS"] - final["GR"] > 3
