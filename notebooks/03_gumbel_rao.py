@@ -53,7 +53,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #
 # $$\min_\theta \; \mathbb{E}[f(D)] \qquad (1)$$
 #
-# Here $f$ is the squared distance from a fixed target.
+# ($\mathbb{E}$, the *expectation*, is the mean over all draws; $\mathbb{E}[\,\cdot \mid D]$ below is the mean over
+# those draws that lead to this $D$.) Here $f$ is the squared distance from a fixed target.
 
 # %%
 import torch
@@ -76,9 +77,9 @@ show("f of each class", f(torch.eye(3)))
 # %% [markdown]
 # With three classes the gradient can be computed exactly: sum $p_i f_i$ and differentiate. With a
 # network that makes a hundred choices the sum has more terms than there are atoms, and only sampling
-# is left: an *estimator* draws a sample and computes from it a number that is right on average. What it
-# is wrong by on average is its *bias*, what it jumps by from sample to sample its *variance*. We keep the
-# exact gradient as the yardstick.
+# is left: an *estimator* draws a sample and computes from it a guess at the gradient. How far the guesses
+# are off on average is its *bias*, how much they scatter about their own average its *variance*. We keep
+# the exact gradient as the yardstick.
 
 # %%
 theta = logits.clone().requires_grad_()
@@ -150,6 +151,7 @@ show("ST-GS, std deviation", st_gs.std(0))
 #
 # $$\frac{\partial s_a}{\partial x_b} = \frac{1}{\tau} \left(s_a \, 1\{a = b\} - s_a s_b\right)$$
 #
+# where $1\{a = b\}$ is 1 if $a = b$, else 0.
 # Multiply it from the left by a row $g$ and you get $n$ numbers. Write them with $s$, $g$ and
 # $\langle g, s \rangle = \sum_a g_a s_a$, without a matrix.
 
