@@ -216,7 +216,8 @@ class Agreement:
         ratio, ratio_se: mean over the points of sampled / exact variance, with standard error;
             the sample variance is unbiased, so that 1 is expected whatever the law of the draws.
         within: share of the points whose sampled variance is within 2 standard errors.
-        agrees: whether `ratio` is within what chance explains but once in a million runs.
+        agrees: whether `ratio` is within what chance explains but once in a million runs, and most
+            of the points are within two standard errors.
     """
 
     tau: float
@@ -264,7 +265,7 @@ def agreement(table: pd.DataFrame) -> list[Agreement]:
                     float(ratios.mean()),
                     error,
                     float(within.mean()),
-                    bool(abs(ratios.mean() - 1.0) <= limit * error),
+                    bool(abs(ratios.mean() - 1.0) <= limit * error and within.mean() > 0.5),
                 )
             )
     return found

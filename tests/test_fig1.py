@@ -1,0 +1,305 @@
+"""Figure 1: exact variances against sampled ones, files that survive an interrupt, the descent."""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+
+import pandas as pd
+import pytest
+import torch
+
+from gumbelrao_edu.diagnostics import variance
+from gumbelrao_edu.experiments import cli, fig1, results
+from gumbelrao_edu.experiments.fig1 import Settings
+from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
+
+CPU = torch.device("cpu")
+SMALL = Settings(rows=6, num_samples=40, k=10)
+
+
+def run(settings, out, report=lambda line: None):
+    return fig1.run(settings, out, device=CPU, report=report)
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Three temperatures, 300 points with 200 draws each: half a minute of the paper's method."""
+    settings = Settings(rows=24, num_samples=200, k=100, seed=1)
+    return pd.concat([fig1.compare(settings, tau, device=CPU) for tau in settings.taus])
+
+
+# --- exact and sampled ----------------------------------------------------------------------------
+
+
+def test_sampled_variances_agree_with_the_exact_ones(table):
+    """`agreement` fails by chance once in 1e6 runs; it notices a deviation of 20 %, see below."""
+    verdicts = fig1.agreement(table)
+    assert len(verdicts) == 3 * 2 * 2
+    assert [str(verdict) for verdict in verdicts if not verdict.agrees] == []
+    # The standard errors are right: about 95 % are within two; heavy tails at τ = 0.1 cost some.
+    assert all(verdict.within > 0.8 for verdict in verdicts)
+    for verdict in verdicts:
+        limit = 6.0 * verdict.ratio_se  # more than the quantile used, plus a power of 0.999:
+        assert limit + 3.1 * verdict.ratio_se < 0.2
+
+
+@pytest.mark.parametrize("name", ["st_gs", "gr"])
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_wrong_variances_are_noticed(table, name, factor):
+    wrong = table.assign(**{name: table[name] * factor})
+    verdicts = [verdict for verdict in fig1.agreement(wrong) if verdict.estimator == name]
+    assert not any(verdict.agrees for verdict in verdicts)
+
+
+def test_variance_of_the_wrong_k_or_derivative_is_noticed(table):
+    programme, p = QuadraticProgramme(), simplex_grid(24)
+    terms = fig1.exact_fields(programme, p, 0.5)
+    here = table[table.tau == 0.5]
+    for derivative in ("fixed", "whole"):
+        rows = here[here.derivative == derivative]
+        other = terms["whole" if derivative == "fixed" else "fixed"]
+        for wrong in (variance(terms[derivative], 2), variance(other, 100)):
+            verdicts = fig1.agreement(rows.assign(gr=wrong.numpy()))
+            assert [v.agrees for v in verdicts if v.estimator == "gr"] == [False]
+
+
+def test_columns_fit_together(table):
+    for letter in ("", "_mc"):
+        ratio = table[f"st_gs{letter}"] / table[f"gr{letter}"]
+        assert (10 ** table[f"gap{letter}"]).to_numpy() == pytest.approx(ratio.to_numpy())
+    assert table[["p1", "p2", "p3"]].sum(axis=1).to_numpy() == pytest.approx(1)
+    assert (table.gap > 0).all()  # Proposition 2
+
+
+def test_trace_is_that_of_the_covariance_matrix():
+    draws = torch.randn(50, 4, 3, generator=torch.Generator().manual_seed(0))
+    trace, error = fig1._trace(draws)
+    for i in range(4):
+        assert trace[i].item() == pytest.approx(torch.cov(draws[:, i].T).trace().item(), rel=1e-5)
+    # The variance of a sum of three squared normals is 6: standard error sqrt(6 / 50).
+    assert error.mean().item() == pytest.approx(math.sqrt(6 / 50), rel=0.3)
+
+
+@pytest.mark.parametrize("derivative", ["fixed", "whole"])
+def test_variance_falls_with_k_as_in_13(derivative):
+    terms = fig1.exact_fields(QuadraticProgramme(), simplex_grid(12), 0.2)[derivative]
+    assert fig1.gap(terms, 1).abs().max() == 0
+    gaps = [fig1.gap(terms, k) for k in (1, 2, 10, 1000, math.inf)]
+    for fewer, more in itertools.pairwise(gaps):
+        assert (more > fewer).all()
+    ratio = (terms.inner + terms.outer) / (terms.inner / 10 + terms.outer)
+    torch.testing.assert_close(gaps[2], ratio.log10())
+
+
+def test_mean_of_the_whole_derivative_is_off_by_the_bias_of_the_first_term():
+    programme, p = QuadraticProgramme(), simplex_grid(12)
+    for tau in (0.05, 1.0):
+        fields = fig1.exact_fields(programme, p, tau)
+        bias = [terms.mean - terms.exact for terms in fields.values()]
+        torch.testing.assert_close(bias[0], bias[1], rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(fields["fixed"].exact, programme.gradient(p.log(), fixed=True))
+        torch.testing.assert_close(fields["whole"].exact, programme.gradient(p.log()))
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_run_writes_the_table_and_its_origin(tmp_path):
+    lines = []
+    table = run(SMALL, tmp_path / "new", lines.append)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["fig1.csv", "fig1.json"]
+    text = (tmp_path / "new" / "fig1.csv").read_text()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "fig1.csv"), table)
+    assert len(table) == 3 * 2 * 21
+    assert table.notna().all().all()
+    origin = json.loads((tmp_path / "new" / "fig1.json").read_text())
+    assert origin["settings"] == {
+        "rows": 6, "num_samples": 40, "taus": [1.0, 0.5, 0.1], "k": 10, "seed": 0,
+    }  # fmt: skip
+    assert origin["csv_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert origin["torch"] == torch.__version__
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", origin["date"])
+    assert len(origin["agreement"]) == 12
+    assert sum("agrees" in line for line in lines) == 12
+
+
+def test_the_same_settings_give_the_same_file(tmp_path):
+    for name in "ab":
+        run(SMALL, tmp_path / name)
+    texts = [(tmp_path / name / "fig1.csv").read_bytes() for name in "ab"]
+    assert texts[0] == texts[1]
+    run(Settings(rows=6, num_samples=40, k=10, seed=1), tmp_path / "c")
+    assert (tmp_path / "c" / "fig1.csv").read_bytes() != texts[0]
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+    run(SMALL, tmp_path / "whole")
+    compare, computed = fig1.compare, []
+
+    def stops(settings, tau, **options):
+        if len(computed) == 1:
+            raise KeyboardInterrupt
+        computed.append(tau)
+        return compare(settings, tau, **options)
+
+    monkeypatch.setattr(fig1, "compare", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(SMALL, tmp_path / "stopped")
+    kept = pd.read_csv(tmp_path / "stopped" / "fig1.csv")
+    assert set(kept.tau) == {1.0}
+
+    def counts(settings, tau, **options):
+        computed.append(tau)
+        return compare(settings, tau, **options)
+
+    monkeypatch.setattr(fig1, "compare", counts)
+    run(SMALL, tmp_path / "stopped")
+    assert computed == [1.0, 0.5, 0.1]
+    whole, stopped = (tmp_path / name / "fig1.csv" for name in ("whole", "stopped"))
+    assert whole.read_bytes() == stopped.read_bytes()
+    run(SMALL, tmp_path / "stopped")  # and now there is nothing left to compute
+    assert len(computed) == 3
+
+
+@pytest.mark.parametrize("damage", ["settings", "csv", "json", "missing"])
+def test_what_does_not_fit_is_computed_anew(tmp_path, damage):
+    run(SMALL, tmp_path)
+    before = (tmp_path / "fig1.csv").read_bytes()
+    settings = SMALL
+    if damage == "settings":
+        settings = Settings(rows=6, num_samples=41, k=10)
+    elif damage == "csv":
+        (tmp_path / "fig1.csv").write_bytes(before[: len(before) // 2])
+    elif damage == "json":
+        (tmp_path / "fig1.json").write_text('{"settings": ')
+    else:
+        (tmp_path / "fig1.csv").unlink()
+    lines = []
+    run(settings, tmp_path, lines.append)
+    assert not any("taken from" in line for line in lines)
+    assert ((tmp_path / "fig1.csv").read_bytes() == before) == (damage != "settings")
+
+
+def test_disagreement_is_an_error_after_the_files_are_written(tmp_path, monkeypatch):
+    compare = fig1.compare
+
+    def wrong(settings, tau, **options):
+        table = compare(settings, tau, **options)
+        return table.assign(gr_mc=3 * table.gr_mc)
+
+    monkeypatch.setattr(fig1, "compare", wrong)
+    lines = []
+    with pytest.raises(ArithmeticError, match="do not agree"):
+        run(SMALL, tmp_path, lines.append)
+    assert sum("DOES NOT AGREE" in line for line in lines) == 6
+    assert (tmp_path / "fig1.csv").exists()
+
+
+def test_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    results.write(path, "old")
+
+    def full(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        results.write(path, "new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_command_writes_a_page_that_asks_no_network(tmp_path, capsys):
+    assert cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fig1.csv", "fig1.html", "fig1.json",
+    ]  # fmt: skip
+    page = (tmp_path / "fig1.html").read_text()
+    assert re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", page) == []
+    assert page.count("Plotly.newPlot(") >= 2
+    assert "A held fixed" in page
+    assert "whole derivative" in page
+    printed = capsys.readouterr().out
+    assert printed.count(": agrees") == 12
+    assert "fig1.csv, .json and .html" in printed
+
+
+def test_command_fails_when_the_numbers_do_not_agree(tmp_path, capsys, monkeypatch):
+    def disagrees(*arguments, **options):
+        raise ArithmeticError("the sampled variances do not agree")
+
+    monkeypatch.setattr(fig1, "run", disagrees)
+    assert cli.main(["reproduce", "fig1", "--out", str(tmp_path)]) == 1
+    assert "do not agree" in capsys.readouterr().err
+
+
+def test_profiles_are_those_of_the_command():
+    assert list(fig1.PROFILES) == ["smoke", "lecture", "cpu", "paper"]
+    for settings in fig1.PROFILES.values():
+        assert settings.rows % 3 == 0
+    assert len(simplex_grid(fig1.PROFILES["lecture"].rows)) >= 1000
+
+
+# --- the descent ----------------------------------------------------------------------------------
+
+START = torch.tensor([[0.04, 0.06, 0.9], [0.8, 0.1, 0.1]], dtype=torch.float64)
+
+
+def centred_steps(path):
+    """The steps of θ, from those of log p: gradients sum to 0."""
+    steps = path.log().diff(dim=0)
+    return steps - steps.mean(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_exact_descent_follows_the_gradient(whole):
+    programme = QuadraticProgramme()
+    path = fig1.descend(programme, "exact", START, whole=whole, steps=30, learning_rate=0.1)
+    assert path.shape == (31, 2, 3)
+    torch.testing.assert_close(path[0], START)
+    gradients = programme.gradient(path[:-1].log(), fixed=not whole)
+    torch.testing.assert_close(centred_steps(path), -0.1 * gradients, rtol=1e-6, atol=1e-9)
+
+
+def test_runs_may_differ_in_derivative_and_temperature():
+    programme = QuadraticProgramme()
+    options = {"steps": 20, "learning_rate": 0.1}
+    both = fig1.descend(programme, "exact", START, whole=torch.tensor([True, False]), **options)
+    for i, whole in enumerate([True, False]):
+        alone = fig1.descend(programme, "exact", START[[i]], whole=whole, **options)
+        torch.testing.assert_close(both[:, [i]], alone)
+    # At a high temperature all that is left of ST-GS with A fixed is a small step.
+    tau = torch.tensor([0.1, 1000.0], dtype=torch.float64)
+    same = START[[0, 0]]
+    generator = torch.Generator().manual_seed(0)
+    path = fig1.descend(
+        programme, "st_gumbel_softmax", same, whole=False, generator=generator, tau=tau, **options
+    )
+    lengths = centred_steps(path).norm(dim=-1).sum(0)
+    assert lengths[1] < 1e-2 * lengths[0]
+
+
+@pytest.mark.parametrize("name", ["reinforce", "gumbel_softmax", "straight_through", "gumbel_rao"])
+def test_whole_derivative_arrives_and_no_step_is_longer_than_clipped(name):
+    programme, start = QuadraticProgramme(), START.repeat(20, 1)
+    hyper = {} if name == "reinforce" else {"tau": 0.3}
+    hyper |= {"k": 20} if name == "gumbel_rao" else {}
+    options = {"whole": True, "steps": 200, "learning_rate": 0.3, **hyper}
+    generator = torch.Generator().manual_seed(3)
+    path = fig1.descend(programme, name, start, generator=generator, **options)
+    assert centred_steps(path).norm(dim=-1).max() <= 0.3 + 1e-9
+    assert programme.value(path[-1]).median() < 1e-3
+    free = fig1.descend(programme, name, start, generator=generator, clip=math.inf, **options)
+    assert free.min() < 1e-6 < path.min()  # one long step, and p is at the edge
+
+
+def test_fixed_matrix_does_not_minimise():
+    programme = QuadraticProgramme()
+    path = fig1.descend(programme, "exact", START, whole=False, steps=400, learning_rate=0.3)
+    assert (programme.value(path[-1]) > 0.03).all()

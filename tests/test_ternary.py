@@ -1,0 +1,266 @@
+"""Figure 1 as figures: sliders moved through their traits, traces against a second computation."""
+
+import json
+import math
+import statistics
+import time
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from gumbelrao_edu.experiments.fig1 import Settings, compare
+from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
+from gumbelrao_edu.widgets import ternary
+
+ROWS = 6
+PROGRAMME = QuadraticProgramme()
+CONTROLS = (ipywidgets.SelectionSlider, ipywidgets.Dropdown)
+
+
+@pytest.fixture(scope="module")
+def variances():
+    return ternary.variances(rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def paths():
+    return ternary.paths(steps=12, runs=3)
+
+
+@pytest.fixture(scope="module")
+def table():
+    settings = Settings(rows=ROWS, num_samples=30, k=10)
+    device = torch.device("cpu")
+    return pd.concat([compare(settings, tau, device=device) for tau in settings.taus])
+
+
+# --- The map of the variances ---------------------------------------------------------------------
+
+
+def loss(d, p):
+    """f(D) and its gradient in D, from the formulas of section 5.2 in numpy."""
+    c, q = 1 / 3, np.exp(-2 * np.abs(np.subtract.outer(range(3), range(3))))
+    below = c * c - c * (p[:, None] + p) + np.diag(p)
+    a = np.outer(p - c, p - c) / below * q
+    return (d - c) @ a @ (d - c), 2 * a @ (d - c)
+
+
+def softmax(theta):
+    e = np.exp(theta - theta.max())
+    return e / e.sum()
+
+
+def variance_terms(p, tau):
+    """E[var[∇STGS | D]] and var[∇GR] for both derivatives, by integrating over E_j/E_i directly.
+
+    With t_j = E_j/E_i for the two classes j that were not drawn, the density of (t_1, t_2) is
+    2 / (1 + t_1 + t_2)³, and s depends on them only.
+    """
+    log_t = np.arange(-26.0, 26.0, 0.15)
+    t = np.exp(log_t)
+    density = 2 * np.outer(t, t) / (1 + t[:, None] + t) ** 3 * 0.15**2
+    inner, fixed, whole = 0.0, [], []
+    for i in range(3):
+        one_hot = np.eye(3)[i]
+        g = loss(one_hot, p)[1]
+        others = [j for j in range(3) if j != i]
+        r = np.ones((3, len(t), len(t)))
+        r[others[0]] = ((1 + t / p[others[0]]) ** (-1 / tau))[:, None]
+        r[others[1]] = (1 + t / p[others[1]]) ** (-1 / tau)
+        s = r / r.sum(0)
+        x = s * (g[:, None, None] - np.einsum("a,ars->rs", g, s)) / tau
+        mean, square = (x * density).sum((1, 2)), (x**2 * density).sum((1, 2))
+        inner += p[i] * (square - mean**2).sum()
+        h = 1e-5
+        theta = np.log(p)
+        direct = [
+            (loss(one_hot, softmax(theta + h * e))[0] - loss(one_hot, softmax(theta - h * e))[0])
+            / (2 * h)
+            for e in np.eye(3)
+        ]
+        fixed.append(mean)
+        whole.append(mean + direct)
+    return inner, *(
+        sum(p[i] * np.sum((v[i] - p @ np.array(v)) ** 2) for i in range(3)) for v in (fixed, whole)
+    )
+
+
+@pytest.mark.parametrize("tau", ternary.TAUS)
+def test_map_follows_every_control(variances, tau):
+    terms = np.array([variance_terms(p, tau) for p in simplex_grid(ROWS).numpy()])
+    variances.controls["tau"].value = tau
+    for derivative, column in (("fixed", 1), ("whole", 2)):
+        variances.controls["derivative"].value = derivative
+        for k in ternary.KS:
+            variances.controls["k"].value = k
+            inner, outer = terms[:, 0], terms[:, column]
+            wanted = np.log10((inner + outer) / (inner / k + outer))
+            shown = np.array(variances.figure.data[0].marker.color)
+            assert shown == pytest.approx(wanted, abs=2e-5)
+            low, high = f"from {wanted.min():.2f}", f"to {wanted.max():.2f}"
+            assert low.replace("-0.00", "0.00") in variances.caption
+            assert high in variances.caption
+            assert ("A held fixed" in variances.caption) == (derivative == "fixed")
+    assert variances.errors == []
+
+
+def test_colours_keep_their_scale_when_k_moves(variances):
+    variances.controls["tau"].value, variances.controls["derivative"].value = 0.5, "fixed"
+    scales = set()
+    for k in ternary.KS:
+        variances.controls["k"].value = k
+        marker = variances.figure.data[0].marker
+        scales.add((marker.cmin, marker.cmax))
+    assert len(scales) == 1
+    (low, high), shown = scales.pop(), np.array(marker.color)
+    assert low == pytest.approx(shown.min())
+    assert np.mean(shown > high) <= 0.05  # at K = ∞ few share the last colour
+
+
+def test_map_stands_on_the_grid(variances):
+    heat = variances.figure.data[0]
+    points = np.stack([heat.a, heat.b, heat.c], -1)
+    assert points == pytest.approx(simplex_grid(ROWS).numpy())
+
+
+def test_default_map_has_a_thousand_points_and_answers_at_once():
+    panel = ternary.variances()
+    assert len(panel.figure.data[0].a) >= 1000
+    times = []
+    for move in range(20):
+        begin = time.process_time()  # of this process: what others do does not count
+        panel.controls["tau"].value = ternary.TAUS[move % 2]
+        panel.controls["k"].value = ternary.KS[move % 3]
+        times.append((time.process_time() - begin) / 2)
+    assert statistics.median(times) < 0.1
+
+
+# --- The paths ------------------------------------------------------------------------------------
+
+
+def exact_path(start, derivative, steps):
+    """Clipped gradient descent with gradients by central differences."""
+    theta, path, h = np.log(start), [start], 1e-6
+    for _ in range(steps):
+        p = softmax(theta)
+
+        def average(logits, p=p):
+            weights = softmax(logits)
+            at = p if derivative == "fixed" else weights
+            return sum(weights[i] * loss(np.eye(3)[i], at)[0] for i in range(3))
+
+        gradient = np.array(
+            [(average(theta + h * e) - average(theta - h * e)) / (2 * h) for e in np.eye(3)]
+        )
+        theta = theta - 0.3 * gradient * min(1, 1 / np.linalg.norm(gradient))
+        path.append(softmax(theta))
+    return np.array(path)
+
+
+def test_paths_follow_every_control(paths):
+    names = [trace.name for trace in paths.figure.data]
+    for corner in (1, 2, 3):
+        paths.controls["corner"].value = corner
+        for derivative in ("fixed", "whole"):
+            paths.controls["derivative"].value = derivative
+            start = np.where(np.arange(3) == corner - 1, 0.92, 0.04)
+            wanted = exact_path(start, derivative, 12)
+            noisy = set()
+            for tau in ternary.PATH_TAUS:
+                paths.controls["tau"].value = tau
+                line, curve = paths.figure.data[0:2]
+                assert np.stack([line.a, line.b, line.c], -1) == pytest.approx(wanted, abs=1e-6)
+                values = PROGRAMME.value(torch.tensor(wanted)).tolist()
+                assert curve.y == pytest.approx(values, abs=1e-6)
+                for i in range(1, 6):
+                    line, curve = paths.figure.data[2 * i : 2 * i + 2]
+                    assert (line.a[0], line.b[0], line.c[0]) == pytest.approx(tuple(start))
+                    assert len(line.a) == len(curve.y) == 13
+                    assert f"{names[2 * i]} {curve.y[-1]:.2g}" in paths.caption
+                st_gs = paths.figure.data[names.index("ST-GS")]
+                noisy.add(st_gs.a)
+                assert paths.caption.startswith(f"From corner {corner} at τ = {tau:g}, ")
+            assert len(noisy) == len(ternary.PATH_TAUS)
+    assert paths.errors == []
+
+
+def test_curve_is_the_median_of_the_runs():
+    """With one run the curve is the value along the path shown."""
+    panel = ternary.paths(steps=8, runs=1)
+    for i in range(6):
+        line, curve = panel.figure.data[2 * i : 2 * i + 2]
+        p = torch.tensor([line.a, line.b, line.c], dtype=torch.float64).T
+        assert curve.y == pytest.approx(PROGRAMME.value(p).tolist())
+
+
+# --- Figures that do not move ---------------------------------------------------------------------
+
+
+def test_contours_lie_on_their_levels():
+    figure = ternary.contours(PROGRAMME)
+    heat, lines, singular, minimum = figure.data
+    p = torch.tensor([heat.a, heat.b, heat.c], dtype=torch.float64).T
+    assert heat.marker.color == pytest.approx(PROGRAMME.value(p).tolist())
+    drawn = [x for x in zip(lines.a, lines.b, lines.c, strict=True) if x[0] is not None]
+    levels = PROGRAMME.value(torch.tensor(drawn, dtype=torch.float64))
+    assert set(levels.mul(1e6).round().int().tolist()) == {
+        10_000, 50_000, 100_000, 200_000, 300_000, 400_000, 500_000,
+    }  # fmt: skip
+    assert np.min(drawn) >= 0
+    ends = [x for x in zip(singular.a, singular.b, singular.c, strict=True) if x[0] is not None]
+    assert len(ends) == 6
+    assert np.max(ends, axis=1) == pytest.approx([2 / 3] * 6)
+    assert (minimum.a[0], minimum.b[0], minimum.c[0]) == pytest.approx((1 / 3,) * 3)
+
+
+@pytest.mark.parametrize("derivative", ["fixed", "whole"])
+def test_figure_1_shows_the_table(table, derivative):
+    figure = ternary.figure_1(table, derivative)
+    heats = [trace for trace in figure.data if trace.mode == "markers" and len(trace.a) > 1]
+    rows = table[table.derivative == derivative]
+    assert [note.text[4:] for note in figure.layout.annotations] == [
+        "contours", "τ = 1", "τ = 0.5", "τ = 0.1",
+    ]  # fmt: skip
+    for heat, tau in zip(heats[1:], (1.0, 0.5, 0.1), strict=True):
+        assert heat.marker.color == pytest.approx(rows[rows.tau == tau].gap.to_numpy())
+    assert len({trace.subplot for trace in heats}) == 4
+
+
+def test_sampled_map_stands_beside_the_exact_one_in_the_same_colours(table):
+    rows = table[(table.tau == 0.5) & (table.derivative == "fixed")]
+    exact, sampled = ternary.sampled(rows).data
+    assert exact.marker.color == pytest.approx(rows.gap.to_numpy())
+    assert sampled.marker.color == pytest.approx(rows.gap_mc.to_numpy())
+    assert (exact.marker.cmin, exact.marker.cmax) == (sampled.marker.cmin, sampled.marker.cmax)
+
+
+def test_page_describes_what_it_shows(table):
+    page = ternary.figure_1_page(table)
+    rows = table[(table.derivative == "whole") & (table.tau == 0.1)]
+    assert f"{rows.gap.min():.2f} to {rows.gap.max():.2f} at τ = 0.1" in page
+    assert page.count("Plotly.newPlot(") >= 2
+    assert page.count('<html lang="en">') == 1
+
+
+def test_figures_hold_lists_have_a_height_and_labelled_controls(variances, paths, table):
+    figures = [variances.figure, paths.figure, ternary.contours(PROGRAMME), ternary.figure_1(table)]
+    for figure in figures:
+        assert "bdata" not in json.dumps(figure.to_plotly_json()["data"])
+        assert figure.layout.height >= 300
+        assert figure.layout.ternary.aaxis.title.text
+    for panel in (variances, paths):
+        for control in panel.controls.values():
+            assert isinstance(control, CONTROLS)
+            assert control.description
+
+
+def test_nothing_is_not_a_number(variances, paths):
+    for panel in (variances, paths):
+        for trace in panel.figure.data:
+            for values in (
+                (trace.a, trace.b, trace.c) if trace.type == "scatterternary" else (trace.y,)
+            ):
+                assert all(math.isfinite(x) for x in values if x is not None)
