@@ -157,7 +157,7 @@ def monte_carlo(
 
 def _trace(gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Trace of the covariance matrix of draws [num_samples, points, n], and its standard error."""
-    draws = gradients.double().cpu()
+    draws = gradients.cpu().double()
     spread = (draws - draws.mean(0)).square().sum(-1)
     count = len(draws)
     return spread.sum(0) / (count - 1), spread.std(0) / math.sqrt(count)

@@ -89,8 +89,8 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
         return (
             f"τ = {label(tau)}, K = {label(k)}, "
             f"{DERIVATIVES[derivative]}. "
-            f"The variance of ST-GS is 10^x times that of GR, with x from {low:.2f} to {high:.2f} "
-            f"over the simplex, {middle:.2f} in the middle of its {len(p):,} points; {where}."
+            f"The variance of ST-GS is 10^x times that of GR; over the simplex x goes from {low:.2f} "
+            f"to {high:.2f}, the median of {len(p):,} points is {middle:.2f}; {where}."
         )
 
     heat = _heat(p, torch.zeros(len(p)), _side(height), name="log10 ratio", title=_RATIO)
