@@ -41,6 +41,10 @@ CHECKS = {
     "check_conditional_softmax": stub,
     "check_softmax_vjp": stub,
     "check_variance": stub,
+    "check_split_variance": stub,
+    "check_enough_samples": stub,
+    "check_relaxed_mean": stub,
+    "check_limit": stub,
 }
 
 
@@ -453,6 +457,152 @@ def test_variance(says, answer):
 
 def test_variance_right():
     right(exercises.check_variance(lambda k, st_gs, gr: gr + (st_gs - gr) / k))
+
+
+# --- 04 -------------------------------------------------------------------------------------------
+
+
+def parts(gradients, classes):
+    """Share, mean and spread of each class, and the mean of all."""
+    groups = [gradients[classes == i] for i in classes.unique()]
+    share = torch.tensor([len(group) / len(gradients) for group in groups]).double()
+    means = torch.stack([group.mean(0) for group in groups])
+    spreads = torch.stack([group.var(0, correction=0).sum() for group in groups])
+    return share, means, spreads, gradients.mean(0)
+
+
+def split(gradients, classes):
+    share, means, spreads, mean = parts(gradients, classes)
+    return share @ spreads, share @ (means - mean).square().sum(-1)
+
+
+def split_with(inner, outer):
+    """The right answer, but for one of its numbers."""
+
+    def answer(gradients, classes):
+        share, means, spreads, mean = parts(gradients, classes)
+        numbers = split(gradients, classes)
+        return tuple(
+            number if change is None else change(share, means, spreads, mean)
+            for number, change in zip(numbers, (inner, outer), strict=True)
+        )
+
+    return answer
+
+
+SPLIT = {
+    "the other way round": lambda g, c: split(g, c)[::-1],
+    "weighted by the share of each class": split_with(lambda s, m, v, a: v.mean(), None),
+    "the means of the classes have to be weighted": split_with(
+        None, lambda s, m, v, a: (m - m.mean(0)).square().sum(-1).mean()
+    ),
+    "Weight each class": split_with(
+        lambda s, m, v, a: v.mean(), lambda s, m, v, a: (m - m.mean(0)).square().sum(-1).mean()
+    ),
+    "subtract the mean over all draws": split_with(None, lambda s, m, v, a: s @ m.square().sum(-1)),
+    "standard deviations": lambda g, c: [part.sqrt() for part in split(g, c)],
+    "the whole variance": lambda g, c: (split(g, c)[0], sum(split(g, c))),
+    "added over the classes": split_with(lambda s, m, v, a: v.sum(), None),
+    "you have their mean": lambda g, c: [part / g.shape[1] for part in split(g, c)],
+    "return two numbers": lambda g, c: sum(split(g, c)),
+    "return two numbers, the inner and the outer variance, got (1, 2, 3)": lambda g, c: (1, 2, 3),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), SPLIT.items(), ids=SPLIT)
+def test_split_variance(says, answer):
+    wrong(exercises.check_split_variance(answer), says)
+
+
+def test_split_variance_right():
+    right(exercises.check_split_variance(split))
+    right(exercises.check_split_variance(lambda g, c: torch.stack(split(g, c))))
+
+
+ENOUGH = {
+    "at least 1": lambda inner, outer, e: math.ceil(inner / (e * outer)),
+    "whole number": lambda inner, outer, e: max(1, inner / (e * outer)),
+    "one too few": lambda inner, outer, e: max(1, int(inner / (e * outer))),
+    "that is K*": lambda inner, outer, e: max(1, math.ceil(inner / outer)),
+    "compare it with `outer`": lambda inner, outer, e: max(1, math.ceil(inner / e)),
+    "not (1 + excess)": lambda inner, outer, e: max(1, math.ceil(inner / outer / (1 + e))),
+    "inner and outer are the other way": lambda inner, outer, e: max(
+        1, math.ceil(outer / (e * inner))
+    ),
+    "you multiply by `excess`": lambda inner, outer, e: max(1, math.ceil(e * inner / outer)),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), ENOUGH.items(), ids=ENOUGH)
+def test_enough_samples(says, answer):
+    wrong(exercises.check_enough_samples(answer), says)
+
+
+def test_enough_samples_right():
+    def search(inner, outer, excess):
+        return next(k for k in range(1, 1000) if inner / k + outer <= (1 + excess) * outer)
+
+    right(exercises.check_enough_samples(search))
+
+
+RELAXED_MEAN = {
+    "it runs through equation (9)": lambda t, x, tau: (x / tau).softmax(-1).mean(0),
+    "nothing is left to differentiate": lambda t, x, tau: (x.detach() / tau).softmax(-1).mean(0),
+    "θ is added twice": lambda t, x, tau: ((t + x.detach()) / tau).softmax(-1).mean(0),
+    "taken of the mean": lambda t, x, tau: ((t + (x - t).detach()) / tau).mean(0).softmax(-1),
+    "temperature is missing": lambda t, x, tau: (t + (x - t).detach()).softmax(-1).mean(0),
+    "without noise": lambda t, x, tau: (t / tau).softmax(-1),
+    "one row for each": lambda t, x, tau: ((t + (x - t).detach()) / tau).softmax(-1),
+    "through θ twice": lambda t, x, tau: ((x + t - t.detach()) / tau).softmax(-1).mean(0),
+    "does not depend on the logits": lambda t, x, tau: (
+        (x.detach().requires_grad_() / tau).softmax(-1).mean(0)
+    ),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), RELAXED_MEAN.items(), ids=RELAXED_MEAN)
+def test_relaxed_mean(says, answer):
+    wrong(exercises.check_relaxed_mean(answer), says)
+
+
+def test_relaxed_mean_right():
+    def held(logits, perturbed, tau):
+        return ((logits + (perturbed - logits).detach()) / tau).softmax(-1).mean(0)
+
+    right(exercises.check_relaxed_mean(held))
+    right(exercises.check_relaxed_mean(lambda t, x, tau: held(t, x.detach(), tau)))
+
+
+def zgr(g, p, i):
+    v = p * (g - g[i]) / 2
+    v[i] = -v.sum()
+    return v
+
+
+def with_entry(i, value, v):
+    return torch.where(torch.arange(len(v)) == i, value, v)
+
+
+LIMIT = {
+    "½ is missing": lambda g, p, i: 2 * zgr(g, p, i),
+    "class that was drawn is missing": lambda g, p, i: p * (g - g[i]) / 2,
+    "the sign of the entries j ≠ i": lambda g, p, i: with_entry(i, zgr(g, p, i)[i], -zgr(g, p, i)),
+    "this is straight-through": lambda g, p, i: p * (g - p @ g),
+    "half of straight-through": lambda g, p, i: p * (g - p @ g) / 2,
+    "derivative of log p_i": lambda g, p, i: (g[i] - p @ g) * with_entry(i, 1 - p[i], -p),
+    "p_j is missing": lambda g, p, i: with_entry(i, zgr(g, p, i)[i], (g - g[i]) / 2),
+    "each with its own p_j": lambda g, p, i: with_entry(i, p[i] * zgr(g, p, i)[i], zgr(g, p, i)),
+    "the sign is wrong everywhere": lambda g, p, i: -zgr(g, p, i),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), LIMIT.items(), ids=LIMIT)
+def test_limit(says, answer):
+    wrong(exercises.check_limit(answer), says)
+
+
+def test_limit_right():
+    right(exercises.check_limit(zgr))
 
 
 # --- How a check answers --------------------------------------------------------------------------

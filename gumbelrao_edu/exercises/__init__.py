@@ -18,17 +18,27 @@ from .gumbel_max import (
     check_relaxed_sample,
 )
 from .gumbel_rao import check_backward, check_softmax_vjp, check_variance
+from .why_it_works import (
+    check_enough_samples,
+    check_limit,
+    check_relaxed_mean,
+    check_split_variance,
+)
 
 __all__ = [
     "Verdict",
     "check_backward",
     "check_conditional_gumbel",
     "check_conditional_softmax",
+    "check_enough_samples",
     "check_gumbel_from_uniform",
+    "check_limit",
     "check_mean_of_max",
     "check_one_hot_sample",
+    "check_relaxed_mean",
     "check_relaxed_sample",
     "check_softmax_vjp",
+    "check_split_variance",
     "check_truncated_gumbel",
     "check_variance",
 ]
