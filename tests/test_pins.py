@@ -82,6 +82,14 @@ def test_a_missing_link_is_noticed(copy: Path, suffix: str, host: str) -> None:
     assert problem.startswith(f"notebooks/00_start_here{suffix} lacks the link https://{host}/")
 
 
+def test_solutions_link_to_the_version_for_learners(copy: Path) -> None:
+    notebook = copy / "notebooks/solutions/01_gumbel_max.ipynb"
+    replace(notebook, "notebooks/01_gumbel_max", "notebooks/solutions/01_gumbel_max")
+    assert [problem.split(" lacks the link ")[0] for problem in pins.problems(copy)] == [
+        "notebooks/solutions/01_gumbel_max.ipynb"
+    ] * 2
+
+
 def test_a_link_to_another_notebook_is_noticed(copy: Path) -> None:
     text = (copy / "notebooks/00_start_here.py").read_text(encoding="utf-8")
     (copy / "notebooks/99_new.py").write_text(text, encoding="utf-8")
