@@ -132,7 +132,9 @@ def check_enough_samples(function: Any) -> None:
             "excess · outer, not (1 + excess) · outer.": max(
                 1, math.ceil(inner / ((1 + excess) * outer))
             ),
-            "inner and outer are the other way round.": max(1, math.ceil(outer / (excess * inner))),
+            "inner and outer are the other way round.": max(
+                1, math.ceil(outer / (excess * (inner or 1.0)))
+            ),
             "you multiply by `excess`: the smaller it is, the more samples it takes.": max(
                 1, math.ceil(inner / outer * excess)
             ),
