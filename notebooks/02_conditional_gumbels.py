@@ -122,7 +122,8 @@ write("mean of θ + G", slow.mean(0))
 # clocks that have already been silent for 1?
 
 # %%
-times = torch.rand(1_000_000, generator=generator).log().neg() / logits[0].exp()
+uniform = torch.rand(1_000_000, generator=generator, dtype=torch.float64)
+times = -torch.log(uniform) / torch.exp(logits[0])
 rest = times[times > 1] - 1
 print(f"mean of T: {times.mean():.2f}")
 print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean():.2f}")
@@ -176,8 +177,8 @@ exercises.check_conditional_gumbel(given_winner)
 # %% [markdown]
 # The library's version is `conditional_gumbel`. Does it draw the same as rejection? We compare each of
 # the three entries with the *two-sample Kolmogorov-Smirnov test*: the largest distance between the two
-# shares of draws up to $x$. As in notebook 1 we reject below a p-value of one in a million. The last line
-# is to see the test reject: noise without the condition.
+# shares of draws up to $x$. As in notebook 1 we reject below a p-value of one in a million. The last three
+# lines are to see the test reject: noise without the condition.
 
 # %%
 from scipy import stats
