@@ -1,0 +1,701 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/04_why_it_works.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/04_why_it_works.ipynb)
+
+# %% tags=["install"]
+# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
+import importlib.util
+
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown]
+# # 4 · Why it works
+#
+# **After this notebook you can**
+#
+# - prove the three propositions of the paper from one line, and check each with numbers,
+# - say how many samples $K$ are worth their time before you train anything,
+# - say what the derivative must not run through, and show what happens if it does,
+# - say what the estimator becomes as τ → 0 and as $K → ∞$, and write it as a loss to differentiate.
+#
+# **You need** [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb) and
+# [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb). **Time:** 60 minutes; sections 1 to 4 alone take 35.
+#
+# Numbers in parentheses, such as (13), are those of the equations in the
+# [paper](https://arxiv.org/abs/2010.04838), and what stands beside a grey bar is the paper's. The
+# solutions of the exercises are in [a notebook of their own](../solutions/04_why_it_works.ipynb).
+
+# %% [markdown] tags=["solution"]
+# *This is the notebook with the solutions.* The one without them is [here](../04_why_it_works.ipynb).
+
+# %% [markdown]
+# ## 1 · Bias and variance without a single draw
+#
+# The problem is that of notebook 3: three classes, and the squared distance from a target.
+
+# %%
+import torch
+
+logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+target = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+
+
+def f(d):
+    return (d - target).square().sum(-1)
+
+
+def write(name, numbers):
+    print(f"{name:26}", "  ".join(f"{number:7.4f}" for number in numbers))
+
+
+# %% [markdown]
+# A gradient is a vector, and we measure vectors by their squared length $\|v\|^2 = \sum_a v_a^2$. The
+# *variance* of a random vector is its mean squared distance from its mean; this is the sum of the
+# variances of its entries, the trace of the covariance matrix. The *mean squared error* (MSE) is the mean
+# squared distance from the exact gradient $\nabla_\theta$.
+#
+# For one choice among three classes none of this needs sampling. $D$ has three values, over which we
+# can sum. Given $D$, the mean over the noise is an integral, which a computer can do; section 8 says how.
+# The function `exact_terms` returns what we need.
+
+# %%
+from gumbelrao_edu.diagnostics import exact_terms
+
+terms = exact_terms(f, logits, tau=0.5)
+write("exact gradient", terms.exact)
+write("mean of ST-GS and of GR", terms.mean)
+write("bias²", [(terms.mean - terms.exact).square().sum()])
+write("inner: E[var[STGS | D]]", [terms.inner])
+write("outer: var[GR]", [terms.outer])
+
+# %% [markdown]
+# The last two numbers are the heroes of this notebook. The *inner* variance is the noise that is left
+# when $D$ is known. The *outer* variance is the noise of $D$ itself. $K$ will divide the first one and
+# leave the second one alone.
+
+# %% [markdown]
+# ## 2 · One line, and three propositions
+#
+# Let $X$ be a random vector that depends on $D$ and on more noise. Let $m = \mathbb{E}[X \mid D]$ be its
+# mean when $D$ is known, and $c$ any fixed vector. Go from $X$ to $c$ by way of $m$:
+#
+# $$\|X - c\|^2 = \|X - m\|^2 + \|m - c\|^2 + 2 \langle X - m, \, m - c \rangle$$
+#
+# Look at the last term with $D$ known. Then $m - c$ is a fixed vector, and $X - m$ has the mean zero. So
+# the last term has the mean zero, for each $D$ and hence altogether. What is left is
+#
+# $$\mathbb{E}\|X - c\|^2 = \mathbb{E}\|X - m\|^2 + \mathbb{E}\|m - c\|^2. \qquad (\mathrm{P})$$
+#
+# This is Pythagoras' theorem: what the noise does when $D$ is known is at right angles to all that $D$
+# decides. Everything follows from it.
+#
+# > **Proposition 1.** $\;\mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2 \le
+# > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2 \qquad (8)$
+#
+# *Proof.* Put $X = \nabla_{\mathrm{STGS}}$ and $c = \nabla_\theta$ in (P). By (7), $m$ is
+# $\nabla_{\mathrm{GR}}$. So the right side of (8) is the left side plus
+# $\mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_{\mathrm{GR}}\|^2$, which is not negative. ∎
+#
+# We even know the difference: it is the inner variance. And the *bias* is the same on both sides, since
+# both have the same mean.
+
+# %% [markdown]
+# > **Proposition 2.** $\;\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2 \le
+# > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2\;$ for every $K \ge 1 \qquad (11)$
+#
+# *Proof.* When $D$ is known, $\nabla_{\mathrm{GRMCK}}$ is the mean of $K$ independent vectors, each of which
+# is distributed as $\nabla_{\mathrm{STGS}}$ is: to draw $D$, and then noise given $D$, *is* to draw noise.
+# The mean of $K$ such vectors has the mean of one, $m = \nabla_{\mathrm{GR}}$, and $1/K$ of its variance. So
+# (P) says
+#
+# $$\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2
+# = \frac{\text{inner}}{K} + \mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2.$$
+#
+# For $K = 1$ this is the right side of (11), and it cannot grow with $K$. ∎
+#
+# (The paper proves both by Jensen's inequality: the squared length of a mean is at most the mean of the
+# squared lengths. That proof is worth knowing, too. It does not ask the $K$ samples to be independent, so
+# it also covers cleverly chosen ones.)
+#
+# **Predict:** we make up 300 problems with four classes, with random logits and a random target, and
+# compute the MSE of all three estimators. In how many of them is the order as the propositions say?
+
+# %%
+from gumbelrao_edu.diagnostics import mse
+
+generator = torch.Generator().manual_seed(4)
+many = torch.randn(2, 300, 4, generator=generator, dtype=torch.float64)
+targets = many[1].softmax(-1)
+for tau in [0.1, 1.0]:
+    some = exact_terms(lambda d: (d - targets).square().sum(-1), many[0], tau)
+    st_gs, gr_10, gr = (mse(some, k) for k in [1, 10, float("inf")])
+    order = (gr <= gr_10) & (gr_10 <= st_gs)
+    ratio = st_gs / gr
+    print(f"τ = {tau}: GR <= GR-MC10 <= ST-GS in {order.sum()} of 300 problems;")
+    print(f"    the MSE of ST-GS is {ratio.min():.1f} to {ratio.max():.1f} times that of GR")
+
+# %% [markdown]
+# In all of them, as it must be. But *how much* is gained differs a great deal, with the problem and with
+# τ. To this we turn now.
+#
+# The next figure is our problem of section 1. Its curves are computed, its points are measured: 12,800
+# draws at each of five temperatures, with bars of two standard errors. The slider $B$ is the number of
+# independent estimates that are averaged, as in a minibatch.
+#
+# **Predict before you move a slider:**
+#
+# 1. Which curves move with $K$, which with $B$, and which with neither?
+# 2. The star is the best temperature. Where does it go when $B$ grows? And when $K$ grows?
+# 3. At which end of the τ axis do ST-GS and GR differ?
+
+# %%
+from gumbelrao_edu.widgets import variance as figures
+
+panel = figures.mse_over_tau(f, logits)
+panel
+
+# %%
+for b, k in [(1, 100), (64, 1), (64, 100)]:
+    panel.controls["b"].value = b
+    panel.controls["k"].value = k
+    print(panel.caption, "\n")
+
+# %% [markdown]
+# <details><summary><b>Answers</b></summary>
+#
+# 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
+#    with both, those of ST-GS with $B$ only.
+# 2. To the left, both times. Where variance is the larger part of the MSE, one has to buy it off with a high
+#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
+#    *That is the use of GR:* by (8) its curve lies below that of ST-GS at every τ, and its lowest point
+#    lies further left, at less bias.
+# 3. At the left end. At high temperatures the softmax is nearly flat, whatever the noise, and there is
+#    nothing to average away.
+#
+# </details>
+
+# %% [markdown]
+# ## 3 · Where the variance comes from
+#
+# Put $c = \mathbb{E}[X]$ in (P). It becomes the *law of total variance*:
+#
+# $$\mathrm{var}[X] = \mathbb{E}[\mathrm{var}[X \mid D]] + \mathrm{var}[\mathbb{E}[X \mid D]]$$
+#
+# In words: the spread within the classes, plus the spread between the means of the classes. Here are
+# 20,000 estimates of ST-GS, and the class that each of them drew.
+
+# %%
+from gumbelrao_edu import st_gumbel_softmax
+
+rows = logits.expand(20_000, 3).clone().requires_grad_()
+d = st_gumbel_softmax(rows, tau=0.5, generator=generator)
+f(d).sum().backward()
+gradients, classes = rows.grad, d.argmax(-1)
+write("the variance of all", [gradients.var(0).sum()])
+for i in range(3):
+    group = gradients[classes == i]
+    write(f"class {i + 1}: share, mean", [len(group) / 20_000, *group.mean(0)])
+
+
+# %% [markdown]
+# ### Exercise 1 · Split the variance
+#
+# Split the variance of a sample into the two parts of the law. Weight each class by its share of the
+# draws, and divide by numbers of draws, not by one less, so that the two parts add up exactly.
+
+# %% tags=["exercise"]
+def split_variance(gradients, classes):
+    # gradients has the shape [m, n], classes [m]; return two numbers, inner and outer.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# Replace each estimate by the mean of its class: that is $m$. The distances from $m$ are the inner part,
+# the distances of $m$ from the mean are the outer one, and the weights come by themselves.
+
+# %% tags=["solution"]
+def split_variance(gradients, classes):
+    m = gradients.clone()
+    for i in classes.unique():
+        m[classes == i] = gradients[classes == i].mean(0)
+    inner = (gradients - m).square().sum(-1).mean()
+    outer = (m - gradients.mean(0)).square().sum(-1).mean()
+    return inner, outer
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_split_variance(split_variance)
+
+# %% [markdown] tags=["solution"]
+# On the sample the parts add up exactly, and they are close to the computed ones.
+
+# %% tags=["solution"]
+inner, outer = split_variance(gradients, classes)
+write("sample: inner, outer, sum", [inner, outer, inner + outer])
+write("computed, as in section 1", [terms.inner, terms.outer, terms.inner + terms.outer])
+
+# %% [markdown]
+# Now the third proposition. Average $B$ independent estimates, each with its own $D$ and $K$ samples:
+#
+# > **Proposition 3.** $\;\displaystyle \mathrm{var}\Big[\frac1B \sum_{b=1}^B \nabla^b_{\mathrm{GRMCK}}\Big]
+# > = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{BK}
+# > + \frac{\mathrm{var}[\nabla_{\mathrm{GR}}]}{B} \qquad (13)$
+#
+# *Proof.* The variance of a mean of $B$ independent vectors of the same distribution is $1/B$ of that of
+# one. For one, use the law of total variance with $X = \nabla_{\mathrm{GRMCK}}$. Given $D$ it is the mean of
+# $K$ independent copies of $\nabla_{\mathrm{STGS}}$, so $\mathrm{var}[X \mid D] =
+# \mathrm{var}[\nabla_{\mathrm{STGS}} \mid D] / K$, and $\mathbb{E}[X \mid D] = \nabla_{\mathrm{GR}}$. ∎
+#
+# The next figure is a map of (13): dark is much variance, and from one white line to the next it halves.
+# The circles are measured, and have the colour of what was measured. A circle that agrees with the formula
+# melts into the map.
+#
+# **Predict:** to halve the variance, you can double $B$. Where on the map would doubling $K$ do as well?
+# Where does it do nothing? So what direction have the white lines at the left, and at the right?
+
+# %%
+panel = figures.surface(f, logits)
+panel
+
+# %%
+for tau in [0.05, 1.0]:
+    panel.controls["tau"].value = tau
+    print(panel.caption, "\n")
+
+# %% [markdown]
+# At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
+# twice the samples do the work of twice the batch. At the right they are level: only $B$ counts. Between
+# them, on the dashed line, both parts are equal:
+#
+# $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
+
+# %% [markdown]
+# ## 4 · How many samples are enough?
+#
+# One row of the map, $B = 1$, as curves. The blue one is the sum of the two others.
+#
+# **Predict:** at τ = 0.1 the first nine samples beyond $K = 1$ take away about three quarters of the
+# variance. How much do the next ninety take away?
+
+# %%
+panel = figures.diminishing(f, logits)
+panel
+
+
+# %% [markdown]
+# ### Exercise 2 · Enough is enough
+#
+# $K$ samples leave a variance of inner/$K$ + outer, and no $K$ gets below outer. What is the smallest
+# whole number $K$ whose variance is at most $(1 + \varepsilon)$ times outer?
+
+# %% tags=["exercise"]
+def enough_samples(inner, outer, excess):
+    # Return the smallest whole number K >= 1; `excess` is ε.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# inner/$K$ may be at most ε · outer, so $K \ge K^* / \varepsilon$.
+
+# %% tags=["solution"]
+import math
+
+
+def enough_samples(inner, outer, excess):
+    return max(1, math.ceil(inner / (excess * outer)))
+
+
+# %% tags=["check"]
+exercises.check_enough_samples(enough_samples)
+
+# %% [markdown]
+# $K^*$ depends on τ, and by a simple law.
+#
+# **Predict:** halve τ. What happens to the inner variance, and what to the outer one?
+
+# %%
+taus = torch.tensor([0.2, 0.1, 0.05, 0.02, 0.01], dtype=torch.float64)
+cold = exact_terms(f, logits.expand(5, 3), taus)
+print("   τ    inner    outer   inner · τ    K*")
+for i, tau in enumerate(taus):
+    inner, outer = cold.inner[i], cold.outer[i]
+    print(f"{tau:4}   {inner:6.3f}   {outer:6.3f}   {inner * tau:6.3f}   {inner / outer:6.1f}")
+
+# %% [markdown]
+# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. Here is why. The gradient
+# contains the products $s_a s_b / \tau$. When the two largest entries of $\theta + G$ are further apart
+# than a few τ, the product is nearly 0. Else it is large: a bump as high as 1/τ and as wide as τ. Its mean
+# does not depend on τ, as its area stays; its mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
+#
+# ST-GS at a low temperature is a lottery: nearly always nothing, seldom a large prize. GR pays out the
+# mean. **Rule of thumb:** at half the temperature, take twice the $K$.
+
+# %% [markdown]
+# ## 5 · What the derivative must not run through
+#
+# About (10) the paper says:
+#
+# > Note that the total derivative $d\,\mathrm{softmax}_\tau(\theta + G^k)/d\theta$ is taken through both
+# > $\theta$ and $G^k$.
+#
+# This is an erratum. The samples come from equation (9), which contains θ, so automatic differentiation
+# would gladly run through it. Compare the two readings, averaged over the noise:
+#
+# - *held fixed*, as (7) has it: $\;\mathbb{E}\big[\frac{d}{d\theta}\, \mathrm{softmax}_\tau(\theta + G)
+#   \mid D\big]$, the derivative is inside;
+# - *through (9)*: $\;\frac{d}{d\theta}\, \mathbb{E}\big[\mathrm{softmax}_\tau(\theta + G) \mid D\big]$, the
+#   derivative is outside.
+#
+# They would be equal if the distribution of $G$ given $D$ did not depend on θ. But it does. Raise
+# $\theta_1$: class 1 now also wins with noises with which it used to lose, and with these it wins by
+# little. So, *given that class 1 wins*, its softmax grows less than each single softmax does.
+#
+# Here is the wrong one.
+
+# %%
+from gumbelrao_edu import conditional_gumbel, gumbel_max, gumbel_rao, surrogate, tempered_softmax
+
+
+def through_9(logits, *, tau, k, generator=None):
+    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    perturbed = conditional_gumbel(logits, one_hot, k, generator=generator)  # θ is in it
+    return surrogate.replace_gradient(one_hot, tempered_softmax(perturbed, tau).mean(0))
+
+
+# %% [markdown]
+# (`replace_gradient(value, surrogate)` returns the first and has the gradient of the second.)
+#
+# The figure shows the mean of more and more estimates of the first entry of the gradient, with a band of
+# three standard errors. The black line is the mean of ST-GS, where GR must end.
+#
+# **Predict:** the orange line ends elsewhere. Do more draws help it? Does a larger $K$? Does a smaller τ?
+
+# %%
+two = {"held fixed": gumbel_rao, "through (9)": through_9}
+panel = figures.running_means(f, logits, two)
+panel
+
+# %%
+for tau, k in [(1.0, 10), (0.1, 10)]:
+    panel.controls["tau"].value, panel.controls["k"].value = tau, k
+    print(panel.caption, "\n")
+
+
+# %% [markdown]
+# <details><summary><b>Answers</b></summary>
+#
+# More draws and a larger $K$ narrow the band. The line stays where it is: averaging removes noise, not
+# bias. (Here even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given $D$
+# becomes $D$ itself, which is fixed, and its derivative from the outside is *zero*: a network would
+# learn nothing. That the orange band is so narrow is no merit.
+#
+# </details>
+#
+# ### Exercise 3 · Hold the noise fixed
+#
+# Mend it. You get the logits and the samples `perturbed` that (9) made of them. Return the mean of the $K$
+# softmaxes, such that its *value* is unchanged and its *gradient* is that of (10): θ moves, $G$ does not.
+
+# %% tags=["exercise"]
+def relaxed_mean(logits, perturbed, tau):
+    # logits has the shape [n], perturbed [K, n]; return [n], to be differentiated in the logits.
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# `perturbed` is $\theta + G$, so $G$ is `perturbed - logits`; that is what has to be detached.
+
+# %% tags=["solution"]
+def relaxed_mean(logits, perturbed, tau):
+    gumbels = (perturbed - logits).detach()
+    return tempered_softmax(logits + gumbels, tau).mean(0)
+
+
+# %% tags=["check"]
+exercises.check_relaxed_mean(relaxed_mean)
+
+
+# %% [markdown]
+# ## 6 · What is left as τ → 0
+#
+# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one, and it is simple.
+#
+# Let class $i$ be the one that was drawn. By section 4, only bumps count: a noise matters if some class $j$
+# comes within a few τ of the winner. Then the other classes are far behind, $s_i + s_j = 1$, and the
+# gradient is $\frac{s_i s_j}{\tau}\,(g_j - g_i)$ for $\theta_j$ and its opposite for $\theta_i$, with
+# $g = \partial f(D)/\partial D$. It remains to find the mean of the bump.
+#
+# - The two entries differ by $x = (\theta_i + G_i) - (\theta_j + G_j)$. As a function of $x$, the bump
+#   $\frac{s_i s_j}{\tau}$ is the derivative of $s_i = 1/(1 + e^{-x/\tau})$, so that its area is 1. But $i$
+#   has won: $x > 0$, and **half** the bump remains.
+# - How likely is a tie, $x = 0$? Both reach the same height $h$, and the others stay below it. With
+#   $y = \log Z - h$ the product of the densities is $p_i p_j\, e^{2y} \exp(-e^{y})$. Its integral over $h$ is
+#   $p_i p_j$, since that over the rest is $\int_0^\infty t\, e^{-t}\, dt = 1$, with $t = e^y$. Given that $i$
+#   wins, divide by $p_i$: the density of a tie is $p_j$.
+#
+# So the limit of GR, which has been called **ZGR**, is
+#
+# $$v_j = \tfrac12\, p_j\, (g_j - g_i) \quad \text{for } j \ne i, \qquad
+# v_i = -\sum_{j \ne i} v_j.$$
+
+# %% [markdown]
+# ### Exercise 4 · No noise, no temperature
+#
+# Write the limit as a function. There is no softmax in it and no loop over samples.
+
+# %% tags=["exercise"]
+def limit(g, p, i):
+    # g and p have the shape [n], i is the number of the class that was drawn; return v, [n].
+    ...
+
+
+# %% [markdown] tags=["solution"]
+# The formula for $j \ne i$ gives 0 at $i$; there, put what makes the sum zero. With
+# $\sum_j p_j (g_i - g_j) = g_i - \langle p, g \rangle$ one may also write $v_i = \frac12 (g_i - \langle p,
+# g \rangle)$.
+
+# %% tags=["solution"]
+def limit(g, p, i):
+    v = 0.5 * p * (g - g[i])
+    v[i] = -v.sum()
+    return v
+
+
+# %% tags=["check"]
+exercises.check_limit(limit)
+
+# %% [markdown]
+# How fast does GR come to its limit? The distance, relative to the limit, on logarithmic axes:
+
+# %%
+from gumbelrao_edu.widgets import show
+
+show(*figures.to_zero(f, logits))
+
+# %% [markdown]
+# Linearly: at a tenth of the temperature, a tenth of the distance. At τ = 0.01, a temperature that the
+# paper uses, GR with $K = ∞$ is for practical purposes a closed form; `gumbel_rao(logits, tau=0,
+# k=math.inf)` computes it.
+#
+# **Predict:** is there a bias left at τ = 0? Our $f$ is quadratic. Try it, and another.
+
+# %%
+weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+losses = {"quadratic": f, "exponential": lambda d: (d @ weights).exp()}
+print("bias at τ =    ", "      ".join(f"{tau:.2g}" for tau in taus))
+for name, loss in losses.items():
+    cold = exact_terms(loss, logits.expand(5, 3), taus)
+    bias = (cold.mean - cold.exact).norm(dim=-1) / cold.exact.norm(dim=-1)
+    print(f"{name:12}", "  ".join(f"{100 * b:5.1f} %" for b in bias))
+
+# %% [markdown]
+# For a quadratic $f$ the bias vanishes, linearly too. For another $f$ it stays: a straight-through
+# estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other corners. The
+# step from one corner to another is guessed from the slopes at both, and ½ from each is exact for a parabola
+# only.
+
+# %% [markdown]
+# ## 7 · An estimator as a loss
+#
+# The estimators replace a gradient in the backward pass. Appendix B of the paper writes them as *losses*
+# instead, whose gradient is the estimate. For independent variables $D^1, \dots, D^m$, with a star on what
+# is held fixed:
+#
+# $$L = \sum_{j=1}^m \Big(\frac{\partial f(D^1, \dots, D^m)}{\partial D^j}\Big)^{*} \cdot s^j, \qquad
+# s^j = \begin{cases} \mathrm{softmax}_\tau(\theta^j) & \text{ST} \qquad (17) \\
+# \mathrm{softmax}_\tau(\theta^j + G^j) & \text{ST-GS} \qquad (18) \\
+# \frac1K \sum_k \mathrm{softmax}_\tau(\theta^j + G^{jk}) & \text{GR-MCK} \qquad (19) \end{cases}$$
+#
+# The value of $L$ means nothing. Its gradient is (5), (6) or (10), by the chain rule. Let us see that, for
+# two variables that $f$ multiplies, and for the same noise on both sides.
+
+# %%
+theta = torch.tensor([[0.5, 0.0, -0.5], [0.0, 1.0, -1.0]], dtype=torch.float64)
+table = torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0], [2.0, 1.0, 0.0]], dtype=torch.float64)
+
+
+def product(d):  # D¹ᵀ M D², [..., 2, n] -> [...]
+    return ((d[..., 0, :] @ table) * d[..., 1, :]).sum(-1)
+
+
+def seeded():
+    return torch.Generator().manual_seed(11)
+
+
+def gradient(loss, leaf):
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+# %%
+from gumbelrao_edu import straight_through
+
+leaf = theta.clone().requires_grad_()
+one_hot, perturbed = gumbel_max(leaf, generator=seeded())
+pairs = {
+    "ST": (straight_through, tempered_softmax(leaf, 0.5)),
+    "ST-GS": (st_gumbel_softmax, tempered_softmax(perturbed, 0.5)),
+}
+for name, (estimator, relaxed) in pairs.items():
+    backward = gradient(product(estimator(leaf, tau=0.5, generator=seeded())), leaf)
+    loss = surrogate.parallel(product, one_hot, relaxed)
+    same = (backward - gradient(loss, leaf)).abs().max() < 1e-10
+    write(f"{name}, first row", backward[0])
+    print("    both ways the same:", same.item())
+
+
+# %% [markdown]
+# In a *chain* each choice sets the logits of the next, $\theta^j = h(D^{j-1})$: the words of a sentence, the
+# steps of a plan. The gradient of $D^j$ then has two parts: $f$ sees $D^j$ itself, and $D^j$ changes what
+# comes later. The losses are built from the end:
+#
+# $$L_m = \Big(\frac{\partial f}{\partial D^m}\Big)^{*} \cdot s(\theta^m), \qquad
+# L_j = \Big(\frac{dL_{j+1}}{dD^j} + \frac{\partial f}{\partial D^j}\Big)^{*} \cdot s(\theta^j)
+# \qquad (21 \text{ to } 26)$$
+#
+# where $dL_{j+1}/dD^j$ runs through $\theta^{j+1} = h(D^j)$. First the custom backward pass, which needs no
+# thought: automatic differentiation finds both parts.
+
+# %%
+def h(d):
+    return 2 * d @ table - 1
+
+
+def f_chain(choices):
+    return product(torch.stack(choices))
+
+
+first = logits.clone().requires_grad_()
+generator = seeded()
+d1 = st_gumbel_softmax(first, tau=0.5, generator=generator)
+d2 = st_gumbel_softmax(h(d1), tau=0.5, generator=generator)
+backward = gradient(f_chain([d1, d2]), first)
+
+# %% [markdown]
+# Then the losses, from the same noise. The function `sequential` builds (21) to (26) and asks for $s$ as a
+# function of the logits and of the position in the chain.
+
+# %%
+generator = seeded()
+one_hot_1, perturbed_1 = gumbel_max(logits, generator=generator)
+one_hot_2, perturbed_2 = gumbel_max(h(one_hot_1), generator=generator)
+gumbels = [perturbed_1 - logits, perturbed_2 - h(one_hot_1)]
+
+
+def relax(theta_j, j):
+    return tempered_softmax(theta_j + gumbels[j], 0.5)
+
+
+loss = surrogate.sequential(f_chain, h, first, [one_hot_1, one_hot_2], relax)
+same = (backward - gradient(loss, first)).abs().max() < 1e-10
+write("ST-GS in a chain", backward)
+print("    both ways the same:", same.item())
+
+# %% [markdown]
+# Use the custom backward pass in your code. The losses are for proofs, for frameworks without custom
+# gradients, and for finding out which of two implementations is wrong.
+
+# %% [markdown]
+# ## 8 · K = ∞
+#
+# We have used GR with $K = ∞$ all along. How is its expectation computed?
+#
+# 1. Given that $i$ won, the softmax is $r / \sum_b r_b$ with the weights
+#    $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$ of notebook 2; once $E_i$ is fixed, they are independent.
+# 2. Only the factor $1/(\sum_b r_b)^2$ ties them together, and a short sum of exponentials
+#    $\sum_k \omega_k \exp(-\lambda_k \sum_b r_b)$ replaces it, whose mean is a *product* over the classes.
+# 3. What remains are integrals over one variable, which are tabulated once for each τ, so that a gradient
+#    costs a few products with the table, and time grows like $n$, not like $n^2$ or $K$.
+#
+# Numerical integration is called *quadrature*. It is not exact, but we know by how much: a finer rule tells.
+#
+# **Predict:** how fast does the mean of $K$ samples come to the quadrature's value as $K$ grows tenfold?
+
+# %%
+from gumbelrao_edu.quadrature import conditional_vjp, error_estimate
+
+g, drawn = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), torch.tensor(0)
+exact = conditional_vjp(g, logits, drawn, tau=0.5)
+write("K = ∞", exact)
+print("its own error is below 1e-8:", (error_estimate(g, logits, drawn, tau=0.5) < 1e-8).item())
+samples = conditional_gumbel(logits, torch.eye(3)[0].double(), 100_000, generator=seeded())
+s = tempered_softmax(samples, 0.5)
+products = s * (g - (s @ g)[:, None]) / 0.5
+for k in [10, 1_000, 100_000]:
+    away = (products[:k].mean(0) - exact).norm() / exact.norm()
+    write(f"K = {k:,}", products[:k].mean(0))
+    print(f"    {100 * away:.1f} % away")
+
+# %% [markdown]
+# Like $1/\sqrt K$: for one more digit, a hundred times the samples.
+#
+# In one case the integral can be done by hand. The paper mentions it in footnote 2: two classes and τ = 1.
+# The difference of two Gumbels is a *logistic* variable, that is, $\log\frac{U}{1 - U}$ with a uniform $U$.
+# So
+#
+# $$s_i = \frac{p_i U}{p_i U + p_j (1 - U)}, \qquad P(s_i \le t) = \frac{p_j t}{p_j t + p_i (1 - t)}, \qquad
+# \text{density} \; \frac{p_i p_j}{(p_j t + p_i (1 - t))^2}.$$
+#
+# Class $i$ won, which means $t > \frac12$ and has the probability $p_i$. Hence, with $c = 2 p_j$, and by
+# partial fractions,
+#
+# $$\mathbb{E}[s_i s_j \mid D = i] = p_j \int_{1/2}^1 \frac{t\,(1 - t)}{(p_j t + p_i (1 - t))^2}\, dt
+# = -\,c\; \frac{2 \log c + (1 - c)(3 - c)}{4\,(1 - c)^3},$$
+#
+# and the gradient of GR is $v_i = -v_j = (g_i - g_j)\, \mathbb{E}[s_i s_j \mid D = i]$. For $p_j = \frac12$ the
+# formula says 0/0; there $s_i$ is uniform between ½ and 1, and the integral is ⅙.
+#
+# Three ways to the same number: the formula; the integral, by SciPy; and our quadrature. (At τ = 1 it uses
+# the formula, so we ask it at τ = 1.000001, where it does not.)
+
+# %%
+import math
+
+from scipy.integrate import quad
+
+
+def integrand(t, q):
+    return q * t * (1 - t) / (q * t + (1 - q) * (1 - t)) ** 2
+
+
+print(" p_j    formula    integral   quadrature")
+ones = torch.tensor([1.0, 0.0], dtype=torch.float64)  # g_i − g_j = 1
+for q in [0.1, 0.3, 0.7, 0.9]:
+    c = 2 * q
+    formula = -c * (2 * math.log(c) + (1 - c) * (3 - c)) / (4 * (1 - c) ** 3)
+    integral, _ = quad(integrand, 0.5, 1, args=(q,))
+    two = torch.tensor([1 - q, q], dtype=torch.float64).log()
+    v = conditional_vjp(ones, two, torch.tensor(0), tau=1.000001)
+    print(f"{q:4}   {formula:.6f}   {integral:.6f}   {v[0]:.6f}")
+
+# %% [markdown]
+# ## What to take along
+#
+# - One line, (P), proves it all. Averaging over the noise given $D$ removes the inner variance and nothing
+#   else; the bias stays, and the MSE is lower at every τ.
+# - The variance is inner/$(BK)$ + outer/$B$ (13). Beyond $K^* = $ inner/outer, more samples buy little; $K^*$
+#   grows like 1/τ, and $B$ can do all that $K$ can.
+# - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
+#   there is no gradient left.
+# - As τ → 0, GR tends to ZGR: half a bump at each tie. Its bias vanishes for quadratic $f$ only.
+#
+# **Next:** one point θ was our whole world. In [5 · The quadratic programme](../05_quadratic_programme.ipynb)
+# it becomes a map: how much GR gains, everywhere on the simplex.
