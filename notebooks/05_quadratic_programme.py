@@ -26,11 +26,6 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
-# # 3 · The Gumbel-Rao estimator
-#
-# **After this notebook you can**
-
-# %% [markdown]
 # # 5 · The quadratic programme
 #
 # **After this notebook you can**

@@ -433,6 +433,7 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
 #   variance, and with GR small τ costs less.
 #
-# **Next:** does less variance in one choice make a network learn better? In
-# [7 · A discrete autoencoder](../07_discrete_vae.ipynb) hundreds of such choices are trained at once, on
-# pictures of digits.
+# **Next:** is the mean really the same, and how much variance falls away? The paper has three propositions
+# on it, and each has a proof of a few lines: [4 · Why it works](../04_why_it_works.ipynb). If you would
+# rather see a network learn first, go to [7 · A discrete autoencoder](../07_discrete_vae.ipynb), where
+# hundreds of such choices are trained at once.
