@@ -119,7 +119,7 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     bias = (terms.mean - terms.exact).square().sum(-1)
     blue, lines = COLORS["gumbel_rao"], "lines"
     traces = [
-        go.Scatter(x=taus, y=bias.tolist(), name="bias², of all", mode=lines, line=_pen("black")),
+        go.Scatter(x=taus, y=bias.tolist(), name="bias², of both", mode=lines, line=_pen("black")),
         go.Scatter(x=taus, name="variance of GR", mode=lines, line=_pen("sky", dash="dash")),
         go.Scatter(x=taus, name="MSE of GR", mode=lines, line={"color": blue, "width": 4}),
         go.Scatter(x=taus, name="MSE of ST-GS", mode=lines, line=_pen("vermilion")),
@@ -182,10 +182,10 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
             for point, value in zip(points, formula, strict=True)
         ]
         where = (
-            f"K* = {turn:.1f}: left of the dashed line mainly the noise given D is left, right of "
-            f"it mainly the noise of D"
+            f"K* = {turn:.1f}: left of the dashed line the inner variance is the larger part, "
+            f"right of it the outer one"
             if turn >= 1
-            else f"K* = {turn:.2f}: the noise of D is the larger part even at K = 1"
+            else f"K* = {turn:.2f}: the outer variance is the larger part even at K = 1"
         )
         return (
             f"τ = {label(tau)}. {where}. Of {len(away)} measured points the one farthest from the "
@@ -268,7 +268,7 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         figure.data[4].x, figure.data[4].y = ([turn], [outer]) if turn >= 1 else ([], [])
         first, tenth, last = (variance(terms[tau], k).item() for k in (1, 10, 100))
         return (
-            f"τ = {label(tau)}. Noise given D {inner:.2g}, noise of D {outer:.2g}: they cross at "
+            f"τ = {label(tau)}. Inner variance {inner:.2g}, outer {outer:.2g}: the lines cross at "
             f"K* = {turn:.2g}. Variance at K = 1, 10, 100 and ∞: {first:.2f}, {tenth:.2f}, "
             f"{last:.2f}, {outer:.2f}. The first nine samples more take away "
             f"{100 * (1 - tenth / first):.0f} % of the variance, the next ninety "
@@ -277,8 +277,8 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
 
     blue = {"color": COLORS["gumbel_rao"], "width": 4}
     traces = [
-        go.Scatter(x=ks, name="noise given D, over K", mode="lines", line=_pen("orange")),
-        go.Scatter(x=ks, name="noise of D", mode="lines", line=_pen("green", dash="dash")),
+        go.Scatter(x=ks, name="inner / K", mode="lines", line=_pen("orange")),
+        go.Scatter(x=ks, name="outer", mode="lines", line=_pen("green", dash="dash")),
         go.Scatter(x=ks, name="variance (13)", mode="lines", line=blue),
         _points("measured", list(KS[:-1])),
         go.Scatter(

@@ -33,10 +33,11 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - prove the three propositions of the paper from one line, and check each with numbers,
 # - say how many samples $K$ are worth their time before you train anything,
 # - say what the derivative must not run through, and show what happens if it does,
-# - say what the estimator becomes as τ → 0 and as $K → ∞$, and write it as a loss to differentiate.
+# - say what the estimator becomes as τ → 0 and as $K \to \infty$, and write it as a loss.
 #
 # **You need** [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb) and
-# [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb). **Time:** 60 minutes; sections 1 to 4 alone take 35.
+# [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb). **Time:** 60 minutes. A lecture may stop
+# after section 4, with all three propositions proved.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838), and what stands beside a grey bar is the paper's. The
@@ -99,7 +100,8 @@ write("outer: var[GR]", [terms.outer])
 # $$\|X - c\|^2 = \|X - m\|^2 + \|m - c\|^2 + 2 \langle X - m, \, m - c \rangle$$
 #
 # Look at the last term with $D$ known. Then $m - c$ is a fixed vector, and $X - m$ has the mean zero. So
-# the last term has the mean zero, for each $D$ and hence altogether. What is left is
+# the last term has the mean zero, for each $D$ and hence altogether. (All these means exist: a softmax at
+# temperature τ has no slope above 1/τ, so our vectors are bounded.) What is left is
 #
 # $$\mathbb{E}\|X - c\|^2 = \mathbb{E}\|X - m\|^2 + \mathbb{E}\|m - c\|^2. \qquad (\mathrm{P})$$
 #
@@ -121,7 +123,8 @@ write("outer: var[GR]", [terms.outer])
 # > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2\;$ for every $K \ge 1 \qquad (11)$
 #
 # *Proof.* When $D$ is known, $\nabla_{\mathrm{GRMCK}}$ is the mean of $K$ independent vectors, each of which
-# is distributed as $\nabla_{\mathrm{STGS}}$ is: to draw $D$, and then noise given $D$, *is* to draw noise.
+# is distributed as $\nabla_{\mathrm{STGS}}$ is for this $D$: to draw $D$, and then noise given $D$, *is* to
+# draw noise.
 # The mean of $K$ such vectors has the mean of one, $m = \nabla_{\mathrm{GR}}$, and $1/K$ of its variance. So
 # (P) says
 #
@@ -185,7 +188,9 @@ for b, k in [(1, 100), (64, 1), (64, 100)]:
 # 2. To the left, both times. Where variance is the larger part of the MSE, one has to buy it off with a high
 #    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
 #    *That is the use of GR:* by (8) its curve lies below that of ST-GS at every τ, and its lowest point
-#    lies further left, at less bias.
+#    lies further left, at less bias. (At $B = 1$ the star is at the edge of the figure. There, variance is so
+#    large that it would be best not to estimate at all: the vector 0 has the MSE
+#    $\|\nabla_\theta\|^2 = 0.054$.)
 # 3. At the left end. At high temperatures the softmax is nearly flat, whatever the noise, and there is
 #    nothing to average away.
 #
@@ -343,8 +348,9 @@ for i, tau in enumerate(taus):
 # %% [markdown]
 # The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. Here is why. The gradient
 # contains the products $s_a s_b / \tau$. When the two largest entries of $\theta + G$ are further apart
-# than a few τ, the product is nearly 0. Else it is large: a bump as high as 1/τ and as wide as τ. Its mean
-# does not depend on τ, as its area stays; its mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
+# than a few τ, the product is nearly 0. Else it is large: a bump whose width shrinks like τ and whose height
+# grows like 1/τ. Its area stays, so its mean hardly depends on τ; its mean *square* grows like
+# $\tau \cdot 1/\tau^2 = 1/\tau$.
 #
 # ST-GS at a low temperature is a lottery: nearly always nothing, seldom a large prize. GR pays out the
 # mean. **Rule of thumb:** at half the temperature, take twice the $K$.
@@ -501,7 +507,7 @@ show(*figures.to_zero(f, logits))
 # %%
 weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
 losses = {"quadratic": f, "exponential": lambda d: (d @ weights).exp()}
-print("bias at τ =    ", "      ".join(f"{tau:.2g}" for tau in taus))
+print("bias at τ   ", "  ".join(f"{tau:5.2g}  " for tau in taus))
 for name, loss in losses.items():
     cold = exact_terms(loss, logits.expand(5, 3), taus)
     bias = (cold.mean - cold.exact).norm(dim=-1) / cold.exact.norm(dim=-1)
@@ -627,7 +633,6 @@ print("    both ways the same:", same.item())
 #
 # Numerical integration is called *quadrature*. It is not exact, but we know by how much: a finer rule tells.
 #
-# **Predict:** how fast does the mean of $K$ samples come to the quadrature's value as $K$ grows tenfold?
 
 # %%
 from gumbelrao_edu.quadrature import conditional_vjp, error_estimate
@@ -635,17 +640,24 @@ from gumbelrao_edu.quadrature import conditional_vjp, error_estimate
 g, drawn = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), torch.tensor(0)
 exact = conditional_vjp(g, logits, drawn, tau=0.5)
 write("K = ∞", exact)
-print("its own error is below 1e-8:", (error_estimate(g, logits, drawn, tau=0.5) < 1e-8).item())
+error = error_estimate(g, logits, drawn, tau=0.5)
+print("its relative error is below 1e-8:", (error < 1e-8).item())
+
+# %% [markdown]
+# **Predict:** the mean of $K$ samples tends to the same vector. By which factor does it come closer when $K$
+# grows tenfold?
+
+# %%
 samples = conditional_gumbel(logits, torch.eye(3)[0].double(), 100_000, generator=seeded())
 s = tempered_softmax(samples, 0.5)
 products = s * (g - (s @ g)[:, None]) / 0.5
-for k in [10, 1_000, 100_000]:
-    away = (products[:k].mean(0) - exact).norm() / exact.norm()
-    write(f"K = {k:,}", products[:k].mean(0))
-    print(f"    {100 * away:.1f} % away")
+for k in [1, 10, 100, 1_000]:
+    means = products.reshape(-1, k, 3).mean(1)  # many means of k samples
+    away = (means - exact).square().sum(-1).mean().sqrt() / exact.norm()
+    print(f"K = {k:5,}: on average {100 * away:5.1f} % away")
 
 # %% [markdown]
-# Like $1/\sqrt K$: for one more digit, a hundred times the samples.
+# By $\sqrt{10}$: for one more digit, one pays a hundred times the samples.
 #
 # In one case the integral can be done by hand. The paper mentions it in footnote 2: two classes and τ = 1.
 # The difference of two Gumbels is a *logistic* variable, that is, $\log\frac{U}{1 - U}$ with a uniform $U$.
