@@ -64,6 +64,7 @@ def samples(logits: Tensor, *, num_samples: int = 500, seed: int = 0) -> Panel:
         go.Scatterternary(
             name=f"D = class {i + 1}",
             mode="markers",
+            cliponaxis=False,  # a point at a corner is drawn whole
             marker={"color": PALETTE[color], "symbol": symbol, "size": 6, "opacity": 0.6},
         )
         for i, (color, symbol) in enumerate(_CLASSES)
