@@ -181,7 +181,7 @@ for b, k in [(1, 100), (64, 1), (64, 100)]:
 # <details><summary><b>Answers</b></summary>
 #
 # 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
-#    with both, those of ST-GS with $B$ only.
+#    with both, those of ST-GS and of $K = \infty$ with $B$ only.
 # 2. To the left, both times. Where variance is the larger part of the MSE, one has to buy it off with a high
 #    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
 #    *That is the use of GR:* by (8) its curve lies below that of ST-GS at every τ, and its lowest point
@@ -374,7 +374,7 @@ for tau, k in [(1.0, 10), (0.1, 10)]:
 # <details><summary><b>Answers</b></summary>
 #
 # More draws and a larger $K$ narrow the band. The line stays where it is: averaging removes noise, not
-# bias. (Here even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given $D$
+# bias. (At τ = 1 even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given $D$
 # becomes $D$ itself, which is fixed, and its derivative from the outside is *zero*: a network would
 # learn nothing. That the orange band is so narrow is no merit.
 #
