@@ -133,7 +133,7 @@ def conditional_draws(f, tau, k, seed):
 
 def test_nested_sampling_finds_the_exact_terms():
     terms = exact_terms(quadratic, LOGITS, 0.5)
-    seen = nested_terms(conditional_draws(quadratic, 0.5, k=2, seed=5), num_samples=6000)
+    seen = nested_terms(conditional_draws(quadratic, 0.5, k=2, seed=5), num_samples=3000)
     assert z(seen.inner, terms.inner, seen.inner_se) < THRESHOLD
     assert z(seen.outer, terms.outer, seen.outer_se) < THRESHOLD
     # The negative control: the variance of the means over k, uncorrected, is another number.
@@ -149,7 +149,7 @@ def test_nested_sampling_is_unbiased_and_its_errors_are_honest():
         d = 0.3 * torch.randn(5, generator=source, dtype=torch.float64)
         return d + 2.0 * torch.randn(3, 5, generator=source, dtype=torch.float64)
 
-    results = [nested_terms(draw, 30) for _ in range(200)]
+    results = [nested_terms(draw, 20) for _ in range(200)]
     for term, truth in (("inner", 20.0), ("outer", 0.45)):
         values = torch.stack([getattr(r, term) for r in results])
         errors = torch.tensor([getattr(r, term + "_se") for r in results])

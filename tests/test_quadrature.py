@@ -45,10 +45,10 @@ def moments_2(p_j, tau):
 
 def grid_3(g, p, i, tau):
     """First and second moments for n = 3; t_j = E_j / E_i have the density 2 / (1 + t + t')³."""
-    u = np.arange(-90.0, 45.0, 0.1)
+    u = np.arange(-90.0, 45.0, 0.2)
     others = [j for j in range(3) if j != i]
     log_t = np.meshgrid(u, u, indexing="ij")
-    density = 2 * np.exp(sum(log_t) - 3 * np.logaddexp(0.0, np.logaddexp(*log_t))) * 0.1**2
+    density = 2 * np.exp(sum(log_t) - 3 * np.logaddexp(0.0, np.logaddexp(*log_t))) * 0.2**2
     r = [np.ones_like(density)] * 3
     for j, log_tj in zip(others, log_t, strict=True):
         r[j] = np.exp(-np.logaddexp(0.0, log_tj - np.log(p[j])) / tau)
@@ -186,16 +186,16 @@ def test_against_simulation(tau):
         (
             single,
             conditional_vjp(g, logits, index, tau),
-            conditional_vjp(g, logits, index, 1.05 * tau),
+            conditional_vjp(g, logits, index, 1.3 * tau),
         ),
         (
             single**2,
             second_moment(g, logits, index, tau),
-            second_moment(g, logits, index, 1.05 * tau),
+            second_moment(g, logits, index, 1.3 * tau),
         ),
     ):
         error = sample.std(0) / math.sqrt(len(sample))
-        # It would notice a temperature that is 5 % off, with probability above 0.999 ...
+        # It would notice a temperature that is 30 % off, with probability above 0.999 ...
         assert ((wrong - exact).abs() / error).max() > THRESHOLD + 3.1
         # ... so that rule fails, and the right one passes.
         assert ((sample.mean(0) - wrong).abs() / error).max() > THRESHOLD
@@ -260,7 +260,7 @@ def test_the_error_estimate_is_honest(n):
 
 def test_the_error_estimate_notices_a_bad_rule(monkeypatch):
     g, logits, index = random_problem(4, 20, seed=0)
-    coarse = quadrature.FAST._replace(row_step=0.2)
+    coarse = quadrature.FAST._replace(row_step=0.3)
     monkeypatch.setattr(quadrature, "FAST", coarse)
     assert error_estimate(g.float(), logits.float(), index, 0.5).max() > 1e-3
 
@@ -313,13 +313,13 @@ def test_extreme_logits(tau, dtype):
     assert (value[1] == 0.0).all()
 
 
-@pytest.mark.parametrize("tau", [1.1, 4.0, 10.0])
-def test_beyond_the_box_small_probabilities_keep_their_power_law(tau):
-    """For τ > 1 a class of log p = −200 still counts as p^{1/τ}."""
-    logits = torch.tensor([0.0, -200.0], dtype=torch.float64)
+@pytest.mark.parametrize(("tau", "log_p"), [(1.1, -90.0), (4.0, -300.0), (10.0, -800.0)])
+def test_beyond_the_box_small_probabilities_keep_their_power_law(tau, log_p):
+    """For τ > 1 the least probable class still counts as p^{1/τ}."""
+    logits = torch.tensor([0.0, log_p], dtype=torch.float64)
     g = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    u = np.arange(-260.0, 60.0, 0.02)
-    r = np.exp(-np.logaddexp(0.0, u + 200.0) / tau)
+    u = np.arange(log_p - 60.0, 60.0, 0.02)
+    r = np.exp(-np.logaddexp(0.0, u - log_p) / tau)
     moment = 0.02 * (r / (1 + r) ** 2 * scipy.stats.logistic.pdf(u)).sum()
     got = conditional_vjp(g, logits, torch.tensor(0), tau)
     assert distance(got, moment / tau * np.array([-1.0, 1.0])) <= 1e-8
@@ -383,11 +383,25 @@ def test_autocast_does_not_reach_inside():
         assert torch.equal(conditional_vjp(g.float(), logits.float(), index, 0.5), outside)
 
 
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_coarse_matrix_products_do_not_reach_inside(precision):
+    g, logits, index = random_problem(6, 5, seed=5)
+    exact = conditional_vjp(g, logits, index, 0.5)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        value = conditional_vjp(g.float(), logits.float(), index, 0.5)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert value.dtype == torch.float32
+    assert distance(value, exact) <= 1e-4
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         ({"tau": 0.0}, ValueError, "tau: expected a positive"),
         ({"tau": "hot"}, TypeError, "tau: expected a number"),
+        ({"tau": 101.0}, ValueError, "tau: expected at most 100"),
         ({"tau": torch.ones(3)}, ValueError, "tau: expected a shape"),
         ({"grad": torch.zeros(2, 4)}, ValueError, r"grad: expected shape \(2, 3\)"),
         ({"grad": torch.zeros(2, 3, dtype=torch.int64)}, TypeError, "grad: expected a floating"),
@@ -438,9 +452,11 @@ def test_there_is_a_sum_for_every_arity():
 
 
 def test_the_sums_can_be_made_anew():
-    made = make_exp_sums.shortest(2, 4, 1e-5)
+    made, _ = make_exp_sums.shortest(2, 4, 1e-5)
     stored = next(
         r for r in quadrature._exp_sums() if (r["power"], r["wanted"], r["up_to"]) == (2, 1e-5, 4)
     )
-    assert made.lam == pytest.approx(stored["lam"], rel=1e-6)
-    assert made.omega == pytest.approx(stored["omega"], rel=1e-6)
+    # Both are within 3 % of the smallest error; so near the optimum λ and ω move by much less.
+    assert made.error == pytest.approx(stored["error"], rel=0.03)
+    assert made.lam == pytest.approx(stored["lam"], rel=1e-3)
+    assert made.omega == pytest.approx(stored["omega"], rel=1e-3)
