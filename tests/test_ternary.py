@@ -37,6 +37,20 @@ def table():
     return pd.concat([compare(settings, tau, device=device) for tau in settings.taus])
 
 
+def shown(heat):
+    """The values of a map in the order of the grid; both halves of a brick have the same."""
+    wall, rows = heat.z, len(heat.z)
+    values, seen = [], 0
+    for i in range(rows):
+        for j in range(rows - i):
+            left = 2 * (rows - 1 - i - j) + i
+            assert wall[i][left] == wall[i][left + 1]
+            values.append(wall[i][left])
+            seen += 2
+    assert seen == sum(x is not None for row in wall for x in row)
+    return np.array(values)
+
+
 # --- The map of the variances ---------------------------------------------------------------------
 
 
@@ -98,8 +112,7 @@ def test_map_follows_every_control(variances, tau):
             variances.controls["k"].value = k
             inner, outer = terms[:, 0], terms[:, column]
             wanted = np.log10((inner + outer) / (inner / k + outer))
-            shown = np.array(variances.figure.data[0].marker.color)
-            assert shown == pytest.approx(wanted, abs=2e-5)
+            assert shown(variances.figure.data[0]) == pytest.approx(wanted, abs=2e-5)
             low, high = f"from {wanted.min():.2f}", f"to {wanted.max():.2f}"
             assert low.replace("-0.00", "0.00") in variances.caption
             assert high in variances.caption
@@ -112,23 +125,40 @@ def test_colours_keep_their_scale_when_k_moves(variances):
     scales = set()
     for k in ternary.KS:
         variances.controls["k"].value = k
-        marker = variances.figure.data[0].marker
-        scales.add((marker.cmin, marker.cmax))
+        heat = variances.figure.data[0]
+        scales.add((heat.zmin, heat.zmax))
     assert len(scales) == 1
-    (low, high), shown = scales.pop(), np.array(marker.color)
-    assert low == pytest.approx(shown.min())
-    assert np.mean(shown > high) <= 0.05  # at K = ∞ few share the last colour
+    (low, high), values = scales.pop(), shown(heat)
+    assert low == pytest.approx(values.min())
+    assert np.mean(values > high) <= 0.05  # at K = ∞ few share the last colour
 
 
-def test_map_stands_on_the_grid(variances):
+def test_each_brick_covers_its_point(variances):
+    """Where the triangle has the point p, the wall has the brick that names it."""
     heat = variances.figure.data[0]
-    points = np.stack([heat.a, heat.b, heat.c], -1)
-    assert points == pytest.approx(simplex_grid(ROWS).numpy())
+    for a, b, c in simplex_grid(ROWS).tolist():
+        x, y = c + a / 2, a * math.sqrt(3) / 2
+        column = (x - heat.x0) / heat.dx + 0.5  # in half bricks, from the left edge of the first
+        row = (y - heat.y0) / heat.dy + 0.5
+        text = f"p = ({a:.3f}, {b:.3f}, {c:.3f})"
+        assert heat.text[int(row)][int(column - 0.5)] == heat.text[int(row)][int(column + 0.5)]
+        assert heat.text[int(row)][int(column - 0.5)] == text
+
+
+def test_maps_lie_under_their_triangles(table):
+    figure = ternary.figure_1(table)
+    for number in range(1, 5):
+        triangle = figure.layout["ternary" if number == 1 else f"ternary{number}"]
+        x, y = (figure.layout[f"{axis}axis{'' if number == 1 else number}"] for axis in "xy")
+        assert (x.domain, y.domain) == (triangle.domain.x, triangle.domain.y)
+        assert (x.range, y.range) == ((0, 1), (0, math.sqrt(3) / 2))
+        assert y.scaleanchor == ("x" if number == 1 else f"x{number}")
+        assert x.constrain == y.constrain == "domain"
 
 
 def test_default_map_has_a_thousand_points_and_answers_at_once():
     panel = ternary.variances()
-    assert len(panel.figure.data[0].a) >= 1000
+    assert len(shown(panel.figure.data[0])) >= 1000
     times = []
     for move in range(20):
         begin = time.process_time()  # of this process: what others do does not count
@@ -201,9 +231,8 @@ def test_curve_is_the_median_of_the_runs():
 
 def test_contours_lie_on_their_levels():
     figure = ternary.contours(PROGRAMME)
-    heat, lines, singular, minimum = figure.data
-    p = torch.tensor([heat.a, heat.b, heat.c], dtype=torch.float64).T
-    assert heat.marker.color == pytest.approx(PROGRAMME.value(p).tolist())
+    heat, _, lines, singular, minimum = figure.data
+    assert shown(heat) == pytest.approx(PROGRAMME.value(simplex_grid(60)).numpy())
     drawn = [x for x in zip(lines.a, lines.b, lines.c, strict=True) if x[0] is not None]
     levels = PROGRAMME.value(torch.tensor(drawn, dtype=torch.float64))
     assert set(levels.mul(1e6).round().int().tolist()) == {
@@ -219,22 +248,23 @@ def test_contours_lie_on_their_levels():
 @pytest.mark.parametrize("derivative", ["fixed", "whole"])
 def test_figure_1_shows_the_table(table, derivative):
     figure = ternary.figure_1(table, derivative)
-    heats = [trace for trace in figure.data if trace.mode == "markers" and len(trace.a) > 1]
+    heats = [trace for trace in figure.data if trace.type == "heatmap"]
     rows = table[table.derivative == derivative]
     assert [note.text[4:] for note in figure.layout.annotations] == [
         "contours", "τ = 1", "τ = 0.5", "τ = 0.1",
     ]  # fmt: skip
     for heat, tau in zip(heats[1:], (1.0, 0.5, 0.1), strict=True):
-        assert heat.marker.color == pytest.approx(rows[rows.tau == tau].gap.to_numpy())
-    assert len({trace.subplot for trace in heats}) == 4
+        assert shown(heat) == pytest.approx(rows[rows.tau == tau].gap.to_numpy())
+    assert [trace.xaxis for trace in heats] == ["x", "x2", "x3", "x4"]
 
 
 def test_sampled_map_stands_beside_the_exact_one_in_the_same_colours(table):
     rows = table[(table.tau == 0.5) & (table.derivative == "fixed")]
-    exact, sampled = ternary.sampled(rows).data
-    assert exact.marker.color == pytest.approx(rows.gap.to_numpy())
-    assert sampled.marker.color == pytest.approx(rows.gap_mc.to_numpy())
-    assert (exact.marker.cmin, exact.marker.cmax) == (sampled.marker.cmin, sampled.marker.cmax)
+    traces = ternary.sampled(rows).data
+    exact, sampled = (trace for trace in traces if trace.type == "heatmap")
+    assert shown(exact) == pytest.approx(rows.gap.to_numpy())
+    assert shown(sampled) == pytest.approx(rows.gap_mc.to_numpy())
+    assert (exact.zmin, exact.zmax) == (sampled.zmin, sampled.zmax)
 
 
 def test_page_describes_what_it_shows(table):
@@ -258,9 +288,8 @@ def test_figures_hold_lists_have_a_height_and_labelled_controls(variances, paths
 
 
 def test_nothing_is_not_a_number(variances, paths):
+    assert np.isfinite(shown(variances.figure.data[0])).all()
     for panel in (variances, paths):
-        for trace in panel.figure.data:
-            for values in (
-                (trace.a, trace.b, trace.c) if trace.type == "scatterternary" else (trace.y,)
-            ):
-                assert all(math.isfinite(x) for x in values if x is not None)
+        for trace in panel.figure.data[2:]:
+            lists = (trace.a, trace.b, trace.c) if trace.type == "scatterternary" else (trace.y,)
+            assert all(math.isfinite(x) for values in lists for x in values if x is not None)

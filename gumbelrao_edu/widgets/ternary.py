@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets
 import pandas as pd
@@ -17,6 +17,8 @@ from ..experiments.fig1 import DERIVATIVES, descend, exact_fields, gap
 from ..problems import QuadraticProgramme, simplex_grid
 from ._base import COLORS, PALETTE, Panel, label, layout, slider
 from .simplex import triangle
+
+_T = TypeVar("_T")
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, 1000, math.inf)
@@ -44,14 +46,14 @@ def contours(programme: QuadraticProgramme, *, rows: int = 60, height: int = 460
     Example:
         >>> figure = contours(QuadraticProgramme())
         >>> [trace.name for trace in figure.data]
-        ['value', 'contours', 'singular lines', 'minimum']
+        ['value', 'outside', 'contours', 'singular lines', 'minimum']
     """
     figure = go.Figure(layout={**triangle(height=height), "showlegend": True})
     p = simplex_grid(rows)
     values = programme.value(p)
-    figure.add_trace(_heat(p, values, _side(height), name="value", title="value"))
+    figure.add_traces(_heat(p, values, name="value", title="value"))
     figure.add_traces([_ellipses(programme), _singular(programme), _minimum(programme)])
-    return figure
+    return _align(figure)
 
 
 def variances(*, rows: int = 60, height: int = 500) -> Panel:
@@ -69,8 +71,8 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
     Example:
         >>> panel = variances(rows=12)
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> set(panel.figure.data[0].marker.color)
-        {0.0}
+        >>> panel.figure.data[0].z[-1][11]  # near the upper corner
+        0.0
     """
     programme, p = QuadraticProgramme(), simplex_grid(rows)
     fields = {tau: exact_fields(programme, p, tau) for tau in TAUS}
@@ -78,26 +80,25 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
     def update(figure: go.FigureWidget, *, tau: float, k: float, derivative: str) -> str:
         terms = fields[tau][derivative]
         values = gap(terms, k)
-        marker = figure.data[0].marker
-        marker.color = values.tolist()
+        heat = figure.data[0]
+        heat.z = _bricks(values.tolist())
         # The scale is that of K = ∞, so that a move of K shows. A few points that stand out far
         # would else take all of the colours.
-        marker.cmin, marker.cmax = _range(gap(terms, math.inf))
+        heat.zmin, heat.zmax = _range(gap(terms, math.inf))
         low, middle, high = values.quantile(torch.tensor([0.0, 0.5, 1.0]).to(values)).tolist()
         at = ", ".join(f"{x:.2f}" for x in p[values.argmax()].tolist())
         where = f"largest at p = ({at})" if k != 1 else "GR with K = 1 is ST-GS"
         return (
-            f"τ = {label(tau)}, K = {label(k)}, "
-            f"{DERIVATIVES[derivative]}. "
-            f"The variance of ST-GS is 10^x times that of GR; over the simplex x goes from {low:.2f} "
-            f"to {high:.2f}, the median of {len(p):,} points is {middle:.2f}; {where}."
+            f"τ = {label(tau)}, K = {label(k)}, {DERIVATIVES[derivative]}. "
+            f"The variance of ST-GS is 10^x times that of GR; over the simplex x goes from "
+            f"{low:.2f} to {high:.2f}, the median of {len(p):,} points is {middle:.2f}; {where}."
         )
 
-    heat = _heat(p, torch.zeros(len(p)), _side(height), name="log10 ratio", title=_RATIO)
+    heat = _heat(p, torch.zeros(len(p)), name="log10 ratio", title=_RATIO)
     figure = go.Figure(layout={**triangle(height=height), "showlegend": True})
-    figure.add_traces([heat, _singular(programme)])
+    figure.add_traces([*heat, _singular(programme)])
     return Panel(
-        figure,
+        _align(figure),
         update,
         tau=slider("τ", TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
         k=slider("K", KS, 1000, tooltip="samples of the Gumbels given D"),
@@ -116,7 +117,7 @@ def sampled(table: pd.DataFrame, *, height: int = 370) -> go.Figure:
         >>> from gumbelrao_edu.experiments.fig1 import Settings, compare
         >>> table = compare(Settings(rows=6, num_samples=50, k=10), tau=0.5)
         >>> len(sampled(table[table.derivative == "fixed"]).data)
-        2
+        6
     """
     return _row(
         [("exact", table, "gap"), ("sampled", table, "gap_mc")],
@@ -153,9 +154,10 @@ def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 86
         p = torch.tensor(rows[["p1", "p2", "p3"]].to_numpy())
         values = programme.value(p) if i == 0 else torch.tensor(rows.gap.to_numpy())
         place = {"x": 0.43 + 0.55 * (i % 2), "y": 0.99 - 0.58 * (i // 2)}
-        heat = _heat(p, values, 0.4 * height, name=titles[i], title="", bar=place)
+        heat = _heat(p, values, name=titles[i], title="", number=i + 1, bar=place)
         lines = [_ellipses(programme), _minimum(programme)] if i == 0 else []
-        for trace in [heat, *lines, _singular(programme)]:
+        figure.add_traces(heat)
+        for trace in [*lines, _singular(programme)]:
             figure.add_trace(trace, i // 2 + 1, i % 2 + 1)
     return _finish(figure, height, [0.0, 0.55] * 2)
 
@@ -295,40 +297,80 @@ def paths(
 def _heat(
     p: Tensor,
     values: Tensor,
-    side: float,
     *,
     name: str,
     title: str,
+    number: int = 1,
     bar: dict[str, float] | None = None,
-) -> go.Scatterternary:
-    """One hexagon for each point of a `simplex_grid`; no gaps in a triangle of this side."""
-    rows = (math.isqrt(8 * len(p) + 1) - 1) // 2
+) -> list[go.Heatmap | go.Scatter]:
+    """A map of values at the points of a `simplex_grid`, to lie under the triangle of this number.
+
+    Each point is a brick in a wall. Thousands of markers would take the browser far longer.
+    """
     low, high = _range(values)
-    return go.Scatterternary(
+    rows, top = _rows(len(p)), math.sqrt(3) / 2
+    axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+    texts = [f"p = ({a:.3f}, {b:.3f}, {c:.3f})" for a, b, c in p.tolist()]
+    place = {"len": 0.75, "x": 1.0} if bar is None else {"len": 0.36, "yanchor": "top", **bar}
+    heat = go.Heatmap(
         name=name,
-        **_points(p),
-        mode="markers",
-        marker={
-            "symbol": "hexagon",
-            "size": 1.25 * side / rows,
-            "line": {"width": 0},
-            "color": values.tolist(),
-            "colorscale": _SCALE,
-            "cmin": low,
-            "cmax": high,
-            "colorbar": {
-                "title": {"text": title},
-                "thickness": 12,
-                **(
-                    {"len": 0.75, "x": 1.0}
-                    if bar is None
-                    else {"len": 0.36, "yanchor": "top", **bar}
-                ),
-            },
-        },
-        hovertemplate="p = (%{a:.3f}, %{b:.3f}, %{c:.3f})<br>%{marker.color:.3f}<extra></extra>",
-        showlegend=False,
+        z=_bricks(values.tolist()),
+        x0=0.25 / rows,
+        dx=0.5 / rows,
+        y0=0.5 * top / rows,
+        dy=top / rows,
+        zmin=low,
+        zmax=high,
+        colorscale=_SCALE,
+        colorbar={"title": {"text": title}, "thickness": 12, **place},
+        text=_bricks(texts),
+        hovertemplate="%{text}<br>%{z:.3f}<extra></extra>",
+        hoverongaps=False,
+        **axes,
     )
+    outside = go.Scatter(  # hides the steps of the wall
+        name="outside",
+        x=[0, 0.5, 0, 0, None, 1, 0.5, 1, 1],
+        y=[0, top, top, 0, None, 0, top, top, 0],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor="white",
+        hoverinfo="skip",
+        showlegend=False,
+        **axes,
+    )
+    return [heat, outside]
+
+
+def _bricks(values: Sequence[_T]) -> list[list[_T | None]]:
+    """Rows of half bricks from the bottom up, from values in the order of `simplex_grid`."""
+    rows = _rows(len(values))
+    wall: list[list[_T | None]] = [[None] * (2 * rows) for _ in range(rows)]
+    each = iter(values)
+    for i in range(rows):
+        for left in range(2 * rows - 2 - i, i - 1, -2):  # class 3 is on the right
+            wall[i][left] = wall[i][left + 1] = next(each)
+    return wall
+
+
+def _rows(points: int) -> int:
+    """The `rows` of a `simplex_grid` with rows (rows + 1) / 2 points."""
+    return (math.isqrt(8 * points + 1) - 1) // 2
+
+
+def _align(figure: go.Figure) -> go.Figure:
+    """Put the axes of each map where its triangle is."""
+    for number, ternary in enumerate(figure.select_ternaries(), 1):
+        shared = {"domain": None, "constrain": "domain", "visible": False, "fixedrange": True}
+        x = {**shared, "domain": ternary.domain.x or [0, 1], "range": [0, 1]}
+        y = {**shared, "domain": ternary.domain.y or [0, 1], "range": [0, math.sqrt(3) / 2]}
+        x["anchor"], y["anchor"], y["scaleanchor"] = f"y{number}", f"x{number}", f"x{number}"
+        figure.update_layout({f"xaxis{number}": x, f"yaxis{number}": y})
+        ternary.bgcolor = "rgba(0, 0, 0, 0)"
+        for axis in (ternary.aaxis, ternary.baxis, ternary.caxis):
+            axis.showgrid = False
+    return figure
 
 
 def _range(values: Tensor) -> tuple[float, float]:
@@ -339,11 +381,6 @@ def _range(values: Tensor) -> tuple[float, float]:
 
 def _points(p: Tensor) -> dict[str, list[float]]:
     return dict(zip("abc", p.T.tolist(), strict=True))
-
-
-def _side(height: float) -> float:
-    """Side of the triangle in a figure of this height and enough width, in pixels."""
-    return (height - 100) * 2 / math.sqrt(3)
 
 
 def _ellipses(programme: QuadraticProgramme, color: str = "white") -> go.Scatterternary:
@@ -415,10 +452,11 @@ def _row(
     for column, (title, table, field) in enumerate(panels):
         p = torch.tensor(table[["p1", "p2", "p3"]].to_numpy())
         values = torch.tensor(table[field].to_numpy())
-        heat = _heat(p, values, 250, name=title, title=_RATIO)
-        heat.marker.cmin, heat.marker.cmax = scale
-        heat.marker.showscale = column == len(panels) - 1
-        figure.add_trace(heat, 1, column + 1)
+        heat, outside = _heat(p, values, name=title, title=_RATIO, number=column + 1)
+        heat.zmin, heat.zmax = scale
+        heat.showscale = column == len(panels) - 1
+        figure.add_traces([heat, outside])
+        figure.add_trace(_singular(QuadraticProgramme()), 1, column + 1)
     return _finish(figure, height, [i / len(panels) for i in range(len(panels))])
 
 
@@ -433,4 +471,4 @@ def _finish(figure: go.Figure, height: int, left: Sequence[float]) -> go.Figure:
         figure.update_ternaries({f"{axis}axis_title_text": f"p<sub>{i + 1}</sub>"})
     for note, x in zip(figure.layout.annotations, left, strict=True):
         note.update(x=x, xanchor="left", yshift=12)
-    return figure
+    return _align(figure)
