@@ -98,10 +98,97 @@ def test_lines_are_the_exact_gradient_and_the_mean(panel):
         assert tau < 0.5 or abs(mean.x[0] - exact.x[0]) > 10.2 * error
 
 
-def test_traces_hold_lists_and_not_arrays(panel):
+def test_traces_hold_lists_and_not_arrays(panel, arrows):
     """Colab's widgets leave arrays blank."""
-    sent = json.dumps(panel.figure.to_plotly_json()["data"])
-    assert "bdata" not in sent
+    for shown in (panel, arrows):
+        sent = json.dumps(shown.figure.to_plotly_json()["data"])
+        assert "bdata" not in sent
+
+
+# --- The arrows -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def arrows():
+    return estimates.arrows(f, LOGITS)
+
+
+@pytest.fixture(scope="module")
+def few():
+    return estimates.Draws(f, LOGITS, num_samples=60, generator=torch.Generator().manual_seed(0))
+
+
+def tips(trace):
+    """Where the lines of a trace end, [lines, 2]; each begins at the origin."""
+    assert set(trace.x[::3]) | set(trace.y[::3]) == {0.0}
+    assert set(trace.x[2::3]) | set(trace.y[2::3]) == {None}
+    return np.array([trace.x[1::3], trace.y[1::3]]).T
+
+
+def on_the_plane(vectors):
+    """Class 1 is at the top and the others follow at -120° each, as (θ1, θ2, θ3) sum to zero."""
+    angles = np.deg2rad([90, 210, 330])
+    corners = np.stack([np.cos(angles), np.sin(angles)], 1)  # at the distance 1
+    return vectors @ corners * math.sqrt(2 / 3)
+
+
+@pytest.mark.parametrize("tau", estimates.TAUS)
+def test_arrows_follow_tau_and_k(arrows, few, tau):
+    expected = by_equation_9(few, tau)
+    arrows.controls["tau"].value = tau
+    for k in estimates.KS[:-1]:
+        arrows.controls["k"].value = k
+        gr = expected[:k].mean(0)
+        assert np.allclose(tips(arrows.figure.data[1]), on_the_plane(expected[0]), atol=1e-9)
+        assert np.allclose(tips(arrows.figure.data[5]), on_the_plane(gr), atol=1e-9)
+        said = []
+        for name, vectors in (("ST-GS", expected[0]), ("GR", gr)):
+            length = math.sqrt((vectors**2).sum(-1).mean())
+            reach = arrows.figure.layout.xaxis.range[1]
+            outside = (np.abs(on_the_plane(vectors)) > reach).any(-1).sum()
+            said.append(f"{length:.2f} for {name} ({outside} end outside of the picture)")
+        assert arrows.caption.endswith(f"is {said[0]} and {said[1]}.")
+    assert arrows.errors == []
+
+
+def test_the_plane_keeps_lengths_and_angles():
+    vectors = np.random.default_rng(0).normal(size=(5, 3))
+    vectors -= vectors.mean(-1, keepdims=True)
+    flat = np.array(estimates._from_origin(torch.tensor(vectors)), dtype=float).T[1::3]
+    assert np.allclose(flat @ flat.T, vectors @ vectors.T)
+
+
+def test_infinite_k_leaves_three_arrows_whose_mean_is_the_thick_one(arrows):
+    for tau in (0.1, 0.5, 2.0):
+        arrows.controls["tau"].value, arrows.controls["k"].value = tau, math.inf
+        left = np.unique(tips(arrows.figure.data[5]).round(12), axis=0)
+        assert len(left) == 3
+        first, *others = left[np.argsort(-left[:, 1])]  # class 1 is at the top
+        order = [first, *sorted(others, key=lambda v: v[0])]  # class 2 at the left
+        mean = LOGITS.softmax(0).numpy() @ np.array(order)
+        assert np.allclose(tips(arrows.figure.data[2])[0], mean)
+        assert np.allclose(tips(arrows.figure.data[6])[0], mean)
+        assert np.abs(left).max() < arrows.figure.layout.xaxis.range[1]
+
+
+def test_the_black_arrows_are_the_exact_gradient(arrows):
+    theta = LOGITS.clone().requires_grad_()
+    (theta.softmax(0) @ f(torch.eye(3))).backward()
+    for trace in (arrows.figure.data[3], arrows.figure.data[7]):
+        assert trace.name == "exact gradient"
+        assert np.allclose(tips(trace)[0], on_the_plane(theta.grad.numpy()))
+    assert f"has the length {theta.grad.norm():.2f}, " in arrows.caption
+
+
+def test_both_sides_have_one_scale(arrows):
+    axes = [arrows.figure.layout[name] for name in ("xaxis", "yaxis", "xaxis2", "yaxis2")]
+    assert len({tuple(axis.range) for axis in axes}) == 1
+    assert (axes[1].scaleanchor, axes[3].scaleanchor) == ("x", "x2")
+
+
+def test_arrows_need_three_classes():
+    with pytest.raises(ValueError, match=r"logits: expected the shape \(3,\), got \(4,\)"):
+        estimates.arrows(lambda d: d[..., 0], torch.zeros(4))
 
 
 # --- The panel ------------------------------------------------------------------------------------
