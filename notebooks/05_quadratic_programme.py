@@ -313,8 +313,8 @@ for name, hyper in hypers.items():
     lost = {}
     for clip in [1.0, float("inf")]:
         generator = torch.Generator().manual_seed(0)
-        options = dict(whole=True, steps=100, learning_rate=0.3, clip=clip, generator=generator)
-        path = descend(programme, name, start, **options, **hyper)
+        options = {**hyper, "clip": clip, "generator": generator}
+        path = descend(programme, name, start, whole=True, steps=100, learning_rate=0.3, **options)
         lost[clip] = (programme.value(path[-1]) > 0.5).sum()
     print(f"{name:18} lost: {lost[1.0]} of 200, without clipping {lost[float('inf')]} of 200")
 
