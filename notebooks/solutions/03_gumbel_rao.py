@@ -34,11 +34,12 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - derive the Gumbel-Rao estimator from it in one line, and compute it,
 # - predict what the temperature τ and the number of samples K do to bias and variance,
 # - write its backward pass yourself,
+# - say what it has over REINFORCE and its other relatives, and what it has not,
 # - use the estimator in your own training code.
 #
 # **You need** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb),
 # [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb), and backpropagation.
-# **Time:** 45 minutes.
+# **Time:** 60 minutes.
 #
 # Numbers in parentheses, such as (6), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -395,9 +396,117 @@ for tau in [2.0, 0.1]:
 # $D$, GR is a fixed number. Whatever spread remains is the spread between the three.
 #
 # </details>
+#
+# This was one entry of three. The entries of each estimate sum to zero, so that we can draw the whole
+# gradient as an arrow in a plane; up is class 1. Here are 60 estimates of each estimator.
+#
+# **Predict:** how does the picture at the left look at τ = 0.1? How many different arrows are left at the
+# right, with K = ∞?
+
+# %%
+panel = figures.arrows(f, logits)
+panel
+
+# %%
+panel.controls["tau"].value = 0.1
+for k in [1, math.inf]:
+    panel.controls["k"].value = k
+    print(panel.caption, "\n")
 
 # %% [markdown]
-# ## 6 · In your own code
+# Cold ST-GS is mostly close to nothing, and now and then far too much. GR with K = ∞ has three arrows,
+# one for each class, and their average, weighted by $p$, is the thick one. No single arrow is like the
+# exact gradient, with either estimator: only averages are.
+#
+# So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias² plus variance,
+# summed over the entries. In the next figure the curves are computed and the points are measured, and
+# each estimate is the mean of $B = 64$ draws, as in a minibatch.
+#
+# **Predict:** for each $K$ there is a best τ, the star. To which side does it move when $K$ grows?
+
+# %%
+from gumbelrao_edu.widgets import variance as curves
+
+panel = curves.mse_over_tau(f, logits)
+panel
+
+# %%
+for k in [1, 10, math.inf]:
+    panel.controls["k"].value = k
+    print(panel.caption, "\n")
+
+# %% [markdown]
+# To the left: with less variance to fear, one can afford a lower temperature, and so less bias. Notebook 4
+# comes back to this figure.
+
+# %% [markdown]
+# ## 6 · The relatives
+#
+# ST-GS and GR are two of a family.
+#
+# - **GS** (4), the Gumbel-Softmax: $f$ sees $S_\tau$ itself, forward and backward. It needs an $f$ that
+#   can be evaluated between the classes.
+# - **ST** (5): like ST-GS, but the backward pass differentiates $\mathrm{softmax}_\tau(\theta)$, without
+#   noise.
+# - **ZGR**: what GR tends to as τ → 0, a closed form. Notebook 4 derives it.
+# - **REINFORCE** (2): $f(D) \, \nabla_\theta \log p(D)$. It needs no derivative of $f$.
+# - **RLOO**: the mean of REINFORCE over four draws, where from each $f(D)$ the mean of the other three is
+#   subtracted. It costs four evaluations of $f$.
+#
+# **Predict:** which of them are unbiased here? And is GR the best of all?
+
+# %%
+from gumbelrao_edu.diagnostics import gradient_samples, summarise
+
+
+def measure(name, estimator, **hyper):
+    seeded = torch.Generator().manual_seed(6)
+    gradients = gradient_samples(f, logits, estimator, 100_000, generator=seeded, **hyper)
+    s = summarise(gradients, exact)
+    bias, std, rmse = s.bias.norm(), s.variance**0.5, s.mse**0.5
+    rmse_64 = (bias**2 + s.variance / 64) ** 0.5
+    print(f"{name:10} {bias:6.2f} {std:6.2f} {rmse:6.2f} {rmse_64:10.2f}")
+
+
+# %%
+print("             bias    std   RMSE    of 64")
+measure("GS", "gumbel_softmax", tau=0.5)
+measure("ST", "straight_through", tau=0.5)
+measure("ST-GS", "st_gumbel_softmax", tau=0.5)
+measure("GR K = 10", "gumbel_rao", tau=0.5, k=10)
+measure("GR K = ∞", "gumbel_rao", tau=0.5, k=math.inf)
+measure("ZGR", "zgr")
+measure("REINFORCE", "reinforce")
+measure("RLOO", "rloo")
+
+# %% [markdown]
+# The bias is the length of a vector, std the square root of the summed variances, and RMSE the root of the
+# MSE; the last column is the RMSE of the mean of 64 estimates, which has the same bias and an eighth of
+# the std. REINFORCE and RLOO are unbiased for every $f$; ZGR is so here, where $f$ is quadratic. And
+# no, GR is not the best. It is better than ST-GS, as it must be, but REINFORCE does about as well, and RLOO
+# is far ahead.
+#
+# But this was *one* choice. Let there be 30 of them, and let $f$ be summed over all.
+#
+# **Predict:** we look at the gradient for the first choice only. For which estimators does its std grow?
+
+# %%
+for name in ["gumbel_rao", "reinforce", "rloo"]:  # GR with τ = 0.5, K = 10
+    for choices in [1, 30]:
+        theta = logits.expand(choices, 3)
+        gradients = gradient_samples(
+            lambda d: f(d).sum(-1), theta, name, 5_000, generator=generator
+        )
+        std = gradients[:, 0].var(0).sum().sqrt()
+        print(f"{name:10} {choices:2} choices: std {std:5.2f}")
+
+# %% [markdown]
+# REINFORCE and RLOO blame each choice for the sum, in which there is the noise of all 30. For GR nothing
+# has changed but the draws: $\partial f / \partial D$ tells each choice its own share. This is why one puts up with
+# a bias.
+
+# %% [markdown]
+# ## 7 · In your own code
 #
 # You may have used PyTorch's ST-GS:
 #
@@ -432,6 +541,8 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #   samples it is (10), and $K = 1$ is ST-GS.
 # - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
 #   variance, and with GR small τ costs less.
+# - REINFORCE and RLOO have no bias and need no derivative of $f$, but their noise grows with the number
+#   of choices.
 #
 # **Next:** is the mean really the same, and how much variance falls away? The paper has three propositions
 # on it, and each has a proof of a few lines: [4 · Why it works](../04_why_it_works.ipynb). If you would
