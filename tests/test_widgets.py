@@ -233,6 +233,24 @@ def test_panel_is_displayed_with_its_caption(small):
     assert SHOWN[small.model_id] is small
 
 
+def test_a_batch_keeps_what_it_does_not_change(monkeypatch):
+    """plotly's front end deletes the x of a curve when another curve's x changes with its y."""
+    figure = go.Figure([go.Scatter(x=[0, 1], y=[2, 3]), go.Scatter(x=[4, 5]), go.Bar(y=[6])])
+    panel = Panel(figure.update_layout(layout("a", "b")), alt="Three traces.")
+    sent = []
+    monkeypatch.setattr(panel.figure, "_send_update_msg", lambda **message: sent.append(message))
+    with panel.update():
+        panel.figure.data[0].y = [7, 8]
+        panel.figure.data[1].x = [9, 10]
+        panel.figure.data[1].marker.color = ["red", "blue"]
+    (message,) = sent
+    restyle = message["restyle_data"]
+    assert message["trace_indexes"] == [0, 1]
+    assert [list(x) for x in restyle["x"]] == [[0, 1], [9, 10]]
+    assert list(restyle["y"][0]) == [7, 8]
+    assert restyle["marker.color"][1] == ["red", "blue"]
+
+
 def test_panel_without_draw_is_changed_from_outside():
     panel = Panel(go.Figure(go.Scatter(x=[0, 1]), layout("a", "b")), alt="Nothing yet.")
     with panel.update():

@@ -150,6 +150,23 @@ def slider(
     return control
 
 
+class _Figure(go.FigureWidget):  # type: ignore[misc]
+    """A figure whose batches leave alone what they do not change.
+
+    plotly sends one message for all traces of a batch, with "undefined" where a trace keeps a
+    property that another trace changes. Its front end (7.1) deletes the property there, so that a
+    curve may lose its x: send it once more.
+    """
+
+    def _build_update_params_from_batch(self) -> Any:
+        edits = self._batch_trace_edits
+        for prop in {prop for edit in edits.values() for prop in edit}:
+            for index, edit in edits.items():
+                if prop not in edit and prop in self.data[index]:
+                    edit[prop] = self.data[index][prop]
+        return super()._build_update_params_from_batch()
+
+
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
     """Controls, one live figure, and a caption that says in words what the figure shows.
 
@@ -184,7 +201,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         **controls: ipywidgets.Widget,
     ) -> None:
         super().__init__()
-        self.figure = go.FigureWidget(figure)
+        self.figure = _Figure(figure)
         self.draw = draw
         self.controls = controls
         self.caption = alt
