@@ -181,7 +181,8 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     sliders = page.locator(".widget-slider")
     for index in range(sliders.count()):
         slider = sliders.nth(index)
-        assert slider.locator("label").inner_text()
+        slider.scroll_into_view_if_needed()  # what is far off the screen has no text
+        assert slider.locator("label").text_content()  # `inner_text` is empty while out of view
         panel = slider.locator("xpath=ancestor::*[.//*[contains(@class, 'js-plotly-plot')]][1]")
         handle = slider.locator(".noUi-handle")
         panel.evaluate(PROBE)
