@@ -35,8 +35,9 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #   predict what τ and K do to it,
 # - hold the words of a paper against numbers of your own.
 #
-# **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 30 minutes, of which the
-# computer needs less than one.
+# **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 45 minutes, of which the
+# computer needs less than one. The solutions of the exercises are in
+# [a notebook of their own](solutions/05_quadratic_programme.ipynb).
 
 # %% [markdown]
 # ## 1 · A problem that we could solve by hand
@@ -62,6 +63,7 @@ show(
     "is 0, and the largest values at the corners. Three dashed lines cut off the corners.",
 )
 
+
 # %% [markdown]
 # Nobody needs sampling here. That is the point: we know every answer, so we can watch the estimators at
 # work. (This is Figure 1a. The dashed lines come in section 3.)
@@ -76,6 +78,22 @@ show(
 #
 # $$f(D) = (D - c)^\top A(p)\, (D - c), \qquad A_{ij}(p) =
 # \frac{(p_i - c_i)(p_j - c_j)\, Q_{ij}}{\mathbb{E}[(D_i - c_i)(D_j - c_j)]}$$
+#
+# ### Exercise 1 · The matrix A(p)
+
+# %% tags=["exercise"]
+def matrix(p, q, c):
+    # p and c have the shape [n], q is Q, [n, n]. Return A(p), [n, n].
+    ...
+
+
+# %% tags=["check"]
+from gumbelrao_edu import exercises
+
+exercises.check_quadratic_matrix(matrix)
+
+# %% [markdown]
+# The library's version is `programme.matrix(p)`, and `programme.loss(d, p)` is $f(D)$.
 #
 # **Predict:** at 1,000 random $p$, how far is $\sum_i p_i f(e_i)$ from the value?
 
@@ -135,10 +153,27 @@ for name, gradient in [
 ]:
     print(f"{name:25}", "  ".join(f"{x:7.4f}" for x in gradient))
 
+
 # %% [markdown]
 # Descent subtracts the gradient. The first term is small, and for $\theta_3$ it even has the wrong sign:
 # with $A$ held fixed one does not minimise the programme. We shall see it happen in section 8. For a
 # study of the *variance* either may be chosen, and the choice matters. The figures offer both.
+#
+# ### Exercise 2 · Hold A fixed
+#
+# A program does not write equation (2) down; it calls `backward`. Which term it gets depends on a
+# `detach` in the right place: `x.detach()` has the numbers of `x`, and is not differentiated. Write $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the
+# first term alone. `programme`, and `corners` with the three $e_i$, are at hand.
+
+# %% tags=["exercise"]
+def expected_loss(logits):
+    # Return E[f(D)], one number that depends on the logits.
+    ...
+
+
+# %% tags=["check"]
+exercises.check_fixed_loss(expected_loss)
+
 
 # %% [markdown]
 # ## 5 · The variance at every p
@@ -156,6 +191,22 @@ for name, gradient in [
 # and both terms can be computed exactly, by enumerating the three classes and integrating over the
 # Gumbels numerically. Two numbers at each point then give every $K$, so that the sliders answer at once.
 #
+# ### Exercise 3 · A point of the map
+#
+# From the inner variance $\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$ and the outer one,
+# $\mathrm{var}[\nabla_{\mathrm{GR}}]$, compute what the map shows. Recall that ST-GS is GR with $K = 1$.
+
+# %% tags=["exercise"]
+def log_ratio(inner, outer, k):
+    # inner and outer have the shape [m], one entry for each point; k may be infinite.
+    # Return log10 var[ST-GS] − log10 var[GR-MCK], [m].
+    ...
+
+
+# %% tags=["check"]
+exercises.check_log_ratio(log_ratio)
+
+# %% [markdown]
 # **Predict before you move a slider:**
 #
 # 1. What does the map look like for K = 1?

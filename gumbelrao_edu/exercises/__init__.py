@@ -18,6 +18,7 @@ from .gumbel_max import (
     check_relaxed_sample,
 )
 from .gumbel_rao import check_backward, check_softmax_vjp, check_variance
+from .quadratic_programme import check_fixed_loss, check_log_ratio, check_quadratic_matrix
 from .why_it_works import (
     check_enough_samples,
     check_limit,
@@ -31,10 +32,13 @@ __all__ = [
     "check_conditional_gumbel",
     "check_conditional_softmax",
     "check_enough_samples",
+    "check_fixed_loss",
     "check_gumbel_from_uniform",
     "check_limit",
+    "check_log_ratio",
     "check_mean_of_max",
     "check_one_hot_sample",
+    "check_quadratic_matrix",
     "check_relaxed_mean",
     "check_relaxed_sample",
     "check_softmax_vjp",

@@ -1,0 +1,188 @@
+"""Checks for the exercises of notebook 05."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..problems import QuadraticProgramme
+from ._verdict import Wrong, call, check, expect, numbers
+
+
+@check("and with it E[f(D)] is the value of the programme.")
+def check_quadratic_matrix(function: Any) -> None:
+    """Check exercise 1 of notebook 05: the matrix A(p) of section 5.2.
+
+    Args:
+        function: maps p `[n]`, Q `[n, n]` and c `[n]` to A, `[n, n]`,
+            A_ij = (p_i − c_i)(p_j − c_j) Q_ij / E[(D_i − c_i)(D_j − c_j)].
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> def matrix(p, q, c):
+        ...     d = torch.eye(len(p)) - c
+        ...     return torch.outer(p - c, p - c) * q / (d.T @ (p[:, None] * d))
+        >>> check_quadratic_matrix(matrix)
+        Right: and with it E[f(D)] is the value of the programme.
+    """
+    uneven = torch.tensor([[1.0, 0.5, -0.2, 0.0], [0.5, 2.0, 0.3, 0.1], [-0.2, 0.3, 1.5, 0.4]])
+    uneven = torch.cat([uneven, torch.tensor([[0.0, 0.1, 0.4, 0.8]])]).double()
+    for entries, programme in (
+        ([0.5, 0.3, 0.2], QuadraticProgramme()),
+        ([0.4, 0.3, 0.2, 0.1], QuadraticProgramme(uneven, torch.tensor([0.1, 0.2, 0.4, 0.3]))),
+    ):
+        p, q, c = torch.tensor(entries, dtype=torch.float64), programme.q, programme.c.double()
+        given = {"p": p, "q": q, "c": c}
+        got = call(function, **given)
+        try:
+            expect(got, *_matrix(p, q, c, given))
+        except Wrong as wrong:
+            same = isinstance(got, Tensor) and got.shape == q.shape
+            if not (same and str(wrong).startswith("the numbers")):
+                raise
+            d = torch.eye(len(p), dtype=torch.float64) - c
+            mean = p @ (d @ got.double() * d).sum(-1)
+            raise Wrong(
+                f"E[f(D)] would be {numbers(mean)}, and the value of the programme is "
+                f"{numbers(programme.value(p))}: {wrong}"
+            ) from None
+
+
+def _matrix(
+    p: Tensor, q: Tensor, c: Tensor, given: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    d = torch.outer(p - c, p - c)
+    off = torch.outer(c, c) - torch.outer(p, c) - torch.outer(c, p)
+    averages = off + p.diag()
+    wanted = d * q / averages
+    mistakes = {
+        "Q is missing.": d / averages,
+        "divide by the averages E[(D_i − c_i)(D_j − c_j)].": d * q,
+        "you multiply by the averages. Divide.": d * q * averages,
+        "what is wanted, (p_i − c_i)(p_j − c_j), is missing above the fraction bar.": q / averages,
+        "these are the averages alone; A has them below the fraction bar.": averages,
+        "on the diagonal D_i² = D_i has the average p_i, which is missing.": d * q / off,
+        "on the diagonal c_i² is missing.": d * q / (averages - c.square().diag()),
+        "you take the product of the averages, which leaves Q. What is wanted is the average of "
+        "the product.": q,
+        "two classes are never drawn at once: for i ≠ j D_i D_j has the average 0, not p_i p_j.": (
+            torch.where(torch.eye(len(p)) == 1, wanted, q)
+        ),
+        "you divide by the covariance of D, which is about p. The products are about c.": (
+            d * q / (p.diag() - torch.outer(p, p))
+        ),
+        "the averages are symmetric: c_i c_j − p_i c_j − c_i p_j. You have p_i c_j twice.": (
+            d * q / (averages + torch.outer(c, p) - torch.outer(p, c))
+        ),
+        "the averages are symmetric: c_i c_j − p_i c_j − c_i p_j. You have c_i p_j twice.": (
+            d * q / (averages - torch.outer(c, p) + torch.outer(p, c))
+        ),
+        "you have the diagonal alone; the entries i ≠ j count, too.": wanted.diag().diag(),
+    }
+    return wanted, given, mistakes
+
+
+@check("the value of the programme, and the first term of its derivative.")
+def check_fixed_loss(function: Any) -> None:
+    """Check exercise 2 of notebook 05: E[f(D)] of which only the first term is differentiated.
+
+    Args:
+        function: maps logits `[3]` to E[f(D)], one number, with A held fixed in its derivative.
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> programme = QuadraticProgramme()
+        >>> check_fixed_loss(lambda logits: programme.value(logits.softmax(-1)))
+        ... # doctest: +ELLIPSIS
+        Not yet: the value is right, its derivative is not: it is the whole one: A moves, too. ...
+    """
+    programme, corners = QuadraticProgramme(), torch.eye(3, dtype=torch.float64)
+    for entries in ([0.5, 0.3, 0.2], [0.1, 0.8, 0.1]):
+        p = torch.tensor(entries, dtype=torch.float64)
+        logits = p.log().requires_grad_()
+        given: dict[str, Any] = {"logits": logits}
+        got = call(function, **given)
+        losses = programme.loss(corners, p)
+        expect(
+            got,
+            p @ losses,
+            given,
+            {
+                "these are the three losses. Add them up, each weighted by its p_i.": losses,
+                "the three terms p_i f(e_i) are still to be added up.": p * losses,
+                "the losses are added up without their weights p_i.": losses.sum(),
+                "you average the losses as if each class had the probability 1/3.": losses.mean(),
+                "the losses are weighted by θ. Take p = softmax(θ).": p.log() @ losses,
+            },
+        )
+        if not got.requires_grad:
+            raise Wrong(
+                "the value is right, but nothing is left to differentiate: detach the p in A(p), "
+                "not the p_i that weight the losses."
+            )
+        (gradient,) = torch.autograd.grad(got.sum(), logits, allow_unused=True)
+        if gradient is None:
+            raise Wrong("the value is right, but it does not depend on the logits.")
+        wanted, whole = programme.gradient(logits, fixed=True), programme.gradient(logits)
+        mistakes = {
+            "it is the whole one: A moves, too. Give the loss p.detach().": whole,
+            "it is the second term alone. Detach the p in A(p), not the weights p_i.": (
+                whole - wanted
+            ),
+        }
+        try:
+            expect(gradient, wanted, given, mistakes)
+        except Wrong as wrong:
+            raise Wrong(f"the value is right, its derivative is not: {wrong}") from None
+
+
+@check("0 for K = 1, and never negative: this is all that the sliders compute.")
+def check_log_ratio(function: Any) -> None:
+    """Check exercise 3 of notebook 05: what Figures 1b to 1d show, from the two terms of (13).
+
+    Args:
+        function: maps inner `[m]`, outer `[m]` and K, which may be infinite, to
+            log10(inner + outer) − log10(inner/K + outer), `[m]`.
+
+    Returns:
+        A `Verdict`.
+
+    Example:
+        >>> def log_ratio(inner, outer, k):
+        ...     return torch.log10((inner + outer) / (inner / k + outer))
+        >>> check_log_ratio(log_ratio)
+        Right: 0 for K = 1, and never negative: this is all that the sliders compute.
+    """
+    inner = torch.tensor([9.0, 0.4, 0.02], dtype=torch.float64)
+    outer = torch.tensor([1.0, 0.1, 0.3], dtype=torch.float64)
+    for k in (10, 1000, 1, math.inf):
+        st_gs, gr = inner + outer, inner / k + outer
+        mistakes = {
+            "the wrong way round: ST-GS, with the larger variance, comes first.": (
+                gr.log10() - st_gs.log10()
+            ),
+            "this is the ratio; take its logarithm to the base 10.": st_gs / gr,
+            "this is the difference of the variances. Take that of their logarithms.": st_gs - gr,
+            "this is the natural logarithm. Take log10.": (st_gs / gr).log(),
+            "this is for standard deviations, half of what is wanted.": (st_gs / gr).log10() / 2,
+            "only the inner variance is divided by K. The outer one is the same for all K.": (
+                torch.full_like(inner, math.log10(k))
+            ),
+            "you divide the outer variance by K. It is the inner one that is averaged.": (
+                st_gs / (inner + outer / k)
+            ).log10(),
+            "ST-GS is GR with K = 1: it has the outer variance, too.": (inner / gr).log10(),
+            "this is K = ∞: inner / K is missing in GR.": (st_gs / outer).log10(),
+            "GR has the outer variance, too.": (st_gs / (inner / k)).log10(),
+            "this is log10 of the variance of GR. Subtract it from that of ST-GS.": gr.log10(),
+            "this is log10 of the variance of ST-GS. Subtract that of GR.": st_gs.log10(),
+        }
+        given: dict[str, Any] = {"inner": inner, "outer": outer, "k": k}
+        expect(call(function, **given), (st_gs / gr).log10(), given, mistakes)

@@ -1,0 +1,168 @@
+"""The checks of notebook 05 accept the right answer, and name the mistake in typical wrong ones."""
+
+import math
+
+import pytest
+import torch
+from test_exercises import raises, right, stub, wrong
+
+from gumbelrao_edu import exercises
+from gumbelrao_edu.problems import QuadraticProgramme
+
+CHECKS = ["check_quadratic_matrix", "check_fixed_loss", "check_log_ratio"]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_an_exercise_that_was_not_begun_or_fails_is_not_yet_solved(name):
+    wrong(getattr(exercises, name)(stub), "stub returned nothing")
+    wrong(getattr(exercises, name)(raises), "raises raised ArithmeticError: on purpose")
+    wrong(getattr(exercises, name)(3), "expected a function, got 3")
+
+
+# --- Exercise 1 -----------------------------------------------------------------------------------
+
+
+def averages(p, c):
+    return torch.outer(c, c) - torch.outer(p, c) - torch.outer(c, p) + torch.diag(p)
+
+
+def wanted(p, c):
+    return torch.outer(p - c, p - c)
+
+
+def matrix(p, q, c):
+    return wanted(p, c) * q / averages(p, c)
+
+
+def with_averages(function):
+    """Other averages than the right ones, with everything else right."""
+    return lambda p, q, c: wanted(p, c) * q / function(p, c)
+
+
+MATRIX = {
+    "Q is missing": lambda p, q, c: wanted(p, c) / averages(p, c),
+    "divide by the averages": lambda p, q, c: wanted(p, c) * q,
+    "you multiply by the averages": lambda p, q, c: wanted(p, c) * q * averages(p, c),
+    "above the fraction bar": lambda p, q, c: q / averages(p, c),
+    "the averages alone": lambda p, q, c: averages(p, c),
+    "has the average p_i": with_averages(lambda p, c: averages(p, c) - p.diag()),
+    "c_i² is missing": with_averages(lambda p, c: averages(p, c) - (c**2).diag()),
+    "the product of the averages": with_averages(wanted),
+    "never drawn at once": with_averages(
+        lambda p, c: torch.where(torch.eye(len(p)) == 1, averages(p, c), wanted(p, c))
+    ),
+    "covariance of D": with_averages(lambda p, c: p.diag() - torch.outer(p, p)),
+    "p_i c_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * p[:, None] * c),
+    "c_i p_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * c[:, None] * p),
+    "the diagonal alone": lambda p, q, c: matrix(p, q, c).diag().diag(),
+    "0.5 times what it should be": lambda p, q, c: matrix(p, q, c) / 2,
+    "the sign is wrong everywhere": lambda p, q, c: -matrix(p, q, c),
+    "the shape is []": lambda p, q, c: matrix(p, q, c).sum(),
+    "expected a tensor, got list": lambda p, q, c: matrix(p, q, c).tolist(),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), MATRIX.items(), ids=MATRIX)
+def test_quadratic_matrix(says, answer):
+    wrong(exercises.check_quadratic_matrix(answer), says, "expected is")
+
+
+def test_quadratic_matrix_of_an_unknown_mistake_tells_the_expectation():
+    verdict = exercises.check_quadratic_matrix(lambda p, q, c: matrix(p, q, c).square())
+    wrong(verdict, "E[f(D)] would be", "the value of the programme is 0.04", "not the expected")
+
+
+def test_quadratic_matrix_for_three_classes_and_equal_c_only():
+    def special(p, q, c):
+        return matrix(p, q, torch.full_like(c, 1 / 3))
+
+    wrong(exercises.check_quadratic_matrix(special), "E[f(D)] would be", "c = [0.1, 0.2, 0.4, 0.3]")
+
+
+def test_quadratic_matrix_in_several_ways():
+    def by_enumeration(p, q, c):
+        d = torch.eye(len(p), dtype=p.dtype) - c
+        return wanted(p, c) * q / torch.einsum("k,ki,kj->ij", p, d, d)
+
+    right(exercises.check_quadratic_matrix(matrix))
+    right(exercises.check_quadratic_matrix(by_enumeration))
+    right(exercises.check_quadratic_matrix(lambda p, q, c: QuadraticProgramme(q, c).matrix(p)))
+
+
+# --- Exercise 2 -----------------------------------------------------------------------------------
+
+programme, corners = QuadraticProgramme(), torch.eye(3, dtype=torch.float64)
+
+
+def expected(logits, weights=lambda p: p, inner=lambda p: p.detach()):
+    p = logits.softmax(-1)
+    return weights(p) @ programme.loss(corners, inner(p))
+
+
+FIXED = {
+    "A moves, too": lambda t: expected(t, inner=lambda p: p),
+    "is the whole one": lambda t: programme.value(t.softmax(-1)),
+    "the second term alone": lambda t: expected(t, torch.Tensor.detach, lambda p: p),
+    "nothing is left to differentiate": lambda t: expected(t.detach()),
+    "it does not depend on the logits": lambda t: (
+        expected(t).detach() + 0 * torch.ones((), requires_grad=True)
+    ),
+    "its derivative is not: every number is 2 times": lambda t: (
+        2 * expected(t) - expected(t).detach()
+    ),
+    "Add them up, each weighted": lambda t: programme.loss(corners, t.softmax(-1)),
+    "still to be added up": lambda t: t.softmax(-1) * programme.loss(corners, t.softmax(-1)),
+    "without their weights": lambda t: programme.loss(corners, t.softmax(-1)).sum(),
+    "the probability 1/3": lambda t: programme.loss(corners, t.softmax(-1)).mean(),
+    "weighted by θ": lambda t: t @ programme.loss(corners, t.softmax(-1)),
+    "expected a tensor, got float": lambda t: expected(t).item(),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), FIXED.items(), ids=FIXED)
+def test_fixed_loss(says, answer):
+    wrong(exercises.check_fixed_loss(answer), says)
+
+
+def test_fixed_loss_shows_the_numbers():
+    verdict = exercises.check_fixed_loss(lambda logits: programme.value(logits.softmax(-1)))
+    wrong(verdict, "logits = [-0.6931, -1.204, -1.609]", "you return", "expected is")
+
+
+def test_fixed_loss_right():
+    right(exercises.check_fixed_loss(expected))
+
+
+# --- Exercise 3 -----------------------------------------------------------------------------------
+
+
+def ratio(inner, outer, k):
+    return (inner + outer) / (inner / k + outer)
+
+
+RATIO = {
+    "the wrong way round": lambda i, o, k: -ratio(i, o, k).log10(),
+    "this is the ratio": ratio,
+    "difference of the variances": lambda i, o, k: i - i / k,
+    "natural logarithm": lambda i, o, k: ratio(i, o, k).log(),
+    "standard deviations": lambda i, o, k: ratio(i, o, k).sqrt().log10(),
+    "the same for all K": lambda i, o, k: ((i + o) / ((i + o) / k)).log10(),
+    "you divide the outer": lambda i, o, k: ratio(o, i, k).log10(),
+    "ST-GS is GR with K = 1": lambda i, o, k: (i / (i / k + o)).log10(),
+    "this is K = ∞": lambda i, o, k: ((i + o) / o).log10(),
+    "GR has the outer variance": lambda i, o, k: ((i + o) / (i / k)).log10(),
+    "variance of GR. Subtract it": lambda i, o, k: (i / k + o).log10(),
+    "variance of ST-GS. Subtract that": lambda i, o, k: (i + o).log10(),
+    "raised OverflowError": lambda i, o, k: ratio(i, o, int(k)).log10(),
+    "the shape is []": lambda i, o, k: ratio(i, o, k).log10().mean(),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), RATIO.items(), ids=RATIO)
+def test_log_ratio(says, answer):
+    wrong(exercises.check_log_ratio(answer), says, "inner = [9, 0.4, 0.02]")
+
+
+def test_log_ratio_right():
+    right(exercises.check_log_ratio(lambda i, o, k: ratio(i, o, k).log10()))
+    right(exercises.check_log_ratio(lambda i, o, k: ratio(i, o, k).log() / math.log(10)))
