@@ -54,9 +54,9 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # | 0 | **Start here** | this page | 5 |
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 30 |
 # | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 35 |
-# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, two sliders | 45 |
+# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 60 |
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
-# | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 30 |
+# | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 45 |
 # | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | train on real digits, with both estimators | 20 |
 #
 # The missing number belongs to a notebook that is still to come.

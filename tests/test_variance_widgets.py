@@ -22,8 +22,8 @@ LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 TARGET = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
 P = LOGITS.softmax(0).numpy()
 G = 2 * (np.eye(3) - TARGET.numpy())  # ∂f/∂D for each class drawn
-# |z| > 6.2 has a probability of 6e-10, below 1e-6 for all points of all tests together. With means of
-# 64 the standard errors are themselves estimates, from 200 of them.
+# |z| > 6.2 has a probability of 6e-10, below 1e-6 for all points of all tests together. With means
+# of 64 the standard errors are themselves estimates, from 200 of them.
 Z = 6.2
 
 
