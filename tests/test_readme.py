@@ -26,7 +26,7 @@ def test_the_table_of_the_readme_lists_the_registry():
 
 def test_the_names_of_the_readme_exist():
     text = README.read_text("utf-8")
-    library = text[text.index("## The library") : text.index("## Licence")]
+    library = text[text.index("## The library") : text.index("## The paper's")]
     for name in re.findall(r"`([A-Za-z_]+)[`(]", library):
         if name not in {"generator", "tau", "k", "n"}:
             parts = [
