@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import platform
 import statistics
 import time
@@ -74,7 +75,8 @@ def stacked(logits: Tensor, k: int) -> Tensor:
 
 def contestants(shape: tuple[int, ...], ks: list[int]) -> dict[str, Callable[[Tensor], Tensor]]:
     table: dict[str, Callable[[Tensor], Tensor]] = {
-        "F.gumbel_softmax": functools.partial(F.gumbel_softmax, tau=TAU, hard=True)
+        "F.gumbel_softmax": functools.partial(F.gumbel_softmax, tau=TAU, hard=True),
+        "gumbel_rao k=∞": functools.partial(gumbel_rao, tau=TAU, k=math.inf),
     }
     numel = torch.Size(shape).numel()
     for k in ks:
