@@ -45,8 +45,8 @@ def gumbel_rao(
     evaluated once. K = 1 is ST-GS. The derivative is taken at θ + G^k held fixed, not through the
     dependence of G^k on θ in equation (9): only so the mean is that of ST-GS.
 
-    K = ∞ is computed by quadrature (`quadrature.conditional_vjp`) and costs about as much as a
-    handful of draws.
+    K = ∞ is computed by quadrature (`quadrature.conditional_vjp`) and costs about as much as 10 to
+    30 draws (`benchmarks/README.md`).
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
