@@ -5,13 +5,48 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 
 
+@contextmanager
+def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file to write it in one step: a reader finds the old content or the new, never half.
+
+    Args:
+        path: its folder is made when it is missing.
+        mode: "w" for text (UTF-8) or "wb" for bytes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a", "b.txt")
+        ...     with replacing(path) as file:
+        ...         path.exists(), file.write("text")
+        ...     path.read_text()
+        (False, 4)
+        'text'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write(path: Path, text: str) -> None:
-    """Write a file in one step: a reader finds the old text or the new one, never half of it.
+    """Write a whole text in one step, see `replacing`.
 
     Args:
         path: its folder is made when it is missing.
@@ -25,17 +60,8 @@ def write(path: Path, text: str) -> None:
         ...     path.read_text()
         'text'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(text)
 
 
 def provenance(device: torch.device) -> dict[str, str]:
