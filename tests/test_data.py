@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
-import http.server
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pooch
 import pytest
 import torch
-from scipy.io import savemat
 
 from gumbelrao_edu.experiments.cli import main
+from gumbelrao_edu.listops import data as listops
 from gumbelrao_edu.vae import DataError, data, load_binarized_mnist, load_digits, load_digits_5k
+
+if TYPE_CHECKING:
+    from data_server import Server
+
+pytest_plugins = ["data_server"]  # the fixtures folder and server
 
 # requests leaves the socket of a download that broke off to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -27,76 +29,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 REAL_DATA = os.environ.get("GUMBELRAO_REAL_DATA")
-
-
-class Server:
-    """Serves bytes by file name over HTTP; `answer` may be replaced to misbehave."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self.requests: list[str] = []
-        self.answer: Callable[[int, str], tuple[int, int, bytes]] = self.right
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:
-                name = handler.path.rpartition("/")[2]
-                self.requests.append(name)
-                status, length, body = self.answer(self.requests.count(name), name)
-                handler.send_response(status)
-                handler.send_header("Content-Length", str(length))
-                handler.end_headers()
-                handler.wfile.write(body)
-
-            def log_message(handler, *arguments: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/"
-
-    def right(self, attempt: int, name: str) -> tuple[int, int, bytes]:
-        return 200, len(self.files[name]), self.files[name]
-
-    def broken(self, attempt: int, name: str) -> tuple[int, int, bytes]:
-        return 200, len(self.files[name]), self.files[name][::-1]
-
-    def truncated(self, attempt: int, name: str) -> tuple[int, int, bytes]:
-        return 200, len(self.files[name]), self.files[name][:-10]
-
-    def shortened(self, attempt: int, name: str) -> tuple[int, int, bytes]:
-        return 200, len(self.files[name]) - 10, self.files[name][:-10]
-
-    def missing(self, attempt: int, name: str) -> tuple[int, int, bytes]:
-        return 404, 0, b""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty data folder; retries do not wait."""
-    monkeypatch.setenv("GUMBELRAO_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
-    yield tmp_path / "data"
-    gc.collect()  # here, where its warning is expected
-
-
-@pytest.fixture
-def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A small set of the same form in place of the real one."""
-    files, generator = {}, np.random.default_rng(0)
-    for name, size in zip(data.SHA256, (6, 3, 2), strict=True):
-        images = generator.integers(0, 2, (size, 784), dtype=np.uint8)
-        savemat(tmp_path / name, {"X": images}, appendmat=False)
-        files[name] = (tmp_path / name).read_bytes()
-    server = Server(files)
-    monkeypatch.setattr(data, "BASE_URL", server.url)
-    monkeypatch.setattr(
-        data, "SHA256", {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
-    )
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.http.shutdown()
-    thread.join()
-    server.http.server_close()
 
 
 def stored(folder: Path) -> list[str]:
@@ -188,7 +120,7 @@ def test_a_disk_that_fills_up_while_writing(
         with open("/dev/full", "wb") as file:
             file.write(b"x")
 
-    monkeypatch.setattr("pooch.core.choose_downloader", lambda *a, **k: download)
+    monkeypatch.setattr("pooch.HTTPDownloader", lambda **k: download)
     with pytest.raises(DataError, match="No space left"):
         load_digits(full=True)
     check_embedded_usable()
@@ -282,7 +214,8 @@ def test_the_command_line(server: Server, folder: Path, capsys: pytest.CaptureFi
     assert main(["data", "--where"]) == 0
     assert capsys.readouterr().out == f"{folder}\n"
     assert main(["data"]) == 0
-    assert capsys.readouterr().out == "".join(f"right: {folder / name}\n" for name in data.SHA256)
+    names = [*data.SHA256, *(f"listops_{name}" for name in listops.HASHES)]
+    assert capsys.readouterr().out == "".join(f"right: {folder / name}\n" for name in names)
     server.answer = server.missing
     (folder / next(iter(data.SHA256))).unlink()
     assert main(["data"]) == 1

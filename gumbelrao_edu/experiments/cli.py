@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..vae.data import DATA_DIR_VARIABLE, DataError, data_dir, fetch_binarized_mnist
+from .._download import DATA_DIR_VARIABLE, DataError, data_dir
+from ..listops.data import fetch_listops
+from ..vae.data import fetch_binarized_mnist
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = commands.add_parser(
         "data",
         help="download and verify the full data",
-        description="Download the full data (binarized MNIST, 3.9 MB), or verify what is there. "
-        f"{DATA_DIR_VARIABLE} chooses the folder.",
+        description="Download the full data (binarized MNIST, 3.9 MB, and ListOps, 28 MB), or "
+        f"verify what is there. {DATA_DIR_VARIABLE} chooses the folder.",
     )
     data.add_argument("--where", action="store_true", help="only print the folder")
     data.set_defaults(run=_data)
@@ -70,8 +72,9 @@ def _data(options: argparse.Namespace) -> None:
     if options.where:
         print(data_dir())
         return
-    for path in fetch_binarized_mnist():
-        print(f"right: {path}")
+    for fetch in (fetch_binarized_mnist, fetch_listops):
+        for path in fetch():
+            print(f"right: {path}")
 
 
 def _fig1(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Discrete variational auto-encoders on MNIST (section 5.4)."""
 
-from .data import DataError, Digits, load_binarized_mnist, load_digits, load_digits_5k
+from .._download import DataError
+from .data import Digits, load_binarized_mnist, load_digits, load_digits_5k
 from .model import DiscreteVAE, importance_weighted_bound
 from .variance import GradientVariance, gradient_variance
 

