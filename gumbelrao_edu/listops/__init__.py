@@ -14,9 +14,12 @@ from .data import (
     load_generated,
     load_listops,
     load_published,
+    load_published_test,
     parse_line,
     read_examples,
 )
+from .model import Parse, TreeLSTM, greedy, spans_of
+from .scores import Scores, score
 
 __all__ = [
     "VOCABULARY",
@@ -24,14 +27,21 @@ __all__ = [
     "DataError",
     "Example",
     "ListOps",
+    "Parse",
+    "Scores",
     "Split",
+    "TreeLSTM",
     "evaluate",
     "format_line",
     "generate",
+    "greedy",
     "load_generated",
     "load_listops",
     "load_published",
+    "load_published_test",
     "parse_line",
     "read_examples",
+    "score",
+    "spans_of",
     "trees",
 ]

@@ -1,0 +1,320 @@
+"""The Gumbel Tree-LSTM (Choi et al., 2017): a classifier that draws a parse tree of its input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .._checks import check_count
+from .data import VOCABULARY, Batch
+from .trees import Span
+
+Estimator = Callable[[Tensor], Tensor]
+
+
+class Parse(NamedTuple):
+    """What `TreeLSTM.parse` did with a batch; sentences are in order of falling length.
+
+    Attributes:
+        root: the hidden state of each whole sentence, `[B, dim]`, in the order of the batch.
+        order: which sentence of the batch each row is, `[B]`.
+        scores: logits of each draw, one tensor `[rows, m − 1]` for every m from the longest
+            length down to 3: all sentences that have m nodes left.
+        choices: what was drawn, of the same shapes.
+    """
+
+    root: Tensor
+    order: Tensor
+    scores: list[Tensor]
+    choices: list[Tensor]
+
+    def log_probability(self) -> Tensor:
+        """Return log q(T|x) of the sequence of merges, `[B]`, in the order of the batch."""
+        total = self.root.new_zeros(len(self.order))
+        for scores, choice in zip(self.scores, self.choices, strict=True):
+            log_p = (scores.log_softmax(-1) * choice.detach()).sum(-1)
+            total = total + F.pad(log_p, (0, len(total) - len(log_p)))
+        return total[self.order.argsort()]
+
+    def merges(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return for each sentence of the batch which node was merged with the next, step by step.
+
+        Args:
+            lengths: of the sentences of the batch.
+        """
+        rows = self.order.argsort().tolist()
+        picked = [choice.argmax(-1).tolist() for choice in self.choices]
+        longest = len(picked) + 2
+        return [
+            # The last merge has one candidate and draws nothing.
+            [step[row] for step in picked[max(0, longest - length) :]] + [0] * (length > 1)
+            for row, length in zip(rows, lengths, strict=True)
+        ]
+
+    def spans(self, lengths: Sequence[int]) -> list[frozenset[Span]]:
+        """Return the inner nodes of each sentence's binary tree, see `trees`; arguments as above.
+
+        Args:
+            lengths: of the sentences of the batch.
+        """
+        return [
+            spans_of(merges, length)
+            for merges, length in zip(self.merges(lengths), lengths, strict=True)
+        ]
+
+
+def spans_of(merges: Sequence[int], length: int) -> frozenset[Span]:
+    """Return the nodes that merging makes, as half-open ranges of tokens.
+
+    Args:
+        merges: at each step, which of the nodes left is merged with the next one.
+        length: number of tokens.
+
+    Example:
+        >>> sorted(spans_of([1, 0], 3))
+        [(0, 3), (1, 3)]
+    """
+    bounds, spans = list(range(length + 1)), set()
+    for position in merges:
+        spans.add((bounds[position], bounds[position + 2]))
+        del bounds[position + 1]
+    return frozenset(spans)
+
+
+def greedy(logits: Tensor) -> Tensor:
+    """Return the most probable class as a one-hot vector, without gradient.
+
+    Args:
+        logits: θ, `[*batch, n]`.
+
+    Example:
+        >>> greedy(torch.tensor([0.0, 2.0, 1.0]))
+        tensor([0., 1., 0.])
+    """
+    index = logits.detach().argmax(-1, keepdim=True)
+    return torch.zeros_like(logits).scatter(-1, index, 1.0)
+
+
+class TreeLSTM(nn.Module):
+    """Draw a binary tree bottom-up, compose the sentence along it, and classify the result.
+
+    A node has a hidden state h and a cell c. Each step proposes to merge each node with the next:
+
+        i, f_l, f_r, o = σ(W [h_l; h_r] + b),  u = tanh(·)      five blocks of one linear map,
+        c = f_l c_l + f_r c_r + i u,   h = o tanh c             with 1 added inside of f_l and f_r
+
+    scores the proposals by θ_j = ⟨q, h_j⟩ / √dim, draws D ~ Cat(softmax θ), puts the winner in the
+    place of its two parts and copies the nodes to the left and right of it:
+
+        node'_j = Σ_{i>j} D_i node_j + D_j proposal_j + Σ_{i<j} D_i node_{j+1}
+
+    which is linear in D; so a gradient reaches D. The last step has one proposal and draws nothing.
+
+    Nothing is padded: a step takes exactly the sentences that have m nodes left, and a sentence
+    joins when m has come down to its length. What stands beside it in the batch makes no
+    difference to it.
+
+    Args:
+        estimator: maps logits `[rows, n]` to samples of the same shape that carry the gradient,
+            for example ``functools.partial(gumbel_rao, tau=0.1, k=10)``.
+        dim: size of the embedding, of h, c and the hidden layer of the classifier.
+        vocabulary: number of different tokens.
+        classes: number of labels.
+        generator: source of the initial weights; the global one when None.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind or range.
+
+    Example:
+        >>> from functools import partial
+        >>> from gumbelrao_edu import gumbel_rao
+        >>> model = TreeLSTM(partial(gumbel_rao, tau=0.1, k=10), dim=16)
+        >>> tokens, lengths = torch.tensor([11, 3, 7, 14, 5]), torch.tensor([4, 1])
+        >>> batch = Batch(tokens, lengths, labels=torch.tensor([7, 5]))
+        >>> loss = F.cross_entropy(model(batch), batch.labels)
+        >>> loss.backward()
+
+    Source: Choi, Yoo & Lee (2018), Learning to compose task-specific tree structures, the basic
+    version and the initial weights of its public code; sizes from Paulus et al. (2021), app. D.1.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        dim: int = 128,
+        vocabulary: int = len(VOCABULARY),
+        classes: int = 10,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("dim", dim), ("vocabulary", vocabulary), ("classes", classes)):
+            check_count(value, name)
+        if not callable(estimator):
+            raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
+        self.estimator, self.dim = estimator, dim
+        self.embedding = nn.Embedding(vocabulary, dim)
+        self.leaf = nn.Linear(dim, 2 * dim)
+        self.compose = nn.Linear(2 * dim, 5 * dim)
+        self.query = nn.Parameter(torch.empty(dim))
+        self.hidden = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, classes)
+        self.forget: Tensor
+        ones = torch.zeros(5, dim).index_fill_(0, torch.tensor([1, 2]), 1.0)
+        self.register_buffer("forget", ones.flatten(), persistent=False)
+        with torch.no_grad():
+            nn.init.normal_(self.embedding.weight, generator=generator)
+            nn.init.kaiming_normal_(self.leaf.weight, generator=generator)
+            nn.init.orthogonal_(self.compose.weight, generator=generator)
+            nn.init.normal_(self.query, std=0.01, generator=generator)
+            nn.init.kaiming_normal_(self.hidden.weight, generator=generator)
+            nn.init.uniform_(self.output.weight, -0.002, 0.002, generator=generator)
+            for layer in (self.leaf, self.compose, self.hidden, self.output):
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, batch: Batch, *, estimator: Estimator | None = None) -> Tensor:
+        """Return the logits of the classes, `[B, classes]`.
+
+        Args:
+            batch: sentences.
+            estimator: takes the place of the model's own for this call; `greedy` to evaluate.
+        """
+        return self.classify(self.parse(batch, estimator=estimator).root)
+
+    def classify(self, root: Tensor) -> Tensor:
+        """Return the logits of the classes, `[B, classes]`, for the states of whole sentences."""
+        logits: Tensor = self.output(self.hidden(root).relu())
+        return logits
+
+    def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
+        """Draw a tree for each sentence and compose it; arguments as for `forward`."""
+        draw = estimator or self.estimator
+        lengths = batch.lengths.tolist()
+        starts = [0]
+        for length in lengths:
+            starts.append(starts[-1] + length)
+        order = sorted(range(len(lengths)), key=lambda sentence: -lengths[sentence])
+        at = [i for sentence in order for i in range(starts[sentence], starts[sentence + 1])]
+        tokens = batch.tokens[torch.tensor(at, device=batch.tokens.device)]
+        # There are fewer different tokens than tokens: map each once.
+        leaves = F.embedding(tokens, self.leaf(self.embedding.weight))
+        bias = self.compose.bias + self.forget
+        query = self.query / math.sqrt(self.dim)
+
+        scores, choices = [], []
+        nodes, used = leaves.new_empty(0, max(lengths), 2 * self.dim), 0
+        for left in range(max(lengths), 0, -1):
+            if count := lengths.count(left):
+                joining = leaves[used : used + count * left].view(count, left, -1)
+                nodes, used = torch.cat([nodes, joining]), used + count * left
+            if left == 1:
+                break
+            proposals, score = _propose(nodes, self.compose.weight, bias, query)
+            if left == 2:
+                nodes = proposals
+                continue
+            scores.append(score)
+            choices.append(draw(score))
+            nodes = _merge(choices[-1], proposals, nodes)
+        ranks = torch.tensor(order, device=batch.tokens.device)
+        return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, scores, choices)
+
+
+def _propose(nodes: Tensor, weight: Tensor, bias: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    both: tuple[Tensor, Tensor] = _Propose.apply(nodes, weight, bias, query)  # type: ignore[no-untyped-call]
+    return both
+
+
+def _merge(choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
+    merged: Tensor = _Merge.apply(choice, proposals, nodes)  # type: ignore[no-untyped-call]
+    return merged
+
+
+class _Propose(torch.autograd.Function):
+    """Proposals (h, c) `[rows, m − 1, 2 dim]` and their scores `[rows, m − 1]` from the nodes.
+
+    The tensors of a step are small, so that the number of operations is what it costs. With its
+    derivative written out, this step and `_Merge` take half of the operations of autograd's.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, nodes: Tensor, weight: Tensor, bias: Tensor, query: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        dim = len(query)
+        h, c = nodes.chunk(2, -1)
+        pairs = torch.cat([h[:, :-1], h[:, 1:]], -1)
+        gates = F.linear(pairs, weight, bias)
+        u = gates[..., 4 * dim :].tanh()
+        i, f_l, f_r, o = gates[..., : 4 * dim].sigmoid_().chunk(4, -1)
+        proposals = nodes.new_empty(*gates.shape[:-1], 2 * dim)
+        new_h, new_c = proposals.chunk(2, -1)
+        torch.mul(i, u, out=new_c)
+        new_c.addcmul_(f_l, c[:, :-1]).addcmul_(f_r, c[:, 1:])
+        squashed = new_c.tanh()
+        torch.mul(o, squashed, out=new_h)
+        ctx.save_for_backward(nodes, weight, query, pairs, gates, u, squashed, proposals)
+        return proposals, new_h @ query
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, grad_scores: Tensor) -> tuple[Tensor, ...]:
+        nodes, weight, query, pairs, gates, u, squashed, proposals = ctx.saved_tensors
+        dim = len(query)
+        c = nodes[..., dim:]
+        i, f_l, f_r, o = gates[..., : 4 * dim].chunk(4, -1)
+        grad_h = torch.addcmul(grad[..., :dim], grad_scores.unsqueeze(-1), query)
+        grad_query = grad_scores.flatten() @ proposals[..., :dim].flatten(0, 1)
+        # dh/dc = o (1 − tanh² c)
+        grad_c = torch.addcmul(grad[..., dim:], grad_h * o, 1 - squashed.square())
+        grad_gates = torch.empty_like(gates)
+        grad_i, grad_f_l, grad_f_r, grad_o, grad_u = grad_gates.chunk(5, -1)
+        torch.mul(grad_c, u, out=grad_i)
+        torch.mul(grad_c, c[:, :-1], out=grad_f_l)
+        torch.mul(grad_c, c[:, 1:], out=grad_f_r)
+        torch.mul(grad_h, squashed, out=grad_o)
+        torch.mul(grad_c, i, out=grad_u)
+        sigmoids = gates[..., : 4 * dim]
+        grad_gates[..., : 4 * dim].mul_(sigmoids).mul_(1 - sigmoids)
+        grad_u.mul_(1 - u.square())
+        flat = grad_gates.flatten(0, 1)
+        grad_pairs = (flat @ weight).view_as(pairs)
+        grad_nodes = torch.zeros_like(nodes)
+        left, right = grad_nodes[:, :-1], grad_nodes[:, 1:]
+        left[..., :dim] = grad_pairs[..., :dim]
+        right[..., :dim] += grad_pairs[..., dim:]
+        torch.mul(grad_c, f_l, out=left[..., dim:])
+        right[..., dim:].addcmul_(grad_c, f_r)
+        return grad_nodes, flat.T @ pairs.flatten(0, 1), flat.sum(0), grad_query
+
+
+class _Merge(torch.autograd.Function):
+    """The nodes `[rows, m − 1, 2 dim]` of the next step: `TreeLSTM`'s last formula."""
+
+    @staticmethod
+    def forward(ctx: Any, choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
+        upto = choice.cumsum(-1)
+        stays = (1 - upto).unsqueeze(-1)  # Σ_{i>j} D_i: the winner is to the right of j
+        wins = choice.unsqueeze(-1)
+        shifts = (upto - choice).unsqueeze(-1)  # Σ_{i<j} D_i
+        ctx.save_for_backward(stays, wins, shifts, proposals, nodes)
+        return (stays * nodes[:, :-1]).addcmul_(wins, proposals).addcmul_(shifts, nodes[:, 1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        stays, wins, shifts, proposals, nodes = ctx.saved_tensors
+        here, later = (grad * nodes[:, :-1]).sum(-1), (grad * nodes[:, 1:]).sum(-1)
+        # D_i appears in the nodes j < i, in j = i and in j > i.
+        grad_choice = here.cumsum(-1) - here + (grad * proposals).sum(-1)
+        grad_choice += later.sum(-1, keepdim=True) - later.cumsum(-1)
+        grad_nodes = torch.zeros_like(nodes)
+        torch.mul(grad, stays, out=grad_nodes[:, :-1])
+        grad_nodes[:, 1:].addcmul_(grad, shifts)
+        return grad_choice, grad * wins, grad_nodes
