@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import json
 import math
 import re
@@ -35,7 +36,7 @@ from .training import TrainingDivergedError
 Tick = Callable[[float], None]
 Function = Callable[[dict[str, Any], Path, Tick], dict[str, Any]]
 
-BACKENDS = ("joblib",)
+BACKENDS = ("joblib", "dask", "ray")
 _FLOATS = {"inf", "-inf", "nan"}  # strict JSON has no numbers for them
 _OUTCOMES = ("status", "error", "seconds")
 _PROVENANCE = ("date", "hardware", "system", "python", "torch", "gumbelrao_edu")
@@ -259,9 +260,11 @@ def _ended(
     With a process that dies, its pool dies, and nothing says which run it was. So the runs that
     were under way get another try, and then each one that was so twice has a pool of its own.
     """
+    if not runs:
+        return
     left = {run.id: run for run in runs}
     deaths: Counter[str] = Counter()
-    with _workers(backend, jobs) as (compute, lost):
+    with _workers(backend, jobs, len(runs)) as (compute, lost):
         while left:
             group = [run for run in left.values() if deaths[run.id] < 2] or [*left.values()][:1]
             with _command(out) as command:
@@ -326,11 +329,62 @@ def _check_results(results: Any, config: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _workers(
-    backend: str, jobs: int
-) -> Iterator[tuple[Callable[..., tuple[str, dict[str, Any]]], type[Exception]]]:
-    """Set joblib up; gives what computes a run, and the error that says that a process died."""
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        yield _compute, TerminatedWorkerError
+    backend: str, jobs: int, runs: int
+) -> Iterator[tuple[Callable[..., tuple[str, dict[str, Any]]], tuple[type[Exception], ...]]]:
+    """Set joblib up; gives what computes a run, and the errors that say that a process died.
+
+    On a cluster joblib's threads wait for the cluster's own tasks, and the cluster tries a task
+    again whose process has died. (joblib's backend for dask waits for ever for a task that dask
+    has given up; that for Ray gives nothing back before the last run has ended.)
+    """
+    if backend == "joblib":
+        with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+            yield _compute, (TerminatedWorkerError,)
+    elif backend == "dask":
+        dask, distributed = _packages("dask", "distributed")
+        if dask.config.get("scheduler-address", None) is None:
+            raise ValueError(
+                "backend: no dask cluster is named; set DASK_SCHEDULER_ADDRESS=tcp://HOST:8786"
+            )
+        with distributed.Client() as client, parallel_config("threading", n_jobs=runs):
+
+            def compute(*arguments: Any) -> Any:
+                return client.submit(_compute, *arguments, pure=False).result()
+
+            yield compute, (distributed.KilledWorker,)
+    else:
+        (ray,) = _packages("ray")
+        task = ray.remote(_compute)
+        with _ray_cluster(ray), parallel_config("threading", n_jobs=runs):
+            crashes = ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError
+            yield lambda *arguments: ray.get(task.remote(*arguments)), crashes
+
+
+@contextmanager
+def _ray_cluster(ray: Any) -> Iterator[None]:
+    """The cluster that this process is connected to, or is connected to meanwhile."""
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(address="auto")
+    except ConnectionError as error:
+        raise ValueError(
+            "backend: no ray cluster is found; RAY_ADDRESS=HOST:6379 names one"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _packages(*names: str) -> list[Any]:
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"backend: it needs {' and '.join(names)}; pip install {' '.join(names)}"
+        ) from error
 
 
 def _unfinished(out: Path) -> Path:
