@@ -71,6 +71,100 @@ def published() -> list[Example]:
     return read_examples(Path(str(REAL_DATA), "listops_test_d20s.tsv"))
 
 
+# Downloads. What all sets have in common is in test_data.py. These come before the large sets, in
+# which each collection of garbage takes long.
+
+
+def stored(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_git_blob_id(tmp_path: Path) -> None:
+    path = tmp_path / "hello"
+    path.write_bytes(b"hello world\n")
+    # What `git hash-object` prints for this file.
+    assert File("hello", "", "git:3b18e512dba79e4c8300dd08aeb37f8e728b8dad").is_right(path)
+    path.write_bytes(b"hello world")
+    assert not File("hello", "", "git:3b18e512dba79e4c8300dd08aeb37f8e728b8dad").is_right(path)
+
+
+def test_published_once_then_read(server: Server, folder: Path) -> None:
+    sets = load_listops(full=True)
+    assert [len(split) for split in sets] == [16, 2, 6]
+    check_distinct(sets)
+    lines = [format_line(e) for split in (sets.train, sets.valid) for e in split.examples]
+    assert sorted(lines) == sorted(server.files["train_d20s.tsv"].decode().splitlines())
+    lines = [format_line(example) for example in sets.test.examples]
+    assert lines == server.files["test_d20s.tsv"].decode().splitlines()
+    again = load_listops()  # it is there now
+    assert again.name == sets.name == "ListOps, published"
+    assert [split.examples for split in again] == [split.examples for split in sets]
+    assert server.requests == ["train_d20s.tsv", "test_d20s.tsv"]
+    assert stored(folder) == ["listops_test_d20s.tsv", "listops_train_d20s.tsv"]
+    assert sets.description == (
+        "ListOps, published: 16 expressions to train on, 2 to validate, 6 to test, "
+        f"of up to {max(len(e.tokens) for split in sets for e in split.examples)} tokens"
+    )
+
+
+def test_the_published_test_set_alone(server: Server, folder: Path) -> None:
+    assert data.load_published_test() is None
+    sets = load_listops(full=True)
+    (folder / "listops_train_d20s.tsv").unlink()
+    split = data.load_published_test()
+    assert split is not None
+    assert split.examples == sets.test.examples
+    assert len(server.requests) == 2  # nothing is downloaded
+
+
+@pytest.mark.parametrize("fault", ["broken", "truncated", "shortened", "missing"])
+def test_a_bad_download_is_repeated(server: Server, folder: Path, fault: str) -> None:
+    bad = getattr(server, fault)
+    server.answer = lambda attempt, name: (bad if attempt == 1 else server.right)(attempt, name)
+    data.fetch_listops(progress=False)
+    assert server.requests == ["train_d20s.tsv"] * 2 + ["test_d20s.tsv"] * 2
+    assert stored(folder) == ["listops_test_d20s.tsv", "listops_train_d20s.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("broken", "git blob id differs"),
+        ("truncated", "broke off|git blob id differs"),
+        ("shortened", "git blob id differs"),
+        ("missing", "the server answered: 404"),
+    ],
+)
+def test_a_download_that_stays_bad(server: Server, folder: Path, fault: str, message: str) -> None:
+    server.answer = getattr(server, fault)
+    with pytest.raises(DataError, match=message) as caught:
+        data.fetch_listops(progress=False)
+    assert "load_listops(full=False)" in str(caught.value)
+    assert server.requests == ["train_d20s.tsv"] * 3
+    assert stored(folder) == []  # nothing half written is left
+
+
+def test_a_wrong_file(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generated = object()
+    monkeypatch.setattr(data, "load_generated", lambda: generated)
+    data.fetch_listops(progress=False)
+    path = folder / "listops_train_d20s.tsv"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(
+        UserWarning, match="not the files expected.*train.*generated set is used"
+    ) as warned:
+        assert load_listops() is generated
+    assert [warning.filename for warning in warned] == [__file__]
+    server.answer = server.missing
+    with pytest.raises(DataError, match="is not the file expected and was left as it is"):
+        load_listops(full=True)
+    assert len(path.read_bytes()) == len(server.files["train_d20s.tsv"]) - 1
+    server.answer = server.right
+    load_listops(full=True)
+    assert path.read_bytes() == server.files["train_d20s.tsv"]
+    assert load_listops(full=False) is generated
+
+
 # The grammar and the values.
 
 
@@ -433,100 +527,6 @@ def test_it_can_be_trained_on(generated: ListOps) -> None:
     mean = split.everything.lengths.double().mean()
     # About 7.6, and the weight's standard deviation around it is 0.13.
     assert abs(model.weight.item() - mean) < 0.7
-
-
-# Downloads. What all sets have in common is in test_data.py.
-
-
-def stored(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_git_blob_id(tmp_path: Path) -> None:
-    path = tmp_path / "hello"
-    path.write_bytes(b"hello world\n")
-    # What `git hash-object` prints for this file.
-    assert File("hello", "", "git:3b18e512dba79e4c8300dd08aeb37f8e728b8dad").is_right(path)
-    path.write_bytes(b"hello world")
-    assert not File("hello", "", "git:3b18e512dba79e4c8300dd08aeb37f8e728b8dad").is_right(path)
-
-
-def test_published_once_then_read(server: Server, folder: Path) -> None:
-    sets = load_listops(full=True)
-    assert [len(split) for split in sets] == [16, 2, 6]
-    check_distinct(sets)
-    lines = [format_line(e) for split in (sets.train, sets.valid) for e in split.examples]
-    assert sorted(lines) == sorted(server.files["train_d20s.tsv"].decode().splitlines())
-    lines = [format_line(example) for example in sets.test.examples]
-    assert lines == server.files["test_d20s.tsv"].decode().splitlines()
-    again = load_listops()  # it is there now
-    assert again.name == sets.name == "ListOps, published"
-    assert [split.examples for split in again] == [split.examples for split in sets]
-    assert server.requests == ["train_d20s.tsv", "test_d20s.tsv"]
-    assert stored(folder) == ["listops_test_d20s.tsv", "listops_train_d20s.tsv"]
-    assert sets.description == (
-        "ListOps, published: 16 expressions to train on, 2 to validate, 6 to test, "
-        f"of up to {max(len(e.tokens) for split in sets for e in split.examples)} tokens"
-    )
-
-
-def test_the_published_test_set_alone(server: Server, folder: Path) -> None:
-    assert data.load_published_test() is None
-    sets = load_listops(full=True)
-    (folder / "listops_train_d20s.tsv").unlink()
-    split = data.load_published_test()
-    assert split is not None
-    assert split.examples == sets.test.examples
-    assert len(server.requests) == 2  # nothing is downloaded
-
-
-@pytest.mark.parametrize("fault", ["broken", "truncated", "shortened", "missing"])
-def test_a_bad_download_is_repeated(server: Server, folder: Path, fault: str) -> None:
-    bad = getattr(server, fault)
-    server.answer = lambda attempt, name: (bad if attempt == 1 else server.right)(attempt, name)
-    data.fetch_listops(progress=False)
-    assert server.requests == ["train_d20s.tsv"] * 2 + ["test_d20s.tsv"] * 2
-    assert stored(folder) == ["listops_test_d20s.tsv", "listops_train_d20s.tsv"]
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ("broken", "git blob id differs"),
-        ("truncated", "broke off|git blob id differs"),
-        ("shortened", "git blob id differs"),
-        ("missing", "the server answered: 404"),
-    ],
-)
-def test_a_download_that_stays_bad(server: Server, folder: Path, fault: str, message: str) -> None:
-    server.answer = getattr(server, fault)
-    with pytest.raises(DataError, match=message) as caught:
-        data.fetch_listops(progress=False)
-    assert "load_listops(full=False)" in str(caught.value)
-    assert server.requests == ["train_d20s.tsv"] * 3
-    assert stored(folder) == []  # nothing half written is left
-
-
-def test_a_wrong_file(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, generated: ListOps
-) -> None:
-    monkeypatch.setattr(data, "load_generated", lambda: generated)
-    data.fetch_listops(progress=False)
-    path = folder / "listops_train_d20s.tsv"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.warns(
-        UserWarning, match="not the files expected.*train.*generated set is used"
-    ) as warned:
-        assert load_listops() is generated
-    assert [warning.filename for warning in warned] == [__file__]
-    server.answer = server.missing
-    with pytest.raises(DataError, match="is not the file expected and was left as it is"):
-        load_listops(full=True)
-    assert len(path.read_bytes()) == len(server.files["train_d20s.tsv"]) - 1
-    server.answer = server.right
-    load_listops(full=True)
-    assert path.read_bytes() == server.files["train_d20s.tsv"]
-    assert load_listops(full=False) is generated
 
 
 # Trees.
