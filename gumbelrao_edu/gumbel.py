@@ -64,6 +64,11 @@ def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
     """
     check_logits(logits)
     check_tau(tau, logits.shape[:-1])
+    return temper(logits, tau)
+
+
+def temper(logits: Tensor, tau: Tau) -> Tensor:
+    """`tempered_softmax` of arguments that were checked."""
     return (centred(logits) / per_class(tau)).softmax(-1).to(logits.dtype)
 
 
@@ -95,9 +100,14 @@ def gumbel_max(
     """
     check_logits(logits)
     check_generator(generator, logits.device)
+    return perturb(logits, generator)
+
+
+def perturb(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """`gumbel_max` for arguments that were checked."""
     wide = logits.to(computing_dtype(logits.dtype))
-    noise = sample_exponential(logits.shape, wide.dtype, logits.device, generator).log_().neg_()
-    perturbed = wide + noise
+    log_e = sample_exponential(logits.shape, wide.dtype, logits.device, generator).log_()
+    perturbed = wide - log_e  # G = −log E
     index = perturbed.detach().argmax(-1, keepdim=True)
     one_hot = torch.zeros_like(logits).scatter(-1, index, 1.0)
     return one_hot, perturbed.to(logits.dtype)

@@ -217,10 +217,9 @@ class Stencil(NamedTuple):
     weights: Tensor
     log_p: Tensor
 
-    def times_power(self, kappa: float, present: Tensor) -> Tensor:
-        """Weights times p^κ, zero for the classes not `present`."""
-        scale = torch.where(present, torch.exp(kappa * self.log_p), 0.0)
-        return self.weights * scale[..., None]
+    def times_power(self, kappa: float) -> Tensor:
+        """Weights times p^κ."""
+        return self.weights * torch.exp(kappa * self.log_p)[..., None]
 
 
 def _stencil(log_p: Tensor, table: Table, rule: Rule) -> Stencil:
@@ -247,24 +246,24 @@ def _collect(stencil: Stencil, weights: Tensor, per_row: Tensor) -> Tensor:
     return (picked * weights).sum(-1)
 
 
-def _first(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
-    """Step 3: v for rows [N, n] of one temperature; g is centred at g_i."""
+def _first(g: Tensor, log_p: Tensor, index: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
+    """Step 3: v for rows [N, n] of one temperature; g is centred at g_i, log p_i set to −∞."""
     table = _table(tau, _arity(g.shape[-1]), order, rule, g.dtype, g.device)
     log_phi, rho = table.fields
     stencil = _stencil(log_p, table, rule)
-    weights = stencil.times_power(table.powers[0], others)
+    weights = stencil.times_power(table.powers[0])
     plain = _deposit(stencil, weights, len(rho))
     times_g = _deposit(stencil, weights * g[..., None], len(rho))
     w = table.weights * torch.exp(plain @ log_phi)
     r_sum = 1.0 + plain @ rho  # ρ_i = 1
-    q_sum = times_g @ rho  # g_i = 0
+    w_q = w * (times_g @ rho)  # g_i = 0
     v = g * _collect(stencil, weights, (w * r_sum) @ rho.T)
-    v -= _collect(stencil, weights, (w * q_sum) @ rho.T)
-    own = -(w * q_sum).sum(-1, keepdim=True)
-    return torch.where(others, v, own) / tau
+    v -= _collect(stencil, weights, w_q @ rho.T)
+    own = -w_q.sum(-1, keepdim=True)
+    return v.scatter_(-1, index, own).div_(tau)
 
 
-def _second(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
+def _second(g: Tensor, log_p: Tensor, index: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
     """Steps 1 to 3 with 1/x⁴ in place of 1/x² for E[(s_a Σ_b s_b (g_a − g_b))²] / τ².
 
     Given e and k the r_b are independent; with ρ2 = E[r² e^{−λr}]/φ and its excess over ρ²,
@@ -276,8 +275,8 @@ def _second(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, ru
     table = _table(tau, _arity(g.shape[-1]), order, rule, g.dtype, g.device)
     log_phi, rho, rho2, excess = table.fields
     stencil = _stencil(log_p, table, rule)
-    weights = stencil.times_power(table.powers[0], others)
-    squares = stencil.times_power(table.powers[2], others)
+    weights = stencil.times_power(table.powers[0])
+    squares = stencil.times_power(table.powers[2])
     g_tap = g[..., None]
     plain = _deposit(stencil, weights, len(rho))
     w = table.weights * torch.exp(plain @ log_phi)
@@ -292,7 +291,7 @@ def _second(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, ru
     moment -= 2.0 * g * _collect(stencil, squares, c1 @ rho2.T)
     moment += _collect(stencil, squares, c0 @ rho2.T)
     own = c0.sum(-1, keepdim=True)
-    return torch.where(others, moment, own) / tau**2
+    return moment.scatter_(-1, index, own) / tau**2
 
 
 def _binary_closed_form(log_p: Tensor) -> Tensor:
@@ -322,20 +321,20 @@ def _binary_closed_form(log_p: Tensor) -> Tensor:
     return torch.where(far, closed, 0.5 * c * series).to(log_p.dtype)
 
 
-def _binary(g: Tensor, log_p: Tensor, others: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
+def _binary(g: Tensor, log_p: Tensor, index: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
     """n = 2: v_i = −v_j = (g_i − g_j)/τ E[s_i s_j], and the square for order 2."""
-    log_p = log_p[others]
+    log_p = log_p.gather(-1, 1 - index)  # of the other class
     rule = rule._replace(row_step=rule.row_step / 2)  # a table of one column may well be long
     if order == 1 and tau == 1.0:
         moment = _binary_closed_form(log_p)
     else:
         table = _binary_table(tau, order, rule, g.dtype, g.device)
         stencil = _stencil(log_p, table, rule)
-        weights = stencil.times_power(table.powers[0], torch.ones_like(log_p, dtype=torch.bool))
+        weights = stencil.times_power(table.powers[0])
         moment = (table.fields[0][:, 0][stencil.rows] * weights).sum(-1)
     if order == 1:
-        return (g - g.flip(-1)) / tau * moment[:, None]
-    return ((g - g.flip(-1)) / tau) ** 2 * moment[:, None]
+        return (g - g.flip(-1)) / tau * moment
+    return ((g - g.flip(-1)) / tau) ** 2 * moment
 
 
 # --- The public functions -------------------------------------------------------------------------
@@ -370,6 +369,12 @@ def conditional_vjp(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> Te
 
     Source: Paulus, Maddison & Krause (2021), section 3.3, which leaves K = ∞ open.
     """
+    _check(grad, logits, index, tau)
+    return exact_vjp(grad, logits, index, tau)
+
+
+def exact_vjp(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> Tensor:
+    """`conditional_vjp` of arguments that were checked."""
     return _evaluate(grad, logits, index, tau, 1, FAST if _single(logits) else FINE, None)
 
 
@@ -399,6 +404,7 @@ def second_moment(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> Tens
         >>> second_moment(g, theta, torch.tensor(2), tau=0.5)
         tensor([0.0182, 0.0006, 0.0140])
     """
+    _check(grad, logits, index, tau)
     return _evaluate(grad, logits, index, tau, 2, FINE, torch.float64)
 
 
@@ -449,8 +455,16 @@ def _parts(tau: Tau, batch: torch.Size, size: int) -> Iterator[tuple[float, slic
             yield float(tau), slice(start, start + size)
 
 
-def _check_partners(grad: Tensor, logits: Tensor, index: Tensor) -> None:
-    """`grad` and `index` belong to `logits`."""
+def check_tau_limit(tau: Tau) -> None:
+    """τ is in the range of the tables."""
+    if not (_holds(tau <= MAX_TAU) if isinstance(tau, Tensor) else tau <= MAX_TAU):
+        raise ValueError(f"tau: expected at most {MAX_TAU:g}, got {tau}")
+
+
+def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
+    """Each argument, and that `grad` and `index` belong to `logits`."""
+    check_logits(logits)
+    check_tau(tau, logits.shape[:-1])
     for name, tensor, shape in (
         ("grad", grad, logits.shape),
         ("index", index, logits.shape[:-1]),
@@ -465,6 +479,9 @@ def _check_partners(grad: Tensor, logits: Tensor, index: Tensor) -> None:
         raise TypeError(f"index: expected int64, got {index.dtype}")
     if not _holds((index >= 0) & (index < logits.shape[-1])):
         raise ValueError(f"index: expected classes from 0 to {logits.shape[-1] - 1}")
+    if logits.shape[-1] > MAX_CLASSES:
+        raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {logits.shape[-1]}")
+    check_tau_limit(tau)
 
 
 def _exact_products() -> bool:
@@ -485,18 +502,11 @@ def _evaluate(
     rule: Rule,
     dtype: torch.dtype | None,
 ) -> Tensor:
-    """Check, group rows of equal τ, and work through each group in chunks of bounded size."""
-    check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
-    _check_partners(grad, logits, index)
+    """Group rows of equal τ, and work through each group in chunks of bounded size."""
     dtype = dtype or torch.promote_types(logits.dtype, torch.float32)
     if not _exact_products():
         dtype = torch.float64
     n = logits.shape[-1]
-    if n > MAX_CLASSES:
-        raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {n}")
-    if not _holds(torch.as_tensor(tau) <= MAX_TAU):
-        raise ValueError(f"tau: expected at most {MAX_TAU:g}, got {tau}")
     flat_logits = logits.reshape(-1, n).to(dtype)
     flat_grad = grad.reshape(-1, n).to(dtype)
     flat_index = index.reshape(-1, 1)
@@ -507,8 +517,8 @@ def _evaluate(
     formula = _binary if n == 2 else _first if order == 1 else _second
     with torch.autocast(logits.device.type, enabled=False):
         for temperature, part in _parts(tau, logits.shape[:-1], chunk):
-            log_p = flat_logits[part].log_softmax(-1)
-            g = flat_grad[part] - flat_grad[part].gather(-1, flat_index[part])
-            others = torch.ones_like(g, dtype=torch.bool).scatter_(-1, flat_index[part], False)
-            out[part] = formula(g, log_p, others, temperature, order, rule)
+            g, i = flat_grad[part], flat_index[part]
+            # Class i has terms of its own; with p_i = 0 it has none in the sums over the others.
+            log_p = flat_logits[part].log_softmax(-1).scatter_(-1, i, -torch.inf)
+            out[part] = formula(g - g.gather(-1, i), log_p, i, temperature, order, rule)
     return out.view(logits.shape).to(logits.dtype)

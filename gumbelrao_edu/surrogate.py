@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +15,12 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
 
         ∂f(D)/∂D · d surrogate/dθ                                          (5, 6)
 
-    The idiom `value + surrogate - surrogate.detach()` has the same gradient but rounds the value,
-    so that a one-hot vector may contain 0.99999994; this returns `value` bit for bit.
+    It is `value + (surrogate - surrogate.detach())`: the bracket is exactly 0. Without the brackets
+    the value is rounded, so that a one-hot vector may contain 0.99999994.
 
     Args:
         value: what is returned; no gradient reaches it.
-        surrogate: of the same shape and dtype; it receives the gradient unchanged.
+        surrogate: finite, of the same shape and dtype; it receives the gradient unchanged.
 
     Returns:
         A tensor equal to `value`.
@@ -49,24 +48,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
             f"surrogate: expected the shape {tuple(value.shape)} of value, "
             f"got {tuple(surrogate.shape)}"
         )
-    replaced: Tensor = _ReplaceGradient.apply(value, surrogate)  # type: ignore[no-untyped-call]
-    return replaced
-
-
-class _ReplaceGradient(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: Tensor, surrogate: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, grads[0]
+    return value.detach() + (surrogate - surrogate.detach())
 
 
 def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) -> Tensor:

@@ -513,6 +513,9 @@ def test_unknown_noise_is_named():
 def test_k_infinity_is_refused_beyond_its_range():
     with pytest.raises(ValueError, match="k: expected a finite number for more than 1024 classes"):
         gumbel_rao(torch.zeros(2000), tau=0.5, k=INF)
+    for tau in (101.0, torch.tensor(101.0)):
+        with pytest.raises(ValueError, match="tau: expected at most 100, got"):
+            gumbel_rao(THETA, tau=tau, k=INF)
     with pytest.raises(ValueError, match="tau: expected a positive finite number, got 0"):
         gumbel_rao(THETA, tau=0, k=3)
 
@@ -656,6 +659,15 @@ def test_double_backward_is_refused_clearly():
 def test_wrong_arguments_of_gumbel_rao_are_named(changes, error, message):
     with pytest.raises(error, match=message):
         gumbel_rao(THETA, **{"tau": 0.5, "k": 3, **changes})
+
+
+@pytest.mark.parametrize("name", sorted({*estimators.names()} - {"exact"}))
+def test_every_estimator_checks_logits_and_generator(name):
+    loss = estimators.get(name).loss
+    with pytest.raises(TypeError, match=r"generator: .* got str"):
+        loss(linear, THETA, generator="cpu")
+    with pytest.raises(ValueError, match=r"logits: .* got NaN"):
+        loss(linear, THETA * math.nan)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from .._checks import Tau, check_k, check_logits, check_tau
-from ..gumbel import centred, exponential_of, gumbel_max
-from ..quadrature import MAX_CLASSES, conditional_vjp
+from .._checks import Tau, check_generator, check_k, check_logits, check_tau
+from ..gumbel import centred, exponential_of, perturb
+from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
 from ._registry import register
 from .zgr import zgr
 
@@ -81,14 +81,17 @@ def gumbel_rao(
     if k == math.inf and not isinstance(tau, Tensor) and tau == 0:
         return zgr(logits, generator=generator)
     check_tau(tau, logits.shape[:-1])
+    check_generator(generator, logits.device)
     if isinstance(tau, Tensor) and tau.requires_grad:
         raise ValueError("tau: expected a tensor without gradient, got one that requires it")
-    if k == math.inf and logits.shape[-1] > MAX_CLASSES:
-        raise ValueError(
-            f"k: expected a finite number for more than {MAX_CLASSES} classes, got inf "
-            f"for {logits.shape[-1]}"
-        )
-    one_hot, _ = gumbel_max(centred(logits.detach()), generator=generator)
+    if k == math.inf:
+        check_tau_limit(tau)
+        if logits.shape[-1] > MAX_CLASSES:
+            raise ValueError(
+                f"k: expected a finite number for more than {MAX_CLASSES} classes, got inf "
+                f"for {logits.shape[-1]}"
+            )
+    one_hot, _ = perturb(centred(logits.detach()), generator)
     seed = torch.randint(
         2**62, (), generator=generator, device=None if generator is None else generator.device
     )
@@ -104,9 +107,7 @@ class _GumbelRao(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(
-        logits: Tensor, one_hot: Tensor, seed: Tensor, tau: Tau, k: float, noise: Noise
-    ) -> Tensor:
+    def forward(logits: Tensor, one_hot: Tensor, *rest: Any) -> Tensor:
         return one_hot.clone()
 
     @staticmethod
@@ -124,17 +125,11 @@ class _VJP(torch.autograd.Function):
     """The backward pass as a function of its own, so that vmap and double backward find rules."""
 
     @staticmethod
-    def forward(
-        grad: Tensor,
-        logits: Tensor,
-        one_hot: Tensor,
-        seed: Tensor,
-        tau: Tau,
-        k: float,
-        noise: Noise,
-    ) -> Tensor:
+    def forward(grad: Tensor, logits: Tensor, one_hot: Tensor, *rest: Any) -> Tensor:
+        # PyTorch inspects the signature at each call, which takes time for each name in it.
+        seed, tau, k, noise = rest
         if k == math.inf:
-            return conditional_vjp(grad, logits, one_hot.argmax(-1), tau)
+            return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
         generator = torch.Generator(logits.device).manual_seed(int(seed))
         return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
 
@@ -183,7 +178,7 @@ def averaged_vjp(
     # The classes come first in memory: sums over them then run over long, contiguous vectors.
     theta = _classes_first(centred(logits))
     g = _classes_first(grad.to(theta.dtype))
-    index = _classes_first(one_hot).argmax(0, keepdim=True)
+    index = one_hot.argmax(-1).reshape(1, -1)
     if isinstance(tau, Tensor):
         tau = _classes_first(tau.unsqueeze(-1).to(theta.dtype).expand(*logits.shape[:-1], 1))
     g = g - g.gather(0, index)  # the Jacobian's rows sum to 0; nothing cancels when s is near D

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._checks import Tau, check_logits
-from ..gumbel import centred, gumbel_max, tempered_softmax
+from .._checks import Tau, check_generator, check_logits, check_tau
+from ..gumbel import centred, perturb, temper
 from ._registry import register
 
 
@@ -39,5 +39,7 @@ def gumbel_softmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | Non
     Source: Jang, Gu & Poole (2017); Maddison, Mnih & Teh (2017).
     """
     check_logits(logits)
-    _, perturbed = gumbel_max(centred(logits), generator=generator)
-    return tempered_softmax(perturbed, tau).to(logits.dtype)
+    check_tau(tau, logits.shape[:-1])
+    check_generator(generator, logits.device)
+    _, perturbed = perturb(centred(logits), generator)
+    return temper(perturbed, tau).to(logits.dtype)

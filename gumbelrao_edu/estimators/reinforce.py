@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import check_logits
-from ..gumbel import gumbel_max
+from .._checks import check_generator, check_logits
+from ..gumbel import perturb
 from ..surrogate import replace_gradient
 from ._registry import register
 
@@ -87,7 +87,8 @@ def reinforce(
     Source: Glynn (1990); Williams (1992).
     """
     check_logits(logits)
-    one_hot, _ = gumbel_max(logits.detach(), generator=generator)
+    check_generator(generator, logits.device)
+    one_hot, _ = perturb(logits.detach(), generator)
     losses = f(one_hot)
     check_losses(losses, logits.shape[:-1])
     b = baseline.value if isinstance(baseline, RunningMean) else (baseline or 0.0)

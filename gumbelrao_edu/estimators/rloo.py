@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_logits
-from ..gumbel import gumbel_max
+from .._checks import check_count, check_generator, check_logits
+from ..gumbel import perturb
 from ..surrogate import replace_gradient
 from ._registry import register
 from .reinforce import check_losses, log_probability
@@ -55,11 +55,12 @@ def rloo(
     Source: Kool, van Hoof & Welling (2019), Buy 4 REINFORCE samples, get a baseline for free.
     """
     check_logits(logits)
+    check_generator(generator, logits.device)
     check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     theta = logits.expand(num_samples, *logits.shape)
-    one_hot, _ = gumbel_max(theta.detach(), generator=generator)
+    one_hot, _ = perturb(theta.detach(), generator)
     losses = f(one_hot)
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:

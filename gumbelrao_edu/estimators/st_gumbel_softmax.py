@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._checks import Tau, check_logits
-from ..gumbel import centred, gumbel_max, tempered_softmax
+from .._checks import Tau, check_generator, check_logits, check_tau
+from ..gumbel import centred, perturb, temper
 from ..surrogate import replace_gradient
 from ._registry import register
 
@@ -42,5 +42,7 @@ def st_gumbel_softmax(
     Source: Jang, Gu & Poole (2017).
     """
     check_logits(logits)
-    one_hot, perturbed = gumbel_max(centred(logits), generator=generator)
-    return replace_gradient(one_hot, tempered_softmax(perturbed, tau)).to(logits.dtype)
+    check_tau(tau, logits.shape[:-1])
+    check_generator(generator, logits.device)
+    one_hot, perturbed = perturb(centred(logits), generator)
+    return replace_gradient(one_hot, temper(perturbed, tau)).to(logits.dtype)

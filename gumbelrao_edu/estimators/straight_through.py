@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._checks import Tau
-from ..gumbel import gumbel_max, tempered_softmax
+from .._checks import Tau, check_generator, check_logits, check_tau
+from ..gumbel import perturb, temper
 from ..surrogate import replace_gradient
 from ._registry import register
 
@@ -42,5 +42,8 @@ def straight_through(
 
     Source: Bengio, Léonard & Courville (2013); Chung, Ahn & Bengio (2017).
     """
-    one_hot, _ = gumbel_max(logits, generator=generator)
-    return replace_gradient(one_hot, tempered_softmax(logits, tau))
+    check_logits(logits)
+    check_tau(tau, logits.shape[:-1])
+    check_generator(generator, logits.device)
+    one_hot, _ = perturb(logits.detach(), generator)
+    return replace_gradient(one_hot, temper(logits, tau))

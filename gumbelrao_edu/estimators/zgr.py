@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._checks import check_logits
-from ..gumbel import centred, gumbel_max
+from .._checks import check_generator, check_logits
+from ..gumbel import centred, perturb
 from ..surrogate import replace_gradient
 from ._registry import register
 
@@ -39,8 +39,9 @@ def zgr(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     gradient estimator; Gregor et al. (2014) for DARN.
     """
     check_logits(logits)
+    check_generator(generator, logits.device)
     theta = centred(logits)
-    one_hot, _ = gumbel_max(theta.detach(), generator=generator)
+    one_hot, _ = perturb(theta.detach(), generator)
     p = theta.softmax(-1)
     log_p = theta.log_softmax(-1).gather(-1, one_hot.argmax(-1, keepdim=True))
     return replace_gradient(one_hot, (p + (one_hot - p).detach() * log_p) / 2).to(logits.dtype)
