@@ -39,6 +39,7 @@ LAYERS = {
     "80 8-ary": (20, 80, 8),
     "60 16-ary": (20, 60, 16),
     "32 1000-ary": (20, 32, 1000),
+    "10 7-ary, batch 1": (1, 10, 7),  # as in one merge of a Tree-LSTM: the cost of a call
 }
 TAU = 0.5
 TOO_LARGE = 2e8  # elements: an n × n matrix for each row and k would not fit into memory
@@ -140,7 +141,7 @@ def measure(device: torch.device, layers: list[str], ks: list[int], rounds: int)
                 {
                     "layer": layer,
                     "estimator": name,
-                    "ms": round(1e3 * median, 2),
+                    "ms": round(1e3 * median, 3),
                     "times F.gumbel_softmax": round(median / reference, 2),
                     "peak MiB": round(peak_bytes(estimator, logits, grad) / 2**20, 1),
                 }
@@ -161,7 +162,7 @@ def main() -> None:
     rounds = 3 if arguments.quick else arguments.rounds
     print(
         f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads, "
-        f"device {arguments.device}, batch 20, τ = {TAU}, median of {rounds} rounds"
+        f"device {arguments.device}, batch 20 unless named, τ = {TAU}, median of {rounds} rounds"
     )
     print(measure(arguments.device, layers, ks, rounds).to_string(index=False))
 
