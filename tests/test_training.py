@@ -79,6 +79,21 @@ def test_reports_the_mean_loss_since_the_last_report() -> None:
     assert len(losses) == 25  # nothing to do
 
 
+def test_a_long_gradient_is_scaled_down() -> None:
+    def one_step(clip: float | None) -> Tensor:
+        training = new(learning_rate=0.1, momentum=0.0, weight_decay=0.0, clip=clip)
+        before = torch.cat([p.detach().flatten().clone() for p in training.model.parameters()])
+        training.run(1)
+        return before - torch.cat([p.detach().flatten() for p in training.model.parameters()])
+
+    whole, clipped, untouched = one_step(None), one_step(0.01), one_step(1e6)
+    assert whole.norm() > 0.1 * 0.02
+    torch.testing.assert_close(clipped, whole * (0.001 / whole.norm()), rtol=1e-3, atol=1e-7)
+    assert torch.equal(untouched, whole)
+    with pytest.raises(ValueError, match="clip: expected a positive number or None, got 0"):
+        new(clip=0)
+
+
 def test_the_order_of_the_minibatches() -> None:
     """Each pass is a permutation, less what does not fill a minibatch; the seed decides."""
 

@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     reproduce = commands.add_parser(
         "reproduce",
-        help="compute a figure of the paper anew",
-        description="Compute a figure of the paper anew and write it with its numbers. A run that "
-        "was stopped goes on.",
+        help="compute a figure or a table of the paper anew",
+        description="Compute a figure or a table of the paper anew and write it with its numbers. "
+        "What was stopped goes on, and what is there already is not computed again.",
     )
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
     reproduce.add_argument(
@@ -53,6 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     reproduce.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
+    )
+    reproduce.add_argument(
+        "--jobs", type=int, default=1, help="tables: trainings at a time, one thread each"
+    )
+    reproduce.add_argument(
+        "--backend",
+        choices=("joblib", "dask", "ray"),
+        default="joblib",
+        help="tables: this machine (joblib), or a cluster that runs already",
     )
     reproduce.set_defaults(run=lambda options: EXPERIMENTS[options.experiment](options))
 
@@ -88,5 +97,17 @@ def _fig1(options: argparse.Namespace) -> None:
     print(f"written: {options.out / 'fig1'}.csv, .json and .html")
 
 
+def _table1(options: argparse.Namespace) -> None:
+    from . import table1
+
+    out = options.out / "table1"
+    settings = table1.PROFILES[options.profile]
+    table1.run(settings, out, jobs=options.jobs, backend=options.backend)
+    print(f"written: {out / 'table1'}.csv and .html, {out / 'runs.csv'}")
+
+
 # What `reproduce` knows, by the names of the paper.
-EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {"fig1": _fig1}
+EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "fig1": _fig1,
+    "table1": _table1,
+}

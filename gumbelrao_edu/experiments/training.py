@@ -46,6 +46,8 @@ class Training:
         examples: a tensor `[N, ...]`, or an object with a length that takes a tensor of indices.
         batch_size: B.
         learning_rate, momentum, weight_decay: as in `torch.optim.SGD`.
+        clip: largest norm of the gradient of all parameters together; a longer one is scaled
+            down to it. None leaves gradients as they are.
         seed: of the order of the minibatches.
         generators: those that the loss draws from. They are saved and restored with the rest; the
             global generator is not.
@@ -56,7 +58,8 @@ class Training:
             A callback may add entries to the newest one.
 
     Raises:
-        TypeError, ValueError: for a batch size that does not fit, or what SGD refuses.
+        TypeError, ValueError: for a batch size that does not fit, a clip that is not positive, or
+            what SGD refuses.
 
     Example:
         >>> model = torch.nn.Linear(1, 1)
@@ -78,6 +81,7 @@ class Training:
         learning_rate: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        clip: float | None = None,
         seed: int = 0,
         generators: Sequence[torch.Generator] = (),
     ) -> None:
@@ -86,6 +90,8 @@ class Training:
             raise ValueError(
                 f"batch_size: expected at most the {len(examples)} examples, got {batch_size}"
             )
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip: expected a positive number or None, got {clip}")
         self.model, self.loss, self.examples = model, loss, examples
         self.optimizer = torch.optim.SGD(
             model.parameters(), learning_rate, momentum=momentum, weight_decay=weight_decay
@@ -96,6 +102,7 @@ class Training:
             "learning_rate": learning_rate,
             "momentum": momentum,
             "weight_decay": weight_decay,
+            "clip": clip,
             "seed": seed,
             "generators": len(generators),
         }
@@ -209,9 +216,11 @@ class Training:
             raise self._diverged(f"the loss is {value}")
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        gradients = (p.grad for p in self.model.parameters() if p.grad is not None)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if not math.isfinite(norm := _norm(gradients)):
             raise self._diverged(f"the norm of the gradient is {norm}")
+        if (clip := self.settings["clip"]) is not None and norm > clip:
+            torch._foreach_mul_(gradients, clip / norm)
         self.optimizer.step()
         self._losses.append(value)
         self.step += 1

@@ -1,0 +1,190 @@
+"""Table 1: runs that resume exactly, the choice of the learning rate, the table, the command."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from gumbelrao_edu.experiments import cli, table1
+from gumbelrao_edu.experiments.runs import load_row
+from gumbelrao_edu.experiments.table1 import GR_10, GR_INF, ST_GS, ZGR, Settings
+from gumbelrao_edu.listops import ListOps, Split, generate
+
+TINY = Settings((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch, tmp_path_factory):
+    """A small set in place of the 80,000 examples; and no published test set."""
+    examples = generate(400, max_length=10, generator=torch.Generator().manual_seed(0))
+    parts = (Split(examples[i::4], "few") for i in (0, 1, 2))
+    data = ListOps(*parts, "few")
+    monkeypatch.setattr(table1, "load_listops", lambda full: data)
+    monkeypatch.setattr(table1, "load_published_test", lambda: Split(examples[:200], "others"))
+    table1._data.cache_clear()
+    yield data
+    table1._data.cache_clear()
+
+
+def test_profiles_are_those_of_the_paper_and_smaller_ones():
+    paper, cpu = table1.PROFILES["paper"], table1.PROFILES["cpu"]
+    assert len(paper.configs()) == 5 * 10 * 3 * (5 * 3 + 1)  # ZGR has no τ
+    assert {config["epochs"] for config in paper.configs()} == {10}
+    assert all(config["published"] for config in paper.configs())
+    assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 2, 10, None)
+    first = cpu.configs()[: len(cpu.configs()) // 3]
+    assert {config["seed"] for config in first} == {0}  # a stopped grid has whole seeds
+    for settings in table1.PROFILES.values():
+        texts = [json.dumps(config) for config in settings.configs()]
+        assert len(set(texts)) == len(texts)
+
+
+def test_training_reports_each_epoch_and_the_best(few, tmp_path):
+    config = TINY.configs()[0]
+    fractions = []
+    results = table1.train(config, tmp_path / "checkpoint", fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert [entry["epoch"] for entry in results["history"]] == [1, 2]
+    best = max(results["history"], key=lambda entry: entry["valid_accuracy"])
+    for name in ("valid_accuracy", "test_accuracy", "published_accuracy", "test_f1"):
+        assert results[name] == best[name]
+        assert results[f"last_{name}"] == results["history"][-1][name]
+    # Of the other set's 200 sentences those are left out that were trained on or chosen by.
+    _, unseen = table1._data(False, 10, 60)
+    used = {e.tokens for e in (*few.train.examples[:60], *few.valid.examples)}
+    left = {e.tokens for e in unseen.examples}
+    assert not used & left
+    assert {e.tokens for e in few.test.examples} & left
+
+
+def test_a_run_that_was_stopped_ends_the_same(tmp_path):
+    config = {**TINY.configs()[0], "estimator": "gumbel_rao", "k": 10}
+    whole = table1.train(config, tmp_path / "a", lambda fraction: None)
+
+    def stops(fraction):
+        if fraction > 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        table1.train(config, tmp_path / "b", stops)
+    assert (tmp_path / "b").exists()
+    assert table1.train(config, tmp_path / "b", lambda fraction: None) == whole
+
+
+def test_seeds_are_shared_by_the_estimators():
+    """The same initial weights and the same order of the data, whatever the estimator."""
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    class Spy(table1.Training):
+        def run(self, *arguments, **options):
+            order = torch.randperm(100, generator=self._generators[0])
+            seen.append((self.model.query.detach().clone(), order, self.settings))
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table1, "Training", Spy)
+        for config in TINY.configs():
+            with pytest.raises(Stop):
+                table1.train(config, None, None)
+    by_seed = {0: seen[: len(seen) // 2], 1: seen[len(seen) // 2 :]}
+    for runs in by_seed.values():
+        assert all(torch.equal(runs[0][i], other[i]) for other in runs for i in (0, 1))
+    assert not torch.equal(by_seed[0][0][0], by_seed[1][0][0])
+    assert not torch.equal(by_seed[0][0][1], by_seed[1][0][1])
+    settings = seen[0][2]
+    assert (settings["batch_size"], settings["weight_decay"]) == (10, 1e-4)
+
+
+def some_runs(*rows):
+    columns = "estimator k tau learning_rate seed status valid_accuracy test_accuracy"
+    table = pd.DataFrame(rows, columns=columns.split())
+    return table.assign(length=10, published_accuracy=None, test_f1=0.5, test_depth=3.0)
+
+
+def test_learning_rate_is_chosen_on_the_validation_set():
+    gr = ("gumbel_rao", 10)
+    cells = table1.summarise(
+        some_runs(
+            (*gr, 0.1, 0.3, 0, "done", 50.0, 90.0),
+            (*gr, 0.1, 0.3, 1, "done", 54.0, 90.0),
+            (*gr, 0.1, 0.6, 0, "done", 60.0, 40.0),
+            (*gr, 0.1, 0.6, 1, "done", 62.0, 44.0),
+            (*gr, 0.1, 0.9, 0, "done", 99.0, 99.0),  # its other seed diverged
+            (*gr, 0.1, 0.9, 1, "diverged", math.nan, math.nan),
+        )
+    )
+    assert len(cells) == 1
+    cell = cells.iloc[0]
+    assert (cell.learning_rate, cell.seeds, cell.diverged) == (0.6, 2, 1)
+    assert (cell.accuracy, cell.standard_error) == (42.0, 2.0)
+    assert cell.paper == 66.9
+
+
+def test_table_has_the_form_of_the_paper():
+    cells = table1.summarise(
+        some_runs(
+            ("zgr", None, None, 0.3, 0, "done", 50.0, 61.0),
+            ("gumbel_rao", math.inf, 0.01, 0.3, 0, "done", 50.0, 62.0),
+            ("st_gumbel_softmax", None, 0.01, 0.3, 0, "done", 50.0, 40.0),
+            ("st_gumbel_softmax", None, 0.01, 0.3, 1, "done", 50.0, 42.0),
+            ("st_gumbel_softmax", None, 1.0, 0.3, 1, "diverged", math.nan, math.nan),
+        )
+    )
+    table = table1.layout(cells)
+    assert table.index.tolist() == ["ST-GS", "GR-∞", "ZGR"]
+    assert table.columns.tolist() == ["L ≤ 10, τ → 0", "L ≤ 10, τ = 0.01"]
+    assert table.loc["ST-GS"].tolist() == ["", "41.0 ± 1.0 (paper: 38.8)"]
+    assert table.loc["GR-∞"].tolist() == ["", "62.0"]
+    assert table.loc["ZGR"].tolist() == ["61.0", ""]
+
+
+def test_all_rows_of_the_paper_are_there():
+    labels = {row.label for row in table1.ROWS}
+    assert {label for label, _ in table1.PAPER} == labels - {"GR-∞", "ZGR"}
+    assert len(table1.PAPER) == 4 * 3
+
+
+def test_command_writes_rows_and_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(table1.PROFILES, "smoke", TINY)
+    command = ["reproduce", "table1", "--profile", "smoke", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    out = tmp_path / "table1"
+    runs = pd.read_csv(out / "runs.csv")
+    assert runs.status.tolist() == ["done"] * 6
+    assert {"torch", "hardware", "date", "seed", "device", "seconds"} <= {*runs.columns}
+    cells = pd.read_csv(out / "table1.csv")
+    assert cells["row"].tolist() == ["ST-GS", "GR-∞", "ZGR"]
+    assert (cells.seeds == 2).all()
+    for config in TINY.configs():
+        row = load_row(config, out)
+        assert len(row["results"]["history"]) == 2
+    page = (out / "table1.html").read_text()
+    assert "τ → 0" in page
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+    assert cli.main(command) == 0  # and now there is nothing left to do
+    assert "6 of 6 runs are in" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()} == before
+
+
+def test_command_says_when_nothing_ended_well(tmp_path, monkeypatch, capsys):
+    settings = Settings((0,), (1e9,), (0.1,), (GR_10,), epochs=1, train=60, dim=8)
+    monkeypatch.setitem(table1.PROFILES, "smoke", settings)
+    monkeypatch.setattr(table1, "CLIP", None)
+    command = ["reproduce", "table1", "--profile", "smoke", "--out", str(tmp_path)]
+    assert cli.main(command) == 1
+    assert "no run ended well" in capsys.readouterr().err
+    row = load_row(settings.configs()[0], tmp_path / "table1")
+    assert row["status"] == "diverged"
+    assert "Try a smaller learning rate (it is 1e+09)" in row["error"]
+
+
+@pytest.mark.parametrize("name", ["reinforce", "exact", "nonsense"])
+def test_only_estimators_that_sample(name):
+    with pytest.raises(ValueError, match=r"name: expected (an estimator that|one of)"):
+        table1.sampler(name, None, None, torch.Generator())
