@@ -75,9 +75,9 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         images = generator.integers(0, 2, (size, 784), dtype=np.uint8)
         savemat(tmp_path / name, {"X": images}, appendmat=False)
         mnist[name] = (tmp_path / name).read_bytes()
-    examples = listops.generate(24, generator=torch.Generator().manual_seed(0))
+    examples = listops.generate(96, generator=torch.Generator().manual_seed(0))
     lines = [f"{listops.format_line(example)}\n".encode() for example in examples]
-    train, test = b"".join(lines[:18]), b"".join(lines[18:])
+    train, test = b"".join(lines[:90]), b"".join(lines[90:])
     blob = hashlib.sha1(b"blob " + str(len(train)).encode() + b"\0" + train).hexdigest()
 
     server = Server({**mnist, "train_d20s.tsv": train, "test_d20s.tsv": test})

@@ -90,7 +90,7 @@ def test_a_git_blob_id(tmp_path: Path) -> None:
 
 def test_published_once_then_read(server: Server, folder: Path) -> None:
     sets = load_listops(full=True)
-    assert [len(split) for split in sets] == [16, 2, 6]
+    assert [len(split) for split in sets] == [80, 10, 6]
     check_distinct(sets)
     lines = [format_line(e) for split in (sets.train, sets.valid) for e in split.examples]
     assert sorted(lines) == sorted(server.files["train_d20s.tsv"].decode().splitlines())
@@ -102,7 +102,7 @@ def test_published_once_then_read(server: Server, folder: Path) -> None:
     assert server.requests == ["train_d20s.tsv", "test_d20s.tsv"]
     assert stored(folder) == ["listops_test_d20s.tsv", "listops_train_d20s.tsv"]
     assert sets.description == (
-        "ListOps, published: 16 expressions to train on, 2 to validate, 6 to test, "
+        "ListOps, published: 80 expressions to train on, 10 to validate, 6 to test, "
         f"of up to {max(len(e.tokens) for split in sets for e in split.examples)} tokens"
     )
 
