@@ -22,51 +22,35 @@ def _drive():
         return
     import ipywidgets
     from gumbelrao_edu.widgets._base import SHOWN
+    from gumbelrao_edu.widgets._slider import Slider
 
-    kinds = tuple(kind for name, kind in vars(ipywidgets).items() if name.endswith("Slider"))
-
-    def inside(widget):
-        yield widget
-        for child in getattr(widget, "children", ()):
-            yield from inside(child)
-
-    def positions(slider):
-        if hasattr(slider, "options"):
-            trait, values = "index", range(len(slider.options))
-        else:
-            middle = type(slider.min)((slider.min + slider.max) / 2)
-            trait, values = "value", [slider.min, middle, slider.max]
-        kind = type(slider).__name__
-        if "Log" in kind:
-            values = [slider.base**value for value in values]
-        if "Range" in kind:
-            values = [(value, value) for value in values]
-        return trait, values
+    others = [kind for name, kind in vars(ipywidgets).items() if name.endswith("Slider")]
 
     def traces(panel):
         return json.dumps(json.loads(panel.figure.to_json())["data"])
 
     # Before and since version 8 ipywidgets keeps its list of widgets in different places.
     widgets = getattr(ipywidgets.widgets.widget, "_instances", None) or ipywidgets.Widget.widgets
-    stray = {w.description for w in widgets.values() if isinstance(w, kinds)}
+    stray = {w for w in widgets.values() if isinstance(w, (Slider, *others))}
     for panel in SHOWN.values():
         figure = json.loads(panel.figure.to_json())["layout"]
         assert figure["height"], "a figure without layout.height"
         assert panel.caption, "a panel without a caption"
-        for slider in [w for w in inside(panel) if isinstance(w, kinds)]:
+        stray -= set(panel.controls.values())
+        for slider in panel.controls.values():
+            if not isinstance(slider, Slider):
+                continue
             name = slider.description
-            stray.discard(name)
-            tooltip = getattr(slider, "tooltip", None) or slider.description_tooltip
-            assert name and tooltip, f"slider {name!r} lacks a name or a tooltip"
-            trait, values = positions(slider)
-            start, seen = getattr(slider, trait), set()
-            for value in values:
-                setattr(slider, trait, value)
+            assert name and slider.tooltip, f"slider {name!r} lacks a name or a tooltip"
+            start, seen = slider.index, set()
+            for index in range(len(slider.options)):
+                slider.index = index
                 seen.add(traces(panel))
-            setattr(slider, trait, start)
+            slider.index = start
             assert len(seen) > 1, f"slider {name!r} does not change the figure"
         assert not panel.errors, panel.errors[0]
-    assert not stray, f"sliders outside of a displayed Panel: {stray}"
+    names = [w.description for w in stray]
+    assert not stray, f"sliders outside of a displayed Panel, or not made by `slider`: {names}"
 
 
 _drive()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -115,6 +116,21 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
 FIGURES = """() => [...document.querySelectorAll('.js-plotly-plot')]
     .filter(plot => plot.querySelector('.main-svg') && plot.getBoundingClientRect().height > 100)"""
 
+# For the kernel: move every slider to its first position.
+TO_THE_FIRST = """
+from gumbelrao_edu.widgets._base import SHOWN
+for panel in SHOWN.values():
+    for control in panel.controls.values():
+        control.index = 0
+"""
+IN_THE_KERNEL = """code =>
+    jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code}).done"""
+AT_THE_FIRST = """() => [...document.querySelectorAll('.gumbelrao-slider')].every(slider => {
+    const [input, output] = slider.querySelectorAll('input, output');
+    return input.value === '0' && output.textContent === input.getAttribute('aria-valuetext');
+})"""
+ACTIVE_CELL = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
+
 # In the page: note how long it takes from a key to a changed drawing of a trace.
 PROBE = """(panel) => {
     const plot = panel.querySelector('.js-plotly-plot');
@@ -141,6 +157,17 @@ PROBE = """(panel) => {
     });
     watch(caption, () => probe.said.push(caption.innerText));
 }"""
+
+
+def nameless(snapshot):
+    """The lines of an accessibility tree with a control that has no name."""
+    controls = r"slider|combobox|button|checkbox|radio|textbox|spinbutton|listbox"
+    return re.findall(rf'^ *- (?:{controls})(?! ").*$', snapshot, re.MULTILINE)
+
+
+def test_a_control_without_a_name_is_noticed():
+    snapshot = '- text: K\n- slider "K": "3"\n  - button "Zoom"\n- slider: "3"\n  - combobox'
+    assert nameless(snapshot) == ['- slider: "3"', "  - combobox"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -178,25 +205,24 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     page.set_default_timeout(60_000)
     # Every picture has given way to a live figure of a sensible size.
     page.wait_for_function(f"({FIGURES})().length === {pictures}")
-    sliders = page.locator(".widget-slider")
+    sliders = page.locator(".gumbelrao-slider")
     for index in range(sliders.count()):
         slider = sliders.nth(index)
         slider.scroll_into_view_if_needed()  # what is far off the screen has no text
-        assert slider.locator("label").text_content()  # `inner_text` is empty while out of view
         panel = slider.locator("xpath=ancestor::*[.//*[contains(@class, 'js-plotly-plot')]][1]")
-        handle = slider.locator(".noUi-handle")
+        assert nameless(panel.aria_snapshot()) == []
+        name, shown = slider.locator("span").inner_text(), slider.locator("output")
+        handle = panel.get_by_role("slider", name=name, exact=True)
+        position, last = handle.evaluate("input => [input.valueAsNumber, Number(input.max)]")
+        keys = ["ArrowRight", "ArrowLeft"] if position < last else ["ArrowLeft", "ArrowRight"]
         panel.evaluate(PROBE)
-        forward = float(handle.get_attribute("aria-valuenow")) < float(
-            handle.get_attribute("aria-valuemax")
-        )
-        keys = ["ArrowRight", "ArrowLeft"] if forward else ["ArrowLeft", "ArrowRight"]
         handle.focus()
         for move in range(MOVES):
             page.keyboard.press(keys[move % 2])
             # The drawing and the caption have both followed before the next key is pressed.
             page.wait_for_function(f"probe.times.length > {move} && probe.said.length > {move}")
+            assert handle.get_attribute("aria-valuetext") == shown.inner_text()
         median = statistics.median(page.evaluate("probe.times"))
-        name = slider.locator("label").inner_text()
         record_property(
             "measured",
             f"{path.stem}, slider {name}: {median:.0f} ms for a move (median of {MOVES}; "
@@ -206,6 +232,24 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
         said = page.evaluate("probe.said")
         assert len(said) == MOVES
         assert len(set(said)) == 2
+
+        cell = page.evaluate(ACTIVE_CELL)
+        at = []
+        for key in ("Home", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "End"):
+            page.keyboard.press(key)
+            at.append(handle.evaluate("input => input.valueAsNumber"))
+        assert (at[0], at[1], at[2], at[5]) == (0, 1, 0, last)
+        assert at[3] > at[4]
+        # Faster than the answers: moves do not queue up, and the last one counts.
+        page.keyboard.press("Home")
+        for key in ["ArrowRight"] * position + keys * (MOVES // 2):
+            page.keyboard.press(key)
+        page.wait_for_function("last => probe.said.at(-1) === last", arg=said[-1])
+        assert page.evaluate("probe.said.length") < 2 * MOVES
+        assert page.evaluate(ACTIVE_CELL) == cell
+    # Moved by the kernel, the sliders follow.
+    page.evaluate(IN_THE_KERNEL, TO_THE_FIRST)
+    page.wait_for_function(AT_THE_FIRST)
     page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
     page.close()
     local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")

@@ -14,10 +14,11 @@ import torch
 from gumbelrao_edu.experiments.fig1 import Settings, compare
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
 from gumbelrao_edu.widgets import ternary
+from gumbelrao_edu.widgets._slider import Slider
 
 ROWS = 6
 PROGRAMME = QuadraticProgramme()
-CONTROLS = (ipywidgets.SelectionSlider, ipywidgets.Dropdown)
+CONTROLS = (Slider, ipywidgets.Dropdown)
 
 
 @pytest.fixture(scope="module")

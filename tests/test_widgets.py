@@ -259,11 +259,50 @@ def test_panel_without_draw_is_changed_from_outside():
     assert (panel.figure.data[0].y, panel.caption) == ((1, 2), "Two points.")
 
 
-def test_slider_has_a_name_a_tooltip_and_readable_positions():
+def test_slider_sends_texts_and_a_number():
     control = slider("K", [1, 10, math.inf], 10, tooltip="inner samples")
-    assert [name for name, _ in control.options] == ["1", "10", "∞"]
-    assert control.description == "K"
-    assert "inner samples" in (getattr(control, "tooltip", None) or control.description_tooltip)
+    sent = control.get_state(["description", "tooltip", "_labels", "index"])
+    assert sent == {
+        "description": "K",
+        "tooltip": "inner samples",
+        "_labels": ["1", "10", "∞"],
+        "index": 1,
+    }
+    assert (control.value, control.label) == (10, "10")
+
+
+def test_slider_moves_from_both_sides_and_says_so_once():
+    control = slider("K", [1, 10, math.inf], 10, tooltip="inner samples")
+    seen = []
+    control.observe(lambda change: seen.append((change["new"], control.index)), names="value")
+    control.value = math.inf
+    control.index = 0
+    control.set_state({"index": 1})  # what a message of the browser does
+    assert seen == [(math.inf, 2), (1, 0), (10, 1)]
+
+
+@pytest.mark.parametrize("value", [3, None, "10"])
+def test_slider_refuses_a_value_without_a_position(value):
+    message = rf"K: expected one of \[1, 10, inf\], got {value!r}"
+    with pytest.raises(ValueError, match=message):
+        slider("K", [1, 10, math.inf], value, tooltip="inner samples")
+    control = slider("K", [1, 10, math.inf], 10, tooltip="inner samples")
+    with pytest.raises(ValueError, match=message):
+        control.value = value
+    assert (control.value, control.index) == (10, 1)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_slider_refuses_an_index_without_a_position(index):
+    control = slider("K", [1, 10, math.inf], 10, tooltip="inner samples")
+    with pytest.raises(ValueError, match=f"K: expected an index from 0 to 2, got {index}"):
+        control.index = index
+    assert (control.value, control.index) == (10, 1)
+
+
+def test_slider_needs_positions():
+    with pytest.raises(ValueError, match="options: expected at least one position, got none"):
+        slider("K", [], 10, tooltip="inner samples")
 
 
 def test_show_sends_the_figure_and_its_alternative_text(capsys):

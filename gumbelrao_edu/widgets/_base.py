@@ -16,6 +16,8 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from IPython.display import display
 
+from ._slider import Slider
+
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -124,9 +126,7 @@ def label(value: float) -> str:
     return f"{value:g}".replace("inf", "∞")
 
 
-def slider(
-    name: str, values: Sequence[float], value: float, *, tooltip: str
-) -> ipywidgets.SelectionSlider:
+def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) -> Slider:
     """Return a slider over the given values; it moves with the arrow keys.
 
     Args:
@@ -135,19 +135,15 @@ def slider(
         value: where it starts, one of ``values``.
         tooltip: one sentence on what it changes.
 
+    Raises:
+        ValueError: for no values, or a ``value`` that is none of them.
+
     Example:
         >>> slider("K", [1, 10, float("inf")], 10, tooltip="inner samples").label
         '10'
     """
-    control = ipywidgets.SelectionSlider(
-        options=[(label(v), v) for v in values],
-        value=value,
-        description=name,
-        layout={"width": "100%", "max_width": "560px"},
-    )
-    # ipywidgets 8 renamed the trait.
-    setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", tooltip)
-    return control
+    options = [(label(v), v) for v in values]
+    return Slider(options, value, description=name, tooltip=tooltip)
 
 
 class _Figure(go.FigureWidget):  # type: ignore[misc]

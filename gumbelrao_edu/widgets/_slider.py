@@ -1,0 +1,131 @@
+"""A slider over given positions, which screen readers can name and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import traitlets
+
+
+class _Value(traitlets.TraitType[Any, Any]):
+    """One of the values of a slider's options."""
+
+    def validate(self, slider: Slider, value: Any) -> Any:
+        for _, known in slider.options:
+            if known == value:
+                return known
+        values = [known for _, known in slider.options]
+        raise ValueError(f"{slider.description}: expected one of {values}, got {value!r}")
+
+
+class Slider(anywidget.AnyWidget):
+    """A slider over given positions: the browser's own, with its keys and its roles.
+
+    That of ipywidgets has no accessible name, and is read as the number of the position. Moves made
+    while the last one is being answered are not lost, but only the newest of them is sent.
+
+    Args:
+        options: the positions in order, each as what is written and the value.
+        value: where it starts, one of the values.
+        description: what is written beside it, its accessible name.
+        tooltip: one sentence on what it changes.
+
+    Attributes:
+        value: the value of the current position; can be set.
+        index: the number of the current position; can be set.
+        label: what is written for it.
+
+    Raises:
+        ValueError: for no options, or a value or an index without a position.
+
+    Example:
+        >>> control = Slider([("low", 0.1), ("high", 2.0)], 2.0, description="τ", tooltip="Heat.")
+        >>> control.index = 0
+        >>> control.value, control.label
+        (0.1, 'low')
+    """
+
+    description = traitlets.Unicode().tag(sync=True)
+    tooltip = traitlets.Unicode().tag(sync=True)
+    # The browser gets texts and a number: JSON has no infinity.
+    _labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    index = traitlets.Int().tag(sync=True)
+    value = _Value()
+
+    _esm = """
+    function render({ model, el }) {
+      const labels = model.get("_labels");
+      el.classList.add("gumbelrao-slider");
+      el.innerHTML = `<label><span></span><input type="range" min="0" step="1"></label>
+        <output aria-live="off"></output>`;  // the slider says itself what it is moved to
+      const [name, input, output] = el.querySelectorAll("span, input, output");
+      name.textContent = model.get("description");
+      input.title = model.get("tooltip");
+      input.max = labels.length - 1;
+      const show = (index) => {
+        input.value = index;
+        output.textContent = labels[index];
+        input.setAttribute("aria-valuetext", labels[index]);
+      };
+      const follow = () => show(model.get("index"));
+      input.addEventListener("input", () => {
+        show(input.valueAsNumber);
+        model.set("index", input.valueAsNumber);
+        model.save_changes();
+      });
+      input.addEventListener("keydown", (event) => {
+        // JupyterLab would go to the next cell.
+        if (/^(Arrow|Page|Home|End)/.test(event.key)) event.stopPropagation();
+      });
+      model.on("change:index", follow);
+      follow();
+      return () => model.off("change:index", follow);
+    }
+    export default { render };
+    """
+    _css = """
+    .gumbelrao-slider, .gumbelrao-slider label { display: flex; align-items: center; gap: 8px; }
+    .gumbelrao-slider { max-width: 560px; margin: 2px; color: var(--jp-ui-font-color1, inherit); }
+    .gumbelrao-slider label { flex: 1; }
+    .gumbelrao-slider span { min-width: 72px; text-align: right; }
+    .gumbelrao-slider output { width: 48px; }
+    .gumbelrao-slider input { flex: 1; accent-color: var(--jp-brand-color1, #1976d2); }
+    .gumbelrao-slider input:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
+    """
+
+    def __init__(
+        self, options: Sequence[tuple[str, Any]], value: Any, *, description: str, tooltip: str
+    ) -> None:
+        if not options:
+            raise ValueError("options: expected at least one position, got none")
+        self.options = tuple(options)
+        super().__init__(
+            description=description,
+            value=value,
+            tooltip=tooltip,
+            _labels=[text for text, _ in self.options],
+        )
+
+    @property
+    def label(self) -> str:
+        return self.options[self.index][0]
+
+    @traitlets.validate("index")
+    def _is_a_position(self, proposal: dict[str, Any]) -> int:
+        index: int = proposal["value"]
+        if not 0 <= index < len(self.options):
+            raise ValueError(
+                f"{self.description}: expected an index from 0 to {len(self.options) - 1}, "
+                f"got {index}"
+            )
+        return index
+
+    @traitlets.observe("value")
+    def _follow_value(self, change: dict[str, Any]) -> None:
+        self.index = [value for _, value in self.options].index(change["new"])
+
+    @traitlets.observe("index")
+    def _follow_index(self, change: dict[str, Any]) -> None:
+        self.value = self.options[change["new"]][1]
