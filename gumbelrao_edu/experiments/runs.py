@@ -269,7 +269,9 @@ def _ended(
             group = [run for run in left.values() if deaths[run.id] < 2] or [*left.values()][:1]
             with _command(out) as command:
                 tasks = (delayed(compute)(function, run, command) for run in group)
-                pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+                pool = Parallel(
+                    batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
+                )
                 try:
                     with closing(pool(tasks)) as rows:
                         for name, row in rows:
@@ -369,9 +371,7 @@ def _ray_cluster(ray: Any) -> Iterator[None]:
     try:
         ray.init(address="auto")
     except ConnectionError as error:
-        raise ValueError(
-            "backend: no ray cluster is found; RAY_ADDRESS=HOST:6379 names one"
-        ) from error
+        raise ValueError(f"backend: {error}; RAY_ADDRESS=HOST:6379 names a cluster") from error
     try:
         yield
     finally:
