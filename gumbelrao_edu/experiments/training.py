@@ -20,6 +20,8 @@ from .results import replacing
 
 Callback = Callable[["Training"], object]
 
+_EXPLODED = 1e6  # norm of the weights; NaN and infinity are not below it either
+
 
 class Examples(Protocol):
     """A tensor of examples, or whatever else has a length and takes a tensor of indices."""
@@ -207,10 +209,10 @@ class Training:
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
         try:
             loss = self.loss(self.model, self.examples[index])
-        except ValueError as error:  # an argument check met what overflowed weights have made
-            if math.isfinite(_norm(self.model.parameters())):
+        except ValueError as error:  # an argument check met what exploded weights have made
+            if _norm(self.model.parameters()) < _EXPLODED:
                 raise
-            raise self._diverged("the weights have overflowed") from error
+            raise self._diverged("the weights have exploded") from error
         value = loss.item()
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
