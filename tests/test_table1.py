@@ -9,7 +9,7 @@ import torch
 
 from gumbelrao_edu.experiments import cli, table1
 from gumbelrao_edu.experiments.runs import load_row
-from gumbelrao_edu.experiments.table1 import GR_10, GR_INF, ST_GS, ZGR, Settings
+from gumbelrao_edu.experiments.table1 import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR, Settings
 from gumbelrao_edu.listops import ListOps, Split, generate
 
 TINY = Settings((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
@@ -30,12 +30,16 @@ def few(monkeypatch, tmp_path_factory):
 
 def test_profiles_are_those_of_the_paper_and_smaller_ones():
     paper, cpu = table1.PROFILES["paper"], table1.PROFILES["cpu"]
-    assert len(paper.configs()) == 5 * 10 * 3 * (5 * 3 + 1)  # ZGR has no τ
+    assert len(paper.configs()) == 5 * 10 * 3 * (6 * 3 + 1)  # ZGR has no τ
     assert {config["epochs"] for config in paper.configs()} == {10}
     assert all(config["published"] for config in paper.configs())
     assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 2, 10, None)
-    first = cpu.configs()[: len(cpu.configs()) // 3]
-    assert {config["seed"] for config in first} == {0}  # a stopped grid has whole seeds
+    # A stopped grid has whole seeds, and first what the paper did.
+    rows = 2 * 2 * 3
+    assert [config["seed"] for config in cpu.configs()[: 3 * rows]] == [0] * rows + [1] * rows + [
+        2
+    ] * rows
+    assert {config["clip"] for config in cpu.configs()[3 * rows :]} == {1.0}
     for settings in table1.PROFILES.values():
         texts = [json.dumps(config) for config in settings.configs()]
         assert len(set(texts)) == len(texts)
@@ -47,7 +51,8 @@ def test_training_reports_each_epoch_and_the_best(few, tmp_path):
     results = table1.train(config, tmp_path / "checkpoint", fractions.append)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
-    assert [entry["epoch"] for entry in results["history"]] == [1, 2]
+    assert [entry["epoch"] for entry in results["history"]] == [0, 1, 2]
+    assert results["diverged_at"] is None
     best = max(results["history"], key=lambda entry: entry["valid_accuracy"])
     for name in ("valid_accuracy", "test_accuracy", "published_accuracy", "test_f1"):
         assert results[name] == best[name]
@@ -99,26 +104,38 @@ def test_seeds_are_shared_by_the_estimators():
     assert not torch.equal(by_seed[0][0][1], by_seed[1][0][1])
     settings = seen[0][2]
     assert (settings["batch_size"], settings["weight_decay"]) == (10, 1e-4)
+    assert settings["clip"] is None
+
+
+def test_a_run_that_diverges_counts_up_to_its_best_epoch(tmp_path, few):
+    config = {**TINY.configs()[0], "learning_rate": 1e9}
+    results = table1.train(config, tmp_path / "checkpoint", lambda fraction: None)
+    assert 1 < results["diverged_at"] <= 6
+    assert [entry["epoch"] for entry in results["history"]] == [0]
+    assert results["best_epoch"] == 0
+    assert results["test_accuracy"] == results["history"][0]["test_accuracy"]
 
 
 def some_runs(*rows):
-    columns = "estimator k tau learning_rate seed status valid_accuracy test_accuracy"
-    table = pd.DataFrame(rows, columns=columns.split())
-    return table.assign(length=10, published_accuracy=None, test_f1=0.5, test_depth=3.0)
+    columns = "estimator k clip tau learning_rate seed diverged_at valid_accuracy test_accuracy"
+    table = pd.DataFrame(rows, columns=columns.split()).astype({"diverged_at": "Int64"})
+    return table.assign(
+        length=10, status="done", published_accuracy=None, test_f1=0.5, test_depth=3.0
+    )
 
 
 def test_learning_rate_is_chosen_on_the_validation_set():
-    gr = ("gumbel_rao", 10)
-    cells = table1.summarise(
-        some_runs(
-            (*gr, 0.1, 0.3, 0, "done", 50.0, 90.0),
-            (*gr, 0.1, 0.3, 1, "done", 54.0, 90.0),
-            (*gr, 0.1, 0.6, 0, "done", 60.0, 40.0),
-            (*gr, 0.1, 0.6, 1, "done", 62.0, 44.0),
-            (*gr, 0.1, 0.9, 0, "done", 99.0, 99.0),  # its other seed diverged
-            (*gr, 0.1, 0.9, 1, "diverged", math.nan, math.nan),
-        )
+    gr = ("gumbel_rao", 10, None, 0.1)
+    runs = some_runs(
+        (*gr, 0.3, 0, None, 50.0, 90.0),
+        (*gr, 0.3, 1, None, 54.0, 90.0),
+        (*gr, 0.6, 0, None, 60.0, 40.0),
+        (*gr, 0.6, 1, 7, 62.0, 44.0),
+        (*gr, 0.9, 0, None, 99.0, 99.0),
+        (*gr, 0.9, 1, None, 99.0, 99.0),
     )
+    runs.loc[5, "status"] = "failed"  # a rate with fewer seeds is not chosen
+    cells = table1.summarise(runs)
     assert len(cells) == 1
     cell = cells.iloc[0]
     assert (cell.learning_rate, cell.seeds, cell.diverged) == (0.6, 2, 1)
@@ -127,26 +144,32 @@ def test_learning_rate_is_chosen_on_the_validation_set():
 
 
 def test_table_has_the_form_of_the_paper():
+    st = "st_gumbel_softmax"
     cells = table1.summarise(
         some_runs(
-            ("zgr", None, None, 0.3, 0, "done", 50.0, 61.0),
-            ("gumbel_rao", math.inf, 0.01, 0.3, 0, "done", 50.0, 62.0),
-            ("st_gumbel_softmax", None, 0.01, 0.3, 0, "done", 50.0, 40.0),
-            ("st_gumbel_softmax", None, 0.01, 0.3, 1, "done", 50.0, 42.0),
-            ("st_gumbel_softmax", None, 1.0, 0.3, 1, "diverged", math.nan, math.nan),
+            ("zgr", None, None, None, 0.3, 0, None, 50.0, 61.0),
+            ("gumbel_rao", math.inf, None, 0.01, 0.3, 0, None, 50.0, 62.0),
+            (st, None, None, 0.01, 0.3, 0, None, 50.0, 40.0),
+            (st, None, None, 0.01, 0.3, 1, None, 50.0, 42.0),
+            (st, None, 1.0, 0.01, 0.3, 1, None, 50.0, 60.0),
         )
     )
     table = table1.layout(cells)
-    assert table.index.tolist() == ["ST-GS", "GR-∞", "ZGR"]
+    assert table.index.tolist() == ["ST-GS", "GR-∞", "ZGR", "ST-GS, clipped at 1"]
     assert table.columns.tolist() == ["L ≤ 10, τ → 0", "L ≤ 10, τ = 0.01"]
     assert table.loc["ST-GS"].tolist() == ["", "41.0 ± 1.0 (paper: 38.8)"]
     assert table.loc["GR-∞"].tolist() == ["", "62.0"]
     assert table.loc["ZGR"].tolist() == ["61.0", ""]
+    assert table.loc["ST-GS, clipped at 1"].tolist() == ["", "60.0"]
 
 
 def test_all_rows_of_the_paper_are_there():
     labels = {row.label for row in table1.ROWS}
-    assert {label for label, _ in table1.PAPER} == labels - {"GR-∞", "ZGR"}
+    assert {label for label, _ in table1.PAPER} == labels - {
+        "GR-∞",
+        "ZGR",
+        ST_GS_CLIPPED.label,
+    }
     assert len(table1.PAPER) == 4 * 3
 
 
@@ -163,7 +186,7 @@ def test_command_writes_rows_and_table(tmp_path, monkeypatch, capsys):
     assert (cells.seeds == 2).all()
     for config in TINY.configs():
         row = load_row(config, out)
-        assert len(row["results"]["history"]) == 2
+        assert len(row["results"]["history"]) == 3
     page = (out / "table1.html").read_text()
     assert "τ → 0" in page
     before = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
@@ -173,15 +196,14 @@ def test_command_writes_rows_and_table(tmp_path, monkeypatch, capsys):
 
 
 def test_command_says_when_nothing_ended_well(tmp_path, monkeypatch, capsys):
-    settings = Settings((0,), (1e9,), (0.1,), (GR_10,), epochs=1, train=60, dim=8)
+    settings = Settings((0,), (-1.0,), (0.1,), (GR_10,), epochs=1, train=60, dim=8)
     monkeypatch.setitem(table1.PROFILES, "smoke", settings)
-    monkeypatch.setattr(table1, "CLIP", None)
     command = ["reproduce", "table1", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 1
     assert "no run ended well" in capsys.readouterr().err
     row = load_row(settings.configs()[0], tmp_path / "table1")
-    assert row["status"] == "diverged"
-    assert "Try a smaller learning rate (it is 1e+09)" in row["error"]
+    assert row["status"] == "failed"
+    assert "learning rate: -1.0" in row["error"]
 
 
 @pytest.mark.parametrize("name", ["reinforce", "exact", "nonsense"])
