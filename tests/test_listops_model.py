@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from statistical import assert_mean
 
 from gumbelrao_edu import estimators, gumbel_rao, surrogate
 from gumbelrao_edu.listops import (
@@ -15,6 +16,8 @@ from gumbelrao_edu.listops import (
     TreeLSTM,
     generate,
     greedy,
+    losses,
+    sampler,
     score,
     spans_of,
     trees,
@@ -194,6 +197,57 @@ def test_score_function_gradient_by_way_of_log_probability():
     for got, expected in zip(estimate, exact, strict=True):
         assert expected.norm() > 1e-4
         torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_samples", "copies"), [("reinforce", 1, 2500), ("rloo", 4, 250)]
+)
+def test_score_function_estimators_are_unbiased(name, num_samples, copies):
+    """40 means over copies of a sentence of four tokens against the sum over all its trees."""
+    batch = some_batch([4])
+    model = some_model(greedy)
+    total = torch.zeros((), dtype=torch.float64)
+    for merges in itertools.product(range(3), range(2)):
+        answers = iter(merges)
+        parse = model.parse(
+            batch,
+            estimator=lambda logits, answers=answers: F.one_hot(
+                torch.tensor([next(answers)]), logits.shape[-1]
+            ).to(logits.dtype),
+        )
+        loss = F.cross_entropy(model.classify(parse.root), batch.labels)
+        total = total + parse.log_probability().sum().exp() * loss
+    exact = torch.autograd.grad(total, model.query)[0]
+
+    model.estimator = sampler(name, generator=torch.Generator().manual_seed(0))
+    many = Batch(*(part.repeat(copies) for part in batch))
+    means = []
+    for _ in range(40):
+        loss = losses(model, many, num_samples=num_samples).mean()
+        means.append(torch.autograd.grad(loss, model.query)[0])
+    notice = 0.5 * float(exact.abs().max())
+    assert_mean(torch.stack(means), exact, notice=notice)
+    # Without the score the gradient is another one, by more than what would be noticed.
+    without = torch.autograd.grad(losses(model, many).mean(), model.query)[0]
+    assert (without - exact).abs().max() > notice
+
+
+def test_draws_that_carry_the_gradient_need_no_score():
+    draw = sampler("gumbel_rao", tau=0.5, k=3, generator=torch.Generator().manual_seed(0))
+    again = sampler("gumbel_rao", tau=0.5, k=3, generator=torch.Generator().manual_seed(0))
+    model, batch = some_model(draw), some_batch(LENGTHS)
+    plain = F.cross_entropy(model(batch), batch.labels, reduction="none")
+    model.estimator = again
+    torch.testing.assert_close(losses(model, batch), plain)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match=r"name: expected an estimator that draws .* 'exact'"):
+        sampler("exact")
+    with pytest.raises(ValueError, match="name: expected one of"):
+        sampler("nonsense")
+    with pytest.raises(ValueError, match="num_samples: expected 0 or more, got -1"):
+        losses(some_model(greedy), some_batch([3]), num_samples=-1)
 
 
 def test_draws_follow_the_probabilities_of_the_merges():

@@ -204,9 +204,3 @@ def test_command_says_when_nothing_ended_well(tmp_path, monkeypatch, capsys):
     row = load_row(settings.configs()[0], tmp_path / "table1")
     assert row["status"] == "failed"
     assert "learning rate: -1.0" in row["error"]
-
-
-@pytest.mark.parametrize("name", ["reinforce", "exact", "nonsense"])
-def test_only_estimators_that_sample(name):
-    with pytest.raises(ValueError, match=r"name: expected (an estimator that|one of)"):
-        table1.sampler(name, None, None, torch.Generator())

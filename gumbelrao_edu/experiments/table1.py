@@ -11,13 +11,20 @@ from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .. import estimators
 from ..device import default_device
-from ..listops import Batch, ListOps, Split, TreeLSTM, load_listops, load_published_test, score
-from ..listops.scores import on
+from ..listops import (
+    Batch,
+    ListOps,
+    Split,
+    TreeLSTM,
+    load_listops,
+    load_published_test,
+    losses,
+    sampler,
+    score,
+)
 from .results import write
 from .runs import run_all
 from .training import Training, TrainingDivergedError
@@ -145,40 +152,9 @@ def _data(published: bool, length: int, size: int | None) -> tuple[ListOps, Spli
     return data, Split(unseen, other.name)
 
 
-def sampler(
-    name: str, tau: float | None, k: float | None, generator: torch.Generator
-) -> Callable[[Tensor], Tensor]:
-    """Return a registered estimator as a function of the logits.
-
-    Args:
-        name: in the registry; one that maps logits to a sample.
-        tau, k: its hyper-parameters; None where it has none.
-        generator: source of randomness.
-
-    Raises:
-        ValueError: when there is no such estimator.
-
-    Example:
-        >>> draw = sampler("gumbel_rao", 0.1, 10, torch.Generator().manual_seed(0))
-        >>> draw(torch.zeros(5, 3)).sum(-1)
-        tensor([1., 1., 1., 1., 1.])
-    """
-    record = estimators.get(name)
-    if not record.samples:
-        raise ValueError(f"name: expected an estimator that returns samples, got {name!r}")
-    hyper = {key: value for key, value in (("tau", tau), ("k", k)) if value is not None}
-    return functools.partial(record.function, generator=generator, **hyper)
-
-
 def loss(model: TreeLSTM, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy of a batch: minus the objective, with one tree a sentence.
-
-    Args:
-        model: the classifier.
-        batch: on any device.
-    """
-    batch = on(batch, model.query.device)
-    return F.cross_entropy(model(batch), batch.labels)
+    """Return the mean of `losses`, for `Training`."""
+    return losses(model, batch).mean()
 
 
 def train(
@@ -200,8 +176,9 @@ def train(
     data, unseen = _data(config["published"], config["length"], config["train"])
     device, seed = default_device(), config["seed"]
     draws = torch.Generator(device).manual_seed(seed)
+    hyper = {name: config[name] for name in ("tau", "k") if config[name] is not None}
     model = TreeLSTM(
-        sampler(config["estimator"], config["tau"], config["k"], draws),
+        sampler(config["estimator"], generator=draws, **hyper),
         dim=config["dim"],
         generator=torch.Generator().manual_seed(seed),
     ).to(device)

@@ -19,6 +19,7 @@ from .data import (
     read_examples,
 )
 from .model import Parse, TreeLSTM, greedy, spans_of
+from .objective import losses, sampler
 from .scores import Scores, score
 
 __all__ = [
@@ -39,8 +40,10 @@ __all__ = [
     "load_listops",
     "load_published",
     "load_published_test",
+    "losses",
     "parse_line",
     "read_examples",
+    "sampler",
     "score",
     "spans_of",
     "trees",

@@ -1,0 +1,91 @@
+"""The loss of a classifier that draws trees, with the gradient of any registered estimator."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import estimators
+from ..gumbel import gumbel_max
+from ..surrogate import replace_gradient
+from .data import Batch
+from .model import Estimator, TreeLSTM
+from .scores import on
+
+
+def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any) -> Estimator:
+    """Return what a `TreeLSTM` draws with, for an estimator of the registry.
+
+    Args:
+        name: in the registry. For one that maps logits to a sample it is that function; a
+            score-function estimator draws D without gradient, see `losses`.
+        generator: source of randomness; the global one when None.
+        **hyper: in place of those of the record's example.
+
+    Raises:
+        ValueError: when there is no such estimator, or it draws nothing (`exact`: the trees are
+            far too many to sum over).
+
+    Example:
+        >>> draw = sampler("gumbel_rao", tau=0.1, k=10)
+        >>> draw(torch.zeros(5, 3)).sum(-1)
+        tensor([1., 1., 1., 1., 1.])
+    """
+    record = estimators.get(name)
+    if record.samples:
+        return functools.partial(
+            record.function, generator=generator, **{**record.example, **hyper}
+        )
+    if record.kind != "score-function":
+        raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
+    return lambda logits: gumbel_max(logits.detach(), generator=generator)[0]
+
+
+def losses(model: TreeLSTM, batch: Batch, *, num_samples: int = 0) -> Tensor:
+    """Cross-entropy of each sentence with a tree drawn for it, minus the paper's objective.
+
+        L(T) = −log p_φ(y|T, x),   T ~ q_θ(T|x)                                     (section 5.3)
+
+    With `num_samples` the gradient is that of a score-function estimator, since the draws of
+    `reinforce` and `rloo` carry none. A tree is one outcome here, of probability
+    q(T|x) = Π_steps q(D_step | what was merged before):
+
+        ∇ = L(T) ∇log q(T|x) + ∇L(T)                                             one tree: REINFORCE
+        (1/S) Σ_s (L(T^s) − mean of the others) ∇log q(T^s|x) + ∇L(T^s)            S trees: RLOO
+
+    Args:
+        model: the classifier; its estimator draws the trees.
+        batch: sentences; moved to the model's device.
+        num_samples: S; 0 for estimators whose sample carries the gradient.
+
+    Returns:
+        `[B]`; with S > 1 means over the trees.
+
+    Raises:
+        ValueError: when `num_samples` is negative.
+
+    Example:
+        >>> model = TreeLSTM(sampler("rloo"), dim=8)
+        >>> tokens, lengths = torch.tensor([11, 3, 7, 14, 5]), torch.tensor([4, 1])
+        >>> batch = Batch(tokens, lengths, labels=torch.tensor([7, 5]))
+        >>> losses(model, batch, num_samples=4).mean().backward()
+
+    Source: Choi, Yoo & Lee (2018); Kool, van Hoof & Welling (2019) for RLOO.
+    """
+    if num_samples < 0:
+        raise ValueError(f"num_samples: expected 0 or more, got {num_samples}")
+    s = max(1, num_samples)
+    many = Batch(batch.tokens.repeat(s), batch.lengths.repeat(s), batch.labels.repeat(s))
+    many = on(many, model.query.device)
+    parse = model.parse(many)
+    drawn = F.cross_entropy(model.classify(parse.root), many.labels, reduction="none").view(s, -1)
+    if not num_samples:
+        return drawn[0]
+    # L(T^s) less the mean of the others is S/(S−1) times L(T^s) less the mean of all.
+    advantage = drawn if s == 1 else (drawn - drawn.mean(0)) * s / (s - 1)
+    surrogate = advantage.detach() * parse.log_probability().view(s, -1) + drawn
+    return replace_gradient(drawn.detach().mean(0), surrogate.mean(0))
