@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .._checks import check_count
 from .data import VOCABULARY, Batch
@@ -165,9 +164,6 @@ class TreeLSTM(nn.Module):
         self.query = nn.Parameter(torch.empty(dim))
         self.hidden = nn.Linear(dim, dim)
         self.output = nn.Linear(dim, classes)
-        self.forget: Tensor
-        ones = torch.zeros(5, dim).index_fill_(0, torch.tensor([1, 2]), 1.0)
-        self.register_buffer("forget", ones.flatten(), persistent=False)
         with torch.no_grad():
             nn.init.normal_(self.embedding.weight, generator=generator)
             nn.init.kaiming_normal_(self.leaf.weight, generator=generator)
@@ -192,6 +188,24 @@ class TreeLSTM(nn.Module):
         logits: Tensor = self.output(self.hidden(root).relu())
         return logits
 
+    def propose(self, nodes: Tensor) -> Tensor:
+        """Return what each node and the next one would become, `[rows, m − 1, 2 dim]`.
+
+        Args:
+            nodes: (h, c) of each node, `[rows, m, 2 dim]`.
+        """
+        h, c = nodes.chunk(2, -1)
+        gates: Tensor = self.compose(torch.cat([h[:, :-1], h[:, 1:]], -1))
+        i, f_l, f_r, o, u = gates.chunk(5, -1)
+        new_c = (f_l + 1).sigmoid() * c[:, :-1] + (f_r + 1).sigmoid() * c[:, 1:]
+        new_c = new_c + i.sigmoid() * u.tanh()
+        return torch.cat([o.sigmoid() * new_c.tanh(), new_c], -1)
+
+    def score(self, proposals: Tensor) -> Tensor:
+        """Return the logits θ of the proposals, `[rows, m − 1]`."""
+        logits: Tensor = proposals[..., : self.dim] @ self.query / math.sqrt(self.dim)
+        return logits
+
     def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
         """Draw a tree for each sentence and compose it; arguments as for `forward`."""
         draw = estimator or self.estimator
@@ -204,8 +218,6 @@ class TreeLSTM(nn.Module):
         tokens = batch.tokens[torch.tensor(at, device=batch.tokens.device)]
         # There are fewer different tokens than tokens: map each once.
         leaves = F.embedding(tokens, self.leaf(self.embedding.weight))
-        bias = self.compose.bias + self.forget
-        query = self.query / math.sqrt(self.dim)
 
         scores, choices = [], []
         nodes, used = leaves.new_empty(0, max(lengths), 2 * self.dim), 0
@@ -215,106 +227,35 @@ class TreeLSTM(nn.Module):
                 nodes, used = torch.cat([nodes, joining]), used + count * left
             if left == 1:
                 break
-            proposals, score = _propose(nodes, self.compose.weight, bias, query)
+            proposals = self.propose(nodes)
             if left == 2:
                 nodes = proposals
                 continue
-            scores.append(score)
-            choices.append(draw(score))
-            nodes = _merge(choices[-1], proposals, nodes)
+            scores.append(self.score(proposals))
+            choices.append(draw(scores[-1]))
+            nodes = merge(choices[-1], proposals, nodes)
         ranks = torch.tensor(order, device=batch.tokens.device)
         return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, scores, choices)
 
 
-def _propose(nodes: Tensor, weight: Tensor, bias: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    both: tuple[Tensor, Tensor] = _Propose.apply(nodes, weight, bias, query)  # type: ignore[no-untyped-call]
-    return both
+def merge(choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
+    """Return the nodes of the next step, `[rows, m − 1, d]`: `TreeLSTM`'s last formula.
 
+    Args:
+        choice: D, `[rows, m − 1]`.
+        proposals: what each node and the next one would become, `[rows, m − 1, d]`.
+        nodes: `[rows, m, d]`.
 
-def _merge(choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
-    merged: Tensor = _Merge.apply(choice, proposals, nodes)  # type: ignore[no-untyped-call]
-    return merged
-
-
-class _Propose(torch.autograd.Function):
-    """Proposals (h, c) `[rows, m − 1, 2 dim]` and their scores `[rows, m − 1]` from the nodes.
-
-    The tensors of a step are small, so that the number of operations is what it costs. With its
-    derivative written out, this step and `_Merge` take half of the operations of autograd's.
+    Example:
+        >>> nodes = torch.tensor([[[1.0], [2.0], [3.0]]])
+        >>> proposals = torch.tensor([[[12.0], [23.0]]])
+        >>> merge(torch.tensor([[1.0, 0.0]]), proposals, nodes).flatten()
+        tensor([12.,  3.])
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any, nodes: Tensor, weight: Tensor, bias: Tensor, query: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        dim = len(query)
-        h, c = nodes.chunk(2, -1)
-        pairs = torch.cat([h[:, :-1], h[:, 1:]], -1)
-        gates = F.linear(pairs, weight, bias)
-        u = gates[..., 4 * dim :].tanh()
-        i, f_l, f_r, o = gates[..., : 4 * dim].sigmoid_().chunk(4, -1)
-        proposals = nodes.new_empty(*gates.shape[:-1], 2 * dim)
-        new_h, new_c = proposals.chunk(2, -1)
-        torch.mul(i, u, out=new_c)
-        new_c.addcmul_(f_l, c[:, :-1]).addcmul_(f_r, c[:, 1:])
-        squashed = new_c.tanh()
-        torch.mul(o, squashed, out=new_h)
-        ctx.save_for_backward(nodes, weight, query, pairs, gates, u, squashed, proposals)
-        return proposals, new_h @ query
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_scores: Tensor) -> tuple[Tensor, ...]:
-        nodes, weight, query, pairs, gates, u, squashed, proposals = ctx.saved_tensors
-        dim = len(query)
-        c = nodes[..., dim:]
-        i, f_l, f_r, o = gates[..., : 4 * dim].chunk(4, -1)
-        grad_h = torch.addcmul(grad[..., :dim], grad_scores.unsqueeze(-1), query)
-        grad_query = grad_scores.flatten() @ proposals[..., :dim].flatten(0, 1)
-        # dh/dc = o (1 − tanh² c)
-        grad_c = torch.addcmul(grad[..., dim:], grad_h * o, 1 - squashed.square())
-        grad_gates = torch.empty_like(gates)
-        grad_i, grad_f_l, grad_f_r, grad_o, grad_u = grad_gates.chunk(5, -1)
-        torch.mul(grad_c, u, out=grad_i)
-        torch.mul(grad_c, c[:, :-1], out=grad_f_l)
-        torch.mul(grad_c, c[:, 1:], out=grad_f_r)
-        torch.mul(grad_h, squashed, out=grad_o)
-        torch.mul(grad_c, i, out=grad_u)
-        sigmoids = gates[..., : 4 * dim]
-        grad_gates[..., : 4 * dim].mul_(sigmoids).mul_(1 - sigmoids)
-        grad_u.mul_(1 - u.square())
-        flat = grad_gates.flatten(0, 1)
-        grad_pairs = (flat @ weight).view_as(pairs)
-        grad_nodes = torch.zeros_like(nodes)
-        left, right = grad_nodes[:, :-1], grad_nodes[:, 1:]
-        left[..., :dim] = grad_pairs[..., :dim]
-        right[..., :dim] += grad_pairs[..., dim:]
-        torch.mul(grad_c, f_l, out=left[..., dim:])
-        right[..., dim:].addcmul_(grad_c, f_r)
-        return grad_nodes, flat.T @ pairs.flatten(0, 1), flat.sum(0), grad_query
-
-
-class _Merge(torch.autograd.Function):
-    """The nodes `[rows, m − 1, 2 dim]` of the next step: `TreeLSTM`'s last formula."""
-
-    @staticmethod
-    def forward(ctx: Any, choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
-        upto = choice.cumsum(-1)
-        stays = (1 - upto).unsqueeze(-1)  # Σ_{i>j} D_i: the winner is to the right of j
-        wins = choice.unsqueeze(-1)
-        shifts = (upto - choice).unsqueeze(-1)  # Σ_{i<j} D_i
-        ctx.save_for_backward(stays, wins, shifts, proposals, nodes)
-        return (stays * nodes[:, :-1]).addcmul_(wins, proposals).addcmul_(shifts, nodes[:, 1:])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        stays, wins, shifts, proposals, nodes = ctx.saved_tensors
-        here, later = (grad * nodes[:, :-1]).sum(-1), (grad * nodes[:, 1:]).sum(-1)
-        # D_i appears in the nodes j < i, in j = i and in j > i.
-        grad_choice = here.cumsum(-1) - here + (grad * proposals).sum(-1)
-        grad_choice += later.sum(-1, keepdim=True) - later.cumsum(-1)
-        grad_nodes = torch.zeros_like(nodes)
-        torch.mul(grad, stays, out=grad_nodes[:, :-1])
-        grad_nodes[:, 1:].addcmul_(grad, shifts)
-        return grad_choice, grad * wins, grad_nodes
+    upto = choice.cumsum(-1)
+    stays, shifts = 1 - upto, upto - choice  # Σ_{i>j} D_i and Σ_{i<j} D_i
+    return (
+        stays.unsqueeze(-1) * nodes[:, :-1]
+        + choice.unsqueeze(-1) * proposals
+        + shifts.unsqueeze(-1) * nodes[:, 1:]
+    )
