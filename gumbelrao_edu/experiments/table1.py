@@ -127,7 +127,7 @@ PROFILES = {
     "lecture": Settings(
         (0,), (0.5,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64
     ),
-    "cpu": Settings((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF, ST_GS_CLIPPED)),
+    "cpu": Settings((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
     "paper": Settings(
         tuple(range(5)),
         tuple(round(0.1 * i, 1) for i in range(1, 11)),
