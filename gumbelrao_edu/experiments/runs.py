@@ -81,7 +81,8 @@ def run_all(
             result "device", if there is one, names what it ran on.
         configs: dictionaries of the same kinds of values, no two of them equal.
         out: folder of the files; a cluster has to share it.
-        jobs: processes on this machine; with 1 the runs are computed in this one.
+        jobs: processes on this machine; with 1 the runs are computed in this one. A cluster does
+            as many runs at a time as it has threads or CPUs.
         backend: "joblib" for this machine, "dask" or "ray" for a cluster that runs already: that
             of `DASK_SCHEDULER_ADDRESS` (with one thread a worker), or of `RAY_ADDRESS`.
         report: called with a line about what was done.
@@ -207,17 +208,17 @@ class _Run:
             right = False
         if not right:
             raise ValueError(f"{self.row} is damaged or of another configuration")
-        return {name: _from_json(value) for name, value in row.items()}
+        return {**row, **{name: _from_json(row[name]) for name in ("config", "results")}}
 
     def progress(self) -> dict[str, Any]:
         """What the last tick noted: the fraction done, the seconds, and which command it was."""
         try:
             return dict(json.loads(self._progress.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (OSError, ValueError):  # not there, or just being written
             return {"fraction": 0.0, "seconds": 0.0, "command": None}
 
     def note(self, **progress: Any) -> None:
-        write(self._progress, json.dumps(progress))
+        _overwrite(self._progress, json.dumps(progress))
 
     def end(
         self, status: str, error: str | None, results: dict[str, Any], seconds: float
@@ -225,17 +226,17 @@ class _Run:
         """Write the row; a run that has failed keeps its checkpoint."""
         device = torch.device(results.get("device", default_device()))
         row = {
-            "config": self.config,
+            "config": _to_json(self.config, "config"),
             "status": status,
             "error": error,
-            "results": results,
+            "results": _to_json(results, "results"),
             "seconds": round(seconds, 3),
             "provenance": provenance(device),
         }
-        write(self.row, json.dumps(_to_json(row, "row"), indent=1, allow_nan=False) + "\n")
+        write(self.row, json.dumps(row, indent=1, allow_nan=False) + "\n")
         if status != "failed":
             shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
-        return row
+        return {**row, "config": self.config, "results": results}
 
 
 def _run(config: Mapping[str, Any], name: str, out: Path) -> _Run:
@@ -295,8 +296,11 @@ def _ended(
 def _compute(function: Function, run: _Run, command: str) -> tuple[str, dict[str, Any]]:
     """What a worker does: one run, whatever becomes of it, to its row."""
     torch.set_num_threads(1)
-    before = run.progress() if run.checkpoint.exists() else {"fraction": 0.0, "seconds": 0.0}
-    start = time.monotonic() - before["seconds"]
+    done, seconds = 0.0, 0.0
+    if run.checkpoint.exists():
+        before = run.progress()
+        done, seconds = before["fraction"], before["seconds"]
+    start = time.monotonic() - seconds
 
     def tick(fraction: float) -> None:
         if not 0 <= fraction <= 1:
@@ -305,7 +309,7 @@ def _compute(function: Function, run: _Run, command: str) -> tuple[str, dict[str
             raise TakenOverError(f"another command works in {run.out}; this one ends")
         run.note(fraction=fraction, seconds=time.monotonic() - start, command=command)
 
-    tick(before["fraction"])
+    tick(done)
     status, error, results = "done", None, {}
     try:
         results = function(copy.deepcopy(run.config), run.checkpoint, tick)
@@ -399,16 +403,22 @@ def _current(out: Path) -> str | None:
         return None
 
 
+def _overwrite(path: Path, text: str) -> None:
+    """Write a file that others look at all the time; on Windows it could not be replaced then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def _command(out: Path) -> Iterator[str]:
     """Name a new command. Workers of an older one, or of this one at its end, stop at a tick."""
     path, command = _unfinished(out) / "command", uuid.uuid4().hex
-    write(path, command)
+    _overwrite(path, command)
     try:
         yield command
     finally:
         if _current(out) == command:
-            write(path, "none")
+            _overwrite(path, "none")
             if [*path.parent.iterdir()] == [path]:
                 shutil.rmtree(path.parent)
 

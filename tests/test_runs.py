@@ -1,0 +1,481 @@
+"""A grid of runs: the same rows whatever computes them, whatever stops them, and none twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed
+import joblib
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gumbelrao_edu.experiments import runs
+from gumbelrao_edu.experiments.results import write
+from gumbelrao_edu.experiments.runs import TakenOverError, load_row, run_all
+from gumbelrao_edu.experiments.training import Training
+
+STEPS = 60
+CONFIGS = [
+    {"rate": 0.1, "seed": 0, "k": math.inf},
+    {"rate": 0.1, "seed": 1, "k": math.inf},
+    {"rate": 0.1, "seed": 0, "k": 5},
+    {"rate": 1e9, "seed": 0, "k": 5},
+    {"rate": -1.0, "seed": 0, "k": 5},
+]
+STATUS = ["done", "done", "done", "diverged", "failed"]
+
+
+def square(model: nn.Module, x: Tensor) -> Tensor:
+    return (model(x) - 2 * x).square().mean()
+
+
+def fit(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+    """A line through the origin; where it ran is noted beside the results, not in them."""
+    place = checkpoint.parent.parent.parent / "places" / str(os.getpid())
+    write(place, str(torch.get_num_threads()))
+    model = nn.Linear(1, 1)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    x = torch.linspace(-1, 1, 50).unsqueeze(-1)
+    training = Training(
+        model, square, x, batch_size=5, learning_rate=config["rate"], seed=config["seed"]
+    )
+    training.run(
+        STEPS,
+        every=10,
+        checkpoint=checkpoint,
+        callback=lambda training: tick(training.step / STEPS),
+    )
+    return {
+        "weight": model.weight.item(),
+        "infinite": math.isinf(config["k"]),
+        "history": training.history,
+    }
+
+
+def half_way(act: Any) -> Any:
+    """`fit`, with something that happens when half of it is done and before that is saved."""
+
+    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+        def acting(fraction: float) -> None:
+            tick(fraction)
+            if fraction == 0.5:
+                act(checkpoint)
+
+        return fit(config, checkpoint, acting)
+
+    return function
+
+
+def die_once(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+    """The first run to come half way takes its process with it."""
+
+    def die(checkpoint: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            (checkpoint.parent.parent.parent / "died").touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return half_way(die)(config, checkpoint, tick)
+
+
+def interrupt(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+    """One of two endless runs presses Ctrl-C when both have a checkpoint."""
+    fit(config, checkpoint, tick)
+    while True:
+        tick(0.5)
+        if config["seed"] == 1 and len([*checkpoint.parent.parent.glob("*/checkpoint.pt")]) == 2:
+            os.kill(os.getppid(), signal.SIGINT)
+            signal.pause()
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def files(out: Path) -> dict[str, dict[str, Any]]:
+    """The rows as they are in the files, without what differs from run to run."""
+    rows = {}
+    for path in (out / "runs").iterdir():
+        row = json.loads(path.read_text(), parse_constant=pytest.fail)  # strict JSON
+        assert row.pop("seconds") >= 0
+        row["provenance"].pop("date")
+        # The last line is the error; those above it say where it was raised.
+        row["error"] = row["error"] and row["error"].splitlines()[-1]
+        rows[path.name] = row
+    return rows
+
+
+def same(table: pd.DataFrame, other: pd.DataFrame) -> None:
+    columns = [name for name in other if name not in {"seconds", "date", "error"}]
+    pd.testing.assert_frame_equal(table[columns], other[columns])
+
+
+def counted(calls: list[dict[str, Any]]) -> Any:
+    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+        calls.append(config)
+        return fit(config, checkpoint, tick)
+
+    return function
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """All runs computed in this process."""
+    out = tmp_path_factory.mktemp("reference")
+    return out, run_all(fit, CONFIGS, out, report=quiet)
+
+
+def test_the_rows(reference: tuple[Path, pd.DataFrame]) -> None:
+    out, table = reference
+    assert table.columns.tolist() == [
+        *("rate", "seed", "k", "weight", "infinite", "status", "error", "seconds"),
+        *("date", "hardware", "system", "python", "torch", "gumbelrao_edu"),
+    ]
+    assert table.status.tolist() == STATUS
+    assert table[["rate", "seed", "k"]].to_dict("records") == CONFIGS
+    assert table.weight[:3].tolist() == pytest.approx([2, 2, 2], abs=0.1)
+    assert table.weight[0] == table.weight[2] != table.weight[1]
+    assert table.infinite[:3].tolist() == [True, True, False]
+    assert table.weight[3:].isna().all()
+    assert "training has diverged" in table.error[3]
+    assert 1 < len(table.error[4].splitlines()) < 20
+    assert table.error[4].endswith("ValueError: Invalid learning rate: -1.0")
+    assert table.hardware.str.endswith("1 thread(s)").all()
+    same(pd.read_csv(out / "runs.csv"), table)
+    for config, status in zip(CONFIGS, STATUS, strict=True):
+        row = load_row(config, out)
+        assert (row["config"], row["status"]) == (config, status)
+        if status == "done":
+            assert [entry["step"] for entry in row["results"]["history"]] == [*range(10, 61, 10)]
+    assert {path.name for path in out.iterdir()} == {"places", "runs", "runs.csv", "unfinished"}
+    assert [path.name for path in (out / "unfinished").iterdir() if path.is_dir()] == [
+        path.stem for path in (out / "runs").iterdir() if "rate=-1.0" in path.name
+    ]
+
+
+def places(out: Path) -> set[int]:
+    """The processes that computed the runs; each did with one thread."""
+    found = list((out / "places").iterdir())
+    assert {path.read_text() for path in found} == {"1"}
+    return {int(path.name) for path in found}
+
+
+def test_two_processes_give_the_same(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    same(run_all(fit, CONFIGS, tmp_path, jobs=2, report=quiet), reference[1])
+    assert files(tmp_path) == files(reference[0])
+    assert os.getpid() not in places(tmp_path)
+
+
+def test_two_dask_workers_give_the_same(
+    reference: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    )
+    with cluster, dask.config.set({"scheduler-address": cluster.scheduler_address}):
+        same(run_all(fit, CONFIGS, tmp_path, backend="dask", report=quiet), reference[1])
+        workers = {worker.pid for worker in cluster.workers.values()}
+    assert files(tmp_path) == files(reference[0])
+    assert places(tmp_path) <= workers
+    assert len(workers) == 2
+
+
+def test_ray_gives_the_same(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        same(run_all(fit, CONFIGS, tmp_path, backend="ray", report=quiet), reference[1])
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+    assert files(tmp_path) == files(reference[0])
+    assert os.getpid() not in places(tmp_path)
+
+
+def test_in_this_process_with_one_thread_meanwhile(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run_all(fit, CONFIGS[:1], tmp_path, report=quiet)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert places(tmp_path) == {os.getpid()}
+
+
+def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        import test_runs
+        killed = test_runs.half_way(lambda checkpoint: os.kill(os.getpid(), signal.SIGKILL))
+        test_runs.run_all(killed, test_runs.CONFIGS[:2], Path(sys.argv[1]))
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)],
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "runs").exists()
+    (progress,) = tmp_path.glob("unfinished/*/progress.json")
+    before = json.loads(progress.read_text())
+    assert before["fraction"] == 0.5
+    ticks = []
+
+    def watched(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+        return fit(config, checkpoint, lambda fraction: (tick(fraction), ticks.append(fraction)))
+
+    table = run_all(watched, CONFIGS[:2], tmp_path, report=quiet)
+    # What was half done goes on from the checkpoint before that.
+    assert [round(STEPS * tick) for tick in ticks] == [30, 40, 50, 60, 10, 20, 30, 40, 50, 60]
+    assert table.seconds[0] > before["seconds"]
+    expected = files(reference[0])
+    assert files(tmp_path) == {name: expected[name] for name in files(tmp_path)}
+    assert len(files(tmp_path)) == 2
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_a_worker_that_is_killed_loses_nothing(
+    reference: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    run_all(die_once, CONFIGS[:3], tmp_path, jobs=2, report=lines.append)
+    expected = files(reference[0])
+    assert files(tmp_path) == {name: expected[name] for name in files(tmp_path)}
+    assert len(files(tmp_path)) == 3
+    (died,) = (line for line in lines if "a worker process died" in line)
+    assert "TerminatedWorkerError" in died
+    assert "under way: k=" in died
+
+
+def test_a_run_that_always_kills_its_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails alone, after those beside it have got another try with it."""
+
+    class LostError(Exception):
+        pass
+
+    tried: list[tuple[float, int]] = []
+
+    def compute(function: Any, run: Any, command: str) -> Any:
+        tried.append((run.config["rate"], run.config["seed"]))
+        if run.config == CONFIGS[1]:
+            run.note(fraction=0.2, seconds=7.0, command=command)
+            raise LostError
+        return runs._compute(function, run, command)
+
+    @contextlib.contextmanager
+    def workers(backend: str, jobs: int, number: int) -> Iterator[Any]:
+        with joblib.parallel_config("sequential"):
+            yield compute, (LostError,)
+
+    monkeypatch.setattr(runs, "_workers", workers)
+    table = run_all(fit, CONFIGS[:3], tmp_path, report=quiet)
+    assert table.status.tolist() == ["done", "failed", "done"]
+    assert tried == [(0.1, 0), (0.1, 1), (0.1, 1), (0.1, 0), (0.1, 1)]
+    assert table.error[1].startswith("a worker process died")
+    assert table.seconds[1] == 7.0
+
+
+def test_ctrl_c_in_this_process(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    pressed = half_way(lambda checkpoint: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended; the same command"):
+        run_all(pressed, CONFIGS[:2], tmp_path, report=quiet)
+    assert len([*tmp_path.glob("unfinished/*/checkpoint.pt")]) == 1
+    run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+    expected = files(reference[0])
+    assert files(tmp_path) == {name: expected[name] for name in files(tmp_path)}
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended"):
+        run_all(interrupt, CONFIGS[:2], tmp_path, jobs=2, report=quiet)
+    deadline = time.monotonic() + 60
+    while any(map(alive, places(tmp_path))):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len([*tmp_path.glob("unfinished/*/checkpoint.pt")]) == 2
+    table = run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+    assert table.status.tolist() == ["done", "done"]
+
+
+def test_only_what_is_missing_is_computed(tmp_path: Path) -> None:
+    calls: list[dict[str, Any]] = []
+    lines: list[str] = []
+    first = run_all(counted(calls), CONFIGS[1:], tmp_path, report=quiet)
+    assert calls == CONFIGS[1:]
+    calls.clear()
+    second = run_all(counted(calls), CONFIGS[1:], tmp_path, report=lines.append)
+    assert calls == CONFIGS[-1:]  # the one that failed
+    assert lines[0] == f"3 of 4 runs are in {tmp_path / 'runs'}"
+    assert lines[-1] == "1 of 4 runs failed; the same command tries them again"
+    same(second, first)
+    assert second.date[:3].tolist() == first.date[:3].tolist()
+    assert second.seconds[:3].tolist() == first.seconds[:3].tolist()
+    calls.clear()
+    other_order = [dict(reversed(config.items())) for config in CONFIGS[:3]]
+    third = run_all(counted(calls), other_order, tmp_path, report=quiet)
+    assert calls == CONFIGS[:1]
+    assert third.columns[:3].tolist() == ["k", "seed", "rate"]
+    assert third.seed.tolist() == [0, 1, 0]
+    assert len(pd.read_csv(tmp_path / "runs.csv")) == 3
+
+
+def test_the_table_grows_with_each_run(tmp_path: Path) -> None:
+    lengths = []
+
+    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+        path = tmp_path / "runs.csv"
+        lengths.append(len(pd.read_csv(path)) if path.exists() else 0)
+        return {}
+
+    run_all(function, [{"x": x} for x in range(3)], tmp_path, report=quiet)
+    assert lengths == [0, 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"config": {"ra', b"[]", b"\xff", "other"])
+def test_a_damaged_row_is_computed_anew(
+    reference: tuple[Path, pd.DataFrame], tmp_path: Path, content: bytes | str
+) -> None:
+    run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+    one, other = sorted((tmp_path / "runs").iterdir())
+    one.write_bytes(other.read_bytes() if content == "other" else content)
+    lines: list[str] = []
+    run_all(fit, CONFIGS[:2], tmp_path, report=lines.append)
+    assert lines[0] == f"{one} is damaged or of another configuration; computed anew"
+    assert lines[1].startswith("1 of 2 runs are in")
+    assert files(tmp_path)[one.name] == files(reference[0])[one.name]
+    other.write_text("{")
+    with pytest.raises(ValueError, match="damaged or of another configuration"):
+        [load_row(config, tmp_path) for config in CONFIGS[:2]]
+
+
+def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:
+    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+        assert config == {"k": math.inf, "nested": {"low": [-math.inf]}}
+        return {"loss": math.inf, "history": [{"loss": -math.inf}, {"loss": math.nan}]}
+
+    config = {"k": math.inf, "nested": {"low": [-math.inf]}}
+    for _ in range(2):
+        table = run_all(function, [config], tmp_path, report=quiet)
+        assert table.status.tolist() == ["done"]
+        assert table[["k", "loss"]].iloc[0].tolist() == [math.inf, math.inf]
+    row = load_row(config, tmp_path)
+    assert row["config"] == config
+    assert row["results"]["history"][0] == {"loss": -math.inf}
+    assert math.isnan(row["results"]["history"][1]["loss"])
+    ((_, stored),) = files(tmp_path).items()
+    assert stored["config"] == {"k": "inf", "nested": {"low": ["-inf"]}}
+    assert stored["results"]["history"][1] == {"loss": "nan"}
+
+
+def test_names_of_the_files(tmp_path: Path) -> None:
+    config = {"tau": 0.1, "estimator": "../gumbel rao\n", "list": [1, 2], "long": "x" * 300}
+    run_all(lambda *_: {}, [config], tmp_path, report=quiet)
+    (path,) = (tmp_path / "runs").iterdir()
+    assert path.name.startswith("estimator=..gumbelraon,list=1,2,long=xxx")
+    assert len(path.name) < 120
+
+
+@pytest.mark.parametrize(
+    ("configs", "error", "message"),
+    [
+        ([{"x": 1}, {"x": 2}, {"x": 1}], ValueError, r"different ones, got x=1-\w+ 2 times"),
+        ([{"x": 1, "y": 2}, {"y": 2, "x": 1}], ValueError, "expected different ones"),
+        ([{"x": 1}, [1]], TypeError, r"configs\[1\]: expected a dictionary, got list"),
+        ([{"x": [torch.ones(1)]}], TypeError, r"configs\[0\]\['x'\]\[0\]: .* got Tensor"),
+        ([{1: 2}], TypeError, r"configs\[0\]: expected keys that are texts, got 1"),
+        ([{"x": "inf"}], ValueError, r"configs\[0\]\['x'\]: the text 'inf' stands for a number"),
+        ([{"seconds": 1}], ValueError, r"configs\[0\]: \['seconds'\] are other columns"),
+    ],
+)
+def test_bad_configurations(
+    tmp_path: Path, configs: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_all(fit, configs, tmp_path, report=quiet)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda *_: None, "TypeError: results: expected a dictionary, got NoneType"),
+        (lambda *_: {"a": torch.ones(1)}, "results['a']: expected a number, a text"),
+        (lambda *_: {"x": 1}, "ValueError: results: ['x'] are other columns of the table"),
+        (lambda *_: {"device": "abacus"}, "RuntimeError: "),
+        (lambda config, checkpoint, tick: tick(2), "fraction: expected a number between 0 and 1"),
+    ],
+)
+def test_bad_results_are_failures(tmp_path: Path, function: Any, message: str) -> None:
+    table = run_all(function, [{"x": 1}], tmp_path, report=quiet)
+    assert table.status.tolist() == ["failed"]
+    assert message in table.error[0]
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    table = run_all(fit, [], tmp_path, backend="dask", report=quiet)
+    assert len(table) == 0
+    assert "status" in table
+
+
+def test_the_older_of_two_commands_ends(tmp_path: Path) -> None:
+    def newer(checkpoint: Path) -> None:
+        run_all(fit, CONFIGS[1:2], tmp_path, report=quiet)
+
+    with pytest.raises(TakenOverError, match="another command works in"):
+        run_all(half_way(newer), CONFIGS[:1], tmp_path, report=quiet)
+    assert load_row(CONFIGS[0], tmp_path) is None
+    assert load_row(CONFIGS[1], tmp_path)["status"] == "done"
+
+
+def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_all(fit, CONFIGS[:2], tmp_path)
+    shown, lines = capsys.readouterr().err, []
+    assert "100 % |" in shown
+    assert "2 of 2 runs" in shown
+    assert shown.rstrip().endswith("left")
+    run_all(fit, CONFIGS[:3], tmp_path, report=lines.append)
+    assert " 67 % |" in capsys.readouterr().err
+
+
+def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(**options: Any) -> None:
+        run_all(fit, CONFIGS[:1], tmp_path, report=quiet, **options)
+
+    with pytest.raises(ValueError, match="backend: expected one of joblib, dask, ray, got 'spark'"):
+        run(backend="spark")
+    with pytest.raises(ValueError, match="jobs: expected at least 1, got 0"):
+        run(jobs=0)
+    with pytest.raises(ValueError, match="set DASK_SCHEDULER_ADDRESS"):
+        run(backend="dask")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ModuleNotFoundError, match="backend: it needs ray; pip install ray"):
+        run(backend="ray")
