@@ -57,9 +57,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 60 |
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 45 |
+# | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 35 |
 # | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | train on real digits, with both estimators | 20 |
-#
-# The missing number belongs to a notebook that is still to come.
 
 # %% [markdown]
 # ## How to use a notebook

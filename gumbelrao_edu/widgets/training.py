@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import cycle
 
 import ipywidgets
 import plotly.express as px
@@ -11,11 +12,12 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ..experiments.training import Callback, Training
+from ..experiments.training import Callback, Training, TrainingDivergedError
 from ._base import Panel, layout, slider
 
 _SECONDS_BETWEEN_REDRAWS = 0.4
 _SIDE = 28
+_SYMBOLS = ("circle", "square", "diamond", "x")  # told apart by form as well as by colour
 
 
 class LiveTraining(Panel):
@@ -29,6 +31,7 @@ class LiveTraining(Panel):
 
     Attributes:
         seconds: of CPU time that each training has taken so far, its callbacks included.
+        diverged: the names of the trainings that have diverged; the others go on without them.
 
     Example:
         >>> model = torch.nn.Linear(1, 1)
@@ -50,10 +53,18 @@ class LiveTraining(Panel):
     ) -> None:
         self.trainings, self.value, self.label = trainings, value, label
         self.seconds = dict.fromkeys(trainings, 0.0)
+        self.diverged: list[str] = []
         self._drawn_at = 0.0
         curves = [
-            go.Scatter(name=name, mode="lines+markers", line={"color": colors[name]}, x=[], y=[])
-            for name in trainings
+            go.Scatter(
+                name=name,
+                mode="lines+markers",
+                line={"color": colors[name]},
+                marker={"symbol": symbol, "size": 8},
+                x=[],
+                y=[],
+            )
+            for name, symbol in zip(trainings, cycle(_SYMBOLS), strict=False)
         ]
         figure = go.Figure(curves, {**layout("training step", label), "showlegend": True})
         self._bar = ipywidgets.IntProgress(0, 0, 1, layout={"width": "100%"})
@@ -74,18 +85,24 @@ class LiveTraining(Panel):
         """
         self._bar.max = until * len(self.trainings)
         try:
-            while any(training.step < until for training in self.trainings.values()):
-                start = min(training.step for training in self.trainings.values())
-                for name, training in self.trainings.items():
+            while any(training.step < until for training in self._going().values()):
+                start = min(training.step for training in self._going().values())
+                for name, training in self._going().items():
                     begin = time.process_time()
                     target = min(until, (start // every + 1) * every)
-                    training.run(target, every=every, callback=callback)
+                    try:
+                        training.run(target, every=every, callback=callback)
+                    except TrainingDivergedError:
+                        self.diverged.append(name)
                     self.seconds[name] += time.process_time() - begin
                     self._bar.value = sum(each.step for each in self.trainings.values())
                 if time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_REDRAWS:
                     self._draw(until)
         finally:
             self._draw(until)
+
+    def _going(self) -> dict[str, Training]:
+        return {name: each for name, each in self.trainings.items() if name not in self.diverged}
 
     def _draw(self, until: int) -> None:
         latest = []
@@ -97,8 +114,13 @@ class LiveTraining(Panel):
                 curve.x, curve.y = [row["step"] for row in training.history], values
                 latest += [f"{value:.2f} ({name})" for value in values[-1:]]
         if latest:
-            step = min(training.step for training in self.trainings.values())
-            self.say(f"Step {step:,} of {until:,}: {self.label} {', '.join(latest)}.")
+            step = min(training.step for training in (self._going() or self.trainings).values())
+            ended = [
+                f" {name} has diverged at step {self.trainings[name].step + 1:,}."
+                for name in self.diverged
+            ]
+            said = f"Step {step:,} of {until:,}: {self.label} {', '.join(latest)}."
+            self.say(said + "".join(ended))
         self._drawn_at = time.monotonic()
 
 
@@ -151,7 +173,7 @@ def digits_over_training(
     """
     pictures = {step: _picture(rows) for step, rows in frames.items()}
 
-    def draw(figure: go.FigureWidget, *, step: int) -> str:
+    def draw(figure: go.Figure, *, step: int) -> str:
         figure.data[0].source = pictures[step]
         return caption(step)
 

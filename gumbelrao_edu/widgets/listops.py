@@ -1,0 +1,467 @@
+"""The figures of notebook 06: trees of expressions, step by step and over a training; gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import ipywidgets
+import pandas as pd
+import plotly.graph_objects as go
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..listops import VOCABULARY, Example, Parse, evaluate, spans_of, trees
+from ..listops.trees import Span
+from ._base import COLORS, PALETTE, Panel, label, layout, slider
+
+LONGEST = 50  # tokens of an expression that is drawn: the paper's largest L
+
+# Not the colours of the estimators.
+_GOLD, _PREDICTED = PALETTE["green"], PALETTE["purple"]
+_Line = list[float | None]
+
+
+def read(text: str) -> Example:
+    """Read an expression as a person writes it.
+
+    Args:
+        text: tokens of `VOCABULARY` with spaces between them; small letters will do, and a `]` may
+            follow without a space.
+
+    Raises:
+        ValueError: says what is wrong, to the person who wrote it.
+
+    Example:
+        >>> read("[max 2 9 [min 4 7] 0]").label
+        9
+    """
+    words = text.upper().replace("]", " ] ").split()
+    for word in words:
+        if word not in VOCABULARY:
+            raise ValueError(f"{word!r} is not one of the tokens {' '.join(VOCABULARY)}")
+    if len(words) > LONGEST:
+        raise ValueError(f"expected at most {LONGEST} tokens, got {len(words)}")
+    tokens = tuple(VOCABULARY.index(word) for word in words)
+    return Example(tokens, evaluate(tokens))
+
+
+class _Places(NamedTuple):
+    """Where the nodes of a tree, or of a part of one, are drawn."""
+
+    at: dict[Span, tuple[float, float]]  # of tokens and nodes: the place, and the height
+    parts: dict[Span, tuple[Span, Span]]  # of nodes
+
+    def lines(self, nodes: Iterable[Span], up: int = 1) -> tuple[_Line, _Line]:
+        """x and y of the lines from each of these nodes to its two parts."""
+        x: _Line = []
+        y: _Line = []
+        for node in nodes:
+            left, right = self.parts[node]
+            for span in (left, node, right):
+                x.append(self.at[span][0])
+                y.append(up * self.at[span][1])
+            x.append(None)
+            y.append(None)
+        return x, y
+
+    def dots(self, spans: Iterable[Span], up: int = 1) -> tuple[list[float], list[float]]:
+        """x and y of tokens or nodes."""
+        places = [self.at[span] for span in spans]
+        return [x for x, _ in places], [up * y for _, y in places]
+
+
+def _places(spans: Iterable[Span], length: int) -> _Places:
+    """Put each node over the middle of its two parts, one higher than the higher of them."""
+    at = {(i, i + 1): (float(i), 0.0) for i in range(length)}
+    parts = {}
+    starting = {start: (start, end) for start, end in at}  # the largest that is there so far
+    ending = {end: (start, end) for start, end in at}
+    for start, end in sorted(spans, key=lambda span: span[1] - span[0]):
+        left, right = parts[start, end] = starting[start], ending[end]
+        (x, y), (other_x, other_y) = at[left], at[right]
+        at[start, end] = (x + other_x) / 2, max(y, other_y) + 1
+        starting[start] = ending[end] = start, end
+    return _Places(at, parts)
+
+
+def _words(example: Example) -> list[str]:
+    return [VOCABULARY[token] for token in example.tokens]
+
+
+def _bracketed(spans: frozenset[Span], example: Example) -> str:
+    return trees.bracketed(spans, _words(example))
+
+
+def _operations(example: Example) -> dict[Span, int]:
+    """The values of the operations, by the nodes that are whole ones, in the order of their end."""
+    opened, values = [], {}
+    for place, word in enumerate(_words(example)):
+        if word.startswith("["):
+            opened.append(place)
+        elif word == "]":
+            span = opened.pop(), place + 1
+            values[span] = evaluate(example.tokens[slice(*span)])
+    return values
+
+
+def _tokens_below(figure: go.Figure, example: Example) -> None:
+    axis = figure.layout.xaxis
+    axis.tickvals, axis.ticktext = list(range(len(example.tokens))), _words(example)
+    axis.range = [-0.6, len(example.tokens) - 0.4]
+
+
+def _tree_axes(height: int, y: str = "height of the node") -> dict[str, object]:
+    axes = layout("the expression", y, height=height)
+    axes["xaxis"] |= {"showgrid": False, "zeroline": False}
+    axes["yaxis"] |= {"rangemode": "tozero", "dtick": 2}
+    return {**axes, "showlegend": True}
+
+
+def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
+    """Return a text box and the gold tree of the expression in it, with the values of its parts.
+
+    Args:
+        text: the expression at the start.
+
+    Returns:
+        A panel with the control ``expression``.
+
+    Example:
+        >>> panel = expressions("[MIN 3 5 ]")
+        >>> panel.caption
+        '[MIN 3 5 ] = 3. It has 4 tokens and the gold tree ( ( ( [MIN 3 ) 5 ) ] ).'
+        >>> panel.controls["expression"].value = "[MIN 3 5"
+        >>> panel.caption
+        'No tree: 1 of the operations are not closed by ].'
+    """
+
+    def draw(figure: go.Figure, *, expression: str) -> str:
+        edges, nodes, values = figure.data
+        try:
+            example = read(expression)
+        except ValueError as error:
+            for trace in figure.data:
+                trace.x = trace.y = []
+            return f"No tree: {str(error).removeprefix('tokens: ')}."
+        places, operations = _places(example.spans, len(example.tokens)), _operations(example)
+        edges.x, edges.y = places.lines(places.parts)
+        nodes.x, nodes.y = places.dots(places.parts.keys() - operations.keys())
+        values.x, values.y = places.dots(operations)
+        values.text = [f"<b>{value}</b>" for value in operations.values()]
+        _tokens_below(figure, example)
+        inside = [
+            f"{' '.join(_words(example)[slice(*span)])} = {value}"
+            for span, value in operations.items()
+            if span != (0, len(example.tokens))
+        ]
+        return (
+            f"{example} = {example.label}. It has {len(example.tokens)} tokens"
+            + (f", inside of it {', '.join(inside)}," if inside else "")
+            + f" and the gold tree {_bracketed(example.spans, example)}."
+        )
+
+    figure = go.Figure(
+        [
+            go.Scatter(mode="lines", line={"color": _GOLD, "width": 2}, showlegend=False),
+            go.Scatter(
+                name="an operator with some of its arguments",
+                mode="markers",
+                marker={"color": _GOLD, "size": 9},
+            ),
+            go.Scatter(
+                name="a whole operation, with its value",
+                mode="markers+text",
+                marker={
+                    "color": "white",
+                    "size": 24,
+                    "symbol": "square",
+                    "line": {"color": _GOLD, "width": 2},
+                },
+            ),
+        ],
+        _tree_axes(360),
+    )
+    box = ipywidgets.Text(
+        text,
+        description="expression",
+        continuous_update=False,
+        layout={"width": "560px", "max_width": "100%"},
+    )
+    return Panel(figure, draw, expression=box)
+
+
+def merging(example: Example, parse: Parse) -> Panel:
+    """Return the steps in which a tree is drawn, with the probabilities of the merges at each.
+
+    Args:
+        example: the sentence.
+        parse: of a batch that consists of this sentence alone.
+
+    Returns:
+        A panel with the control ``step``: how many merges are done.
+
+    Example:
+        >>> from gumbelrao_edu.listops import Split, TreeLSTM, greedy
+        >>> example = read("[MIN 3 5 ]")
+        >>> parse = TreeLSTM(greedy, dim=4).parse(Split([example], "one").everything)
+        >>> panel = merging(example, parse)
+        >>> panel.controls["step"].value = 3
+        >>> panel.caption.startswith("All is merged")
+        True
+    """
+    words, length = _words(example), len(example.tokens)
+    (merges,) = parse.merges([length])
+    probabilities = [scores[0].softmax(-1).tolist() for scores in parse.scores] + [[1.0]]
+    lefts = [[(i, i + 1) for i in range(length)]]  # at each step the nodes that are left
+    for position in merges:
+        nodes = lefts[-1]
+        one = nodes[position][0], nodes[position + 1][1]
+        lefts.append([*nodes[:position], one, *nodes[position + 2 :]])
+
+    def name(span: Span) -> str:
+        return " ".join(words[slice(*span)])
+
+    def draw(figure: go.Figure, *, step: int) -> str:
+        edges, tops, possible, drawn = figure.data
+        done, left = spans_of(merges[:step], length), lefts[step]
+        pairs = [(a[0], b[1]) for a, b in pairwise(left)]
+        places = _places(done, length)
+        edges.x, edges.y = places.lines(done)
+        tops.x, tops.y = places.dots(left)
+        for pair, (a, b) in zip(pairs, pairwise(left), strict=True):
+            # Proposals overlap, so that they are no tree together: each is placed by itself.
+            (x, y), (other_x, other_y) = places.at[a], places.at[b]
+            places.at[pair] = (x + other_x) / 2, max(y, other_y) + 1
+            places.parts[pair] = a, b
+        possible.x, possible.y = places.dots(pairs)
+        winner = pairs[merges[step] : merges[step] + 1] if pairs else []
+        drawn.x, drawn.y = places.lines(winner)
+        if not pairs:
+            possible.text = []
+            found = len(done & example.spans)
+            return (
+                f"All is merged after {step} steps: {_bracketed(done, example)}. "
+                f"Nodes that are in the gold tree: {found} of {length - 1}."
+            )
+        percent = [f"{100 * p:.1f} %" for p in probabilities[step]]
+        possible.text = percent
+        return (
+            f"{step} merges are done, {len(left)} nodes are left: {', '.join(map(name, left))}. "
+            f"The next merge makes one of {', '.join(map(name, pairs))}, with the probabilities "
+            f"{', '.join(percent)}. Drawn: {name(winner[0])}."
+        )
+
+    figure = go.Figure(
+        [
+            go.Scatter(name="merged", mode="lines", line={"color": _PREDICTED, "width": 2}),
+            go.Scatter(
+                name="nodes that are left",
+                mode="markers",
+                marker={"color": _PREDICTED, "size": 11, "symbol": "square"},
+            ),
+            go.Scatter(
+                name="possible merges",
+                mode="markers+text",
+                textposition="top center",
+                marker={"color": PALETTE["orange"], "size": 11, "symbol": "diamond-open"},
+            ),
+            go.Scatter(
+                name="the one that is drawn",
+                mode="lines",
+                line={"color": PALETTE["black"], "width": 2, "dash": "dot"},
+            ),
+        ],
+        _tree_axes(420),
+    )
+    top = max(y for _, y in _places(spans_of(merges, length), length).at.values())
+    figure.update_layout(yaxis={"range": [-0.3, top + 1.2]})
+    _tokens_below(figure, example)
+    steps = slider("step", range(length), 0, tooltip="merges that are done")
+    return Panel(figure, draw, step=steps)
+
+
+class Seen(NamedTuple):
+    """What a model made of some sentences at one step of its training.
+
+    Attributes:
+        spans: the trees, one for each sentence.
+        labels: the values that it took the sentences for.
+    """
+
+    spans: Sequence[frozenset[Span]]
+    labels: Sequence[int]
+
+
+def trees_over_training(
+    examples: Sequence[Example], seen: Mapping[float, Mapping[int, Seen]]
+) -> Panel:
+    """Return predicted trees below the gold ones, with sliders for K, training step and sentence.
+
+    Args:
+        examples: the sentences.
+        seen: for each K of the estimator, for each step of its training, the same steps for all.
+
+    Returns:
+        A panel with the controls ``k``, ``step`` and ``sentence``; it starts at the largest K
+        and the last step.
+
+    Example:
+        >>> example = read("[MIN 3 5 ]")
+        >>> at = {0: Seen([trees.right_branching(4)], [5]), 9: Seen([example.spans], [3])}
+        >>> panel = trees_over_training([example, example], {1: at, 10: at})
+        >>> panel.controls["step"].value = 0
+        >>> panel.caption
+        'K = 10, step 0, [MIN 3 5 ] = 3: 1 of 3 nodes are right, the predicted value is 5.'
+    """
+
+    def draw(figure: go.Figure, *, k: float, step: int, sentence: int) -> str:
+        example, now = examples[sentence - 1], seen[k][step]
+        gold, predicted = example.spans, now.spans[sentence - 1]
+        *both, words = figure.data
+        for up, spans, (edges, dots) in ((1, gold, both[:2]), (-1, predicted, both[2:])):
+            places = _places(spans, len(example.tokens))
+            # The tokens are written between the trees.
+            places.at.update({token: (x, 0.6) for token, (x, y) in places.at.items() if y == 0})
+            edges.x, edges.y = places.lines(places.parts, up)
+            dots.x, dots.y = places.dots(places.parts, up)
+            dots.marker.symbol = [
+                "circle" if span in gold & predicted else "circle-open" for span in places.parts
+            ]
+        words.x, words.y = list(range(len(example.tokens))), [0] * len(example.tokens)
+        words.text = _words(example)
+        figure.layout.xaxis.range = [-0.6, len(example.tokens) - 0.4]
+        return (
+            f"K = {label(k)}, step {step:,}, {example} = {example.label}: "
+            f"{len(gold & predicted)} of {len(gold)} nodes are right, "
+            f"the predicted value is {now.labels[sentence - 1]}."
+        )
+
+    traces: list[go.Scatter] = []
+    for name, color, dash in (("gold", _GOLD, "solid"), ("predicted", _PREDICTED, "dash")):
+        line = {"color": color, "width": 2, "dash": dash}
+        traces += [
+            go.Scatter(name=f"{name} tree", mode="lines", line=line),
+            go.Scatter(mode="markers", marker={"color": color, "size": 9}, showlegend=False),
+        ]
+    traces.append(go.Scatter(mode="text", textfont={"size": 13}, showlegend=False))
+    reach = max(len(example.tokens) for example in examples) - 0.5
+    axes = _tree_axes(480, "predicted (below) and gold (above)")
+    figure = go.Figure(traces, axes)
+    figure.update_layout(
+        xaxis={"showticklabels": False},
+        yaxis={"range": [-reach, reach], "showticklabels": False, "showgrid": False},
+    )
+    ks = list(seen)
+    steps = list(seen[ks[0]])
+    return Panel(
+        figure,
+        draw,
+        k=slider("K", ks, ks[-1], tooltip="inner samples of the estimator; 1 is ST-GS"),
+        step=slider("step", steps, steps[-1], tooltip="of the training"),
+        sentence=slider("sentence", range(1, len(examples) + 1), 1, tooltip="which one is drawn"),
+    )
+
+
+def gradients(estimates: Mapping[float, Tensor]) -> Panel:
+    """Return length and direction of gradient estimates, with a slider for K.
+
+    The direction is the cosine of the angle with the mean of the other estimates at K = ∞.
+
+    Args:
+        estimates: `[samples, dim]` for each K, 1 and `math.inf` among them; the same row belongs
+            to the same trees.
+
+    Returns:
+        A panel with the control ``k``.
+
+    Example:
+        >>> import torch
+        >>> panel = gradients({1: torch.randn(5, 3), math.inf: torch.ones(5, 3)})
+        >>> panel.controls["k"].value = math.inf
+        >>> panel.caption
+        'K = ∞: half of the lengths are above 1.7, the largest is 1.7; the mean cosine is 1.00.'
+    """
+    exact = estimates[math.inf]
+    others = exact.sum(0) - exact
+    lengths = {k: rows.norm(dim=1) for k, rows in estimates.items()}
+    cosines = {k: F.cosine_similarity(rows, others) for k, rows in estimates.items()}
+
+    def draw(figure: go.Figure, *, k: float) -> str:
+        figure.data[1].x, figure.data[1].y = lengths[k].tolist(), cosines[k].tolist()
+        return (
+            f"K = {label(k)}: half of the lengths are above {lengths[k].median():.2g}, "
+            f"the largest is {lengths[k].max():.2g}; "
+            f"the mean cosine is {cosines[k].mean():.2f}."
+        )
+
+    def points(name: str, color: str, symbol: str) -> go.Scatter:
+        marker = {"color": color, "symbol": symbol, "size": 7, "opacity": 0.6}
+        return go.Scatter(name=name, mode="markers", marker=marker)
+
+    st_gs = points("K = 1, that is ST-GS", COLORS["st_gumbel_softmax"], "x-thin-open")
+    st_gs.x, st_gs.y = lengths[1].tolist(), cosines[1].tolist()
+    figure = go.Figure(
+        [st_gs, points("GR with the K of the slider", COLORS["gumbel_rao"], "circle")],
+        layout("length of the gradient", "cosine with the mean", height=400),
+    )
+    # A softmax that is flat gives lengths next to zero, for which the axis would have no end.
+    longest = math.log10(max(rows.max().item() for rows in lengths.values()))
+    figure.update_layout(
+        xaxis={
+            "type": "log",
+            "range": [longest - 5, longest + 0.1],
+            "dtick": 1,
+            "exponentformat": "power",
+        },
+        yaxis={"range": [-1.05, 1.05]},
+        showlegend=True,
+    )
+    ks = list(estimates)
+    return Panel(figure, draw, k=slider("K", ks, ks[0], tooltip="inner samples"))
+
+
+def against_paper(cells: pd.DataFrame) -> tuple[go.Figure, str]:
+    """Return measured test accuracies beside those that the paper prints, and the text to it.
+
+    Args:
+        cells: as `table1.summarise` returns them.
+
+    Returns:
+        What `show` takes.
+
+    Example:
+        >>> cell = {"row": "ST-GS", "tau": 1.0, "accuracy": 65.0, "standard_error": 0.5}
+        >>> figure, alt = against_paper(pd.DataFrame([cell | {"paper": 65.8}]))
+        >>> alt
+        'Test accuracy: ST-GS at τ = 1: 65.0 measured, 65.8 in the paper.'
+    """
+    cells = cells.sort_values("tau", kind="stable")
+    names = [f"{cell.row}<br>τ = {label(cell.tau)}" for cell in cells.itertuples()]
+    measured = go.Scatter(
+        name="measured, with the standard error",
+        mode="markers",
+        x=names,
+        y=cells.accuracy.tolist(),
+        error_y={"array": cells.standard_error.fillna(0.0).tolist()},
+        marker={"color": PALETTE["blue"], "size": 10},
+    )
+    printed = cells[cells.paper.notna()]
+    paper = go.Scatter(
+        name="in the paper",
+        mode="markers",
+        x=[name for name, there in zip(names, cells.paper.notna(), strict=True) if there],
+        y=printed.paper.tolist(),
+        marker={"color": PALETTE["orange"], "size": 12, "symbol": "diamond-open"},
+    )
+    axes = layout("estimator and temperature", "test accuracy (%)", height=400)
+    texts = [
+        f"{cell.row} at τ = {label(cell.tau)}: {cell.accuracy:.1f} measured"
+        + ("" if math.isnan(cell.paper) else f", {cell.paper:.1f} in the paper")
+        for cell in cells.itertuples()
+    ]
+    figure = go.Figure([measured, paper], {**axes, "showlegend": True})
+    figure.update_layout(xaxis={"title": {"standoff": 20}}, margin={"b": 90})
+    return figure, f"Test accuracy: {'; '.join(texts)}."

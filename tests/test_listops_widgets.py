@@ -1,0 +1,298 @@
+"""The figures of notebook 06: trees are read off the drawing, numbers computed a second time."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from gumbelrao_edu import gumbel_max
+from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.listops import Split, TreeLSTM, evaluate, generate, trees
+from gumbelrao_edu.widgets import listops as figures
+from gumbelrao_edu.widgets.training import LiveTraining
+
+TEXT = "[MAX 2 9 [MIN 4 7 ] 0 ]"
+
+
+def polylines(trace, up=1):
+    """The polylines of a trace, each a list of places; None ends one."""
+    lines = [[]]
+    for x, y in zip(trace.x, trace.y, strict=True):
+        if x is None:
+            lines.append([])
+        else:
+            lines[-1].append((x, up * y))
+    assert lines.pop() == []
+    return lines
+
+
+def spans_drawn(lines, length, *, floor=0.0):
+    """The nodes of the tree that is drawn: each line joins left part, node and right part."""
+    at = {(float(i), floor): (i, i + 1) for i in range(length)}
+    nodes = set()
+    for left, node, right in sorted(lines, key=lambda line: line[1][1]):
+        assert left[0] < node[0] < right[0]
+        assert node[1] > max(left[1], right[1])
+        (start, middle), (same, end) = at[left], at[right]
+        assert middle == same
+        assert node not in at  # no two nodes cover each other
+        at[node] = (start, end)
+        nodes.add((start, end))
+    return nodes
+
+
+def dots(trace, up=1):
+    return [(x, up * y) for x, y in zip(trace.x, trace.y, strict=True)]
+
+
+# --- Expressions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [(TEXT, 9), ("[max 2 9 [min 4 7] 0]", 9), ("  7 ", 7), ("[SM 6 5 [MED 1 8]]", 5)],
+)
+def test_what_can_be_written(text, label):
+    example = figures.read(text)
+    assert example.label == evaluate(example.tokens) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected one expression, got 0"),
+        ("[MAX 2 9", "1 of the operations are not closed"),
+        ("[MAX ]", "] closes no operation"),
+        ("[SUM 1 2 ]", "'[SUM' is not one of the tokens"),
+        ("[MAX 12 3 ]", "'12' is not one of the tokens"),
+        ("1 2", "expected one expression, got 2"),
+        ("[MAX" + " 1" * 49 + " ]", "expected at most 50 tokens, got 51"),
+    ],
+)
+def test_what_is_no_expression_is_said_and_not_drawn(text, message):
+    panel = figures.expressions(TEXT)
+    panel.controls["expression"].value = text
+    assert panel.caption.startswith("No tree: ")
+    assert message in panel.caption
+    assert all(len(trace.x) == 0 for trace in panel.figure.data)
+    assert panel.errors == []
+    panel.controls["expression"].value = TEXT
+    assert panel.caption.startswith(f"{TEXT} = 9.")
+    assert len(panel.figure.data[0].x) == 4 * 8
+
+
+def test_the_gold_tree_and_its_values_are_drawn():
+    panel = figures.expressions(TEXT)
+    examples = generate(40, max_length=30, generator=torch.Generator().manual_seed(0))
+    for example in examples:
+        panel.controls["expression"].value = str(example)
+        edges, nodes, values = panel.figure.data
+        length = len(example.tokens)
+        lines = polylines(edges)
+        assert spans_drawn(lines, length) == example.spans
+        words = str(example).split()
+        assert list(panel.figure.layout.xaxis.ticktext) == words
+        # Each node has a dot; the squares are the operations, in the order of their brackets.
+        assert sorted(dots(nodes) + dots(values)) == sorted(line[1] for line in lines)
+        assert len(values.text) == words.count("]")
+        if length > 1:
+            assert values.text[-1] == f"<b>{example.label}</b>"
+            assert values.y[-1] == max(line[1][1] for line in lines)
+        assert panel.caption.startswith(f"{example} = {example.label}. It has {length} tokens")
+        assert panel.caption.endswith(f"{trees.bracketed(example.spans, words)}.")
+    assert panel.errors == []
+
+
+def test_values_inside_are_said():
+    caption = figures.expressions("[SM 6 5 [MED 1 8 ] ]").caption
+    assert "inside of it [MED 1 8 ] = 4, and" in caption
+
+
+# --- Merges ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def example():
+    return figures.read(TEXT)
+
+
+@pytest.fixture(scope="module")
+def parse(example):
+    generator = torch.Generator().manual_seed(4)
+    model = TreeLSTM(
+        lambda logits: gumbel_max(logits.detach(), generator=generator)[0],
+        dim=8,
+        generator=generator,
+    )
+    with torch.no_grad():
+        model.query.mul_(300)  # else all merges are equally probable
+    return model.parse(Split([example], "one").everything)
+
+
+def test_each_step_is_drawn(example, parse):
+    panel = figures.merging(example, parse)
+    words, length = TEXT.split(), len(example.tokens)
+    done, left = set(), [(i, i + 1) for i in range(length)]
+    for step in range(length):
+        panel.controls["step"].value = step
+        edges, tops, possible, drawn = panel.figure.data
+        assert spans_drawn(polylines(edges), length) == done if done else not edges.x
+        assert len(tops.x) == len(left) == length - step
+        if step == length - 1:
+            break
+        weights = np.ones(1)
+        if step < length - 2:
+            scores = parse.scores[step][0].detach().double().numpy()
+            weights = np.exp(scores - scores.max())
+        shown = [float(text.removesuffix(" %")) for text in possible.text]
+        assert shown == pytest.approx(100 * weights / weights.sum(), abs=0.051)
+        assert len(possible.x) == len(left) - 1
+        position = int(parse.choices[step].argmax()) if step < length - 2 else 0
+        one = left[position][0], left[position + 1][1]
+        left[position : position + 2] = [one]
+        done.add(one)
+        # What is drawn is the next node, at the place of one of the possible ones.
+        assert spans_drawn(polylines(edges) + polylines(drawn), length) == done
+        assert dots(possible)[position] == polylines(drawn)[0][1]
+        assert panel.caption.startswith(f"{step} merges are done, {length - step} nodes are left")
+        assert panel.caption.endswith(f"Drawn: {' '.join(words[slice(*one)])}.")
+    assert left == [(0, length)]
+    assert len(possible.x) == len(drawn.x) == 0
+    assert done == parse.spans([length])[0]
+    found = len(done & example.spans)
+    assert panel.caption.endswith(f"Nodes that are in the gold tree: {found} of 8.")
+    assert panel.errors == []
+
+
+# --- Trees over the training ----------------------------------------------------------------------
+
+
+def test_predicted_trees_stand_below_the_gold_ones():
+    examples = [figures.read(TEXT), figures.read("[MIN 3 5 [SM 1 1 ] ]")]
+
+    def seen(make, value):
+        return figures.Seen([make(len(e.tokens)) for e in examples], [value, value + 1])
+
+    right = figures.Seen([e.spans for e in examples], [9, 2])
+    frames = {
+        1: {0: seen(trees.right_branching, 4), 7: seen(trees.left_branching, 5)},
+        math.inf: {0: seen(trees.left_branching, 0), 7: right},
+    }
+    panel = figures.trees_over_training(examples, frames)
+    for k, steps in frames.items():
+        for step, now in steps.items():
+            for i, example in enumerate(examples):
+                panel.controls["k"].value, panel.controls["step"].value = k, step
+                panel.controls["sentence"].value = i + 1
+                edges, nodes, below, nodes_below, words = panel.figure.data
+                length, both = len(example.tokens), example.spans & now.spans[i]
+                floor = words_apart(words, example)
+                for up, lines, ends, spans in (
+                    (1, edges, nodes, example.spans),
+                    (-1, below, nodes_below, now.spans[i]),
+                ):
+                    drawn = polylines(lines, up)
+                    assert spans_drawn(drawn, length, floor=floor) == spans
+                    assert sorted(dots(ends, up)) == sorted(line[1] for line in drawn)
+                    assert list(ends.marker.symbol).count("circle") == len(both)
+                assert f"{len(both)} of {length - 1} nodes are right" in panel.caption
+                assert panel.caption.endswith(f"the predicted value is {now.labels[i]}.")
+                assert f"step {step}, {example} = {example.label}" in panel.caption
+    assert "K = ∞" in panel.caption
+    assert panel.errors == []
+
+
+def words_apart(trace, example):
+    """The tokens are written in a row at the height 0; both trees begin at a distance from it."""
+    assert list(trace.text) == str(example).split()
+    assert list(trace.x) == list(range(len(example.tokens)))
+    assert set(trace.y) == {0}
+    return 0.6
+
+
+# --- Gradients ------------------------------------------------------------------------------------
+
+
+def test_length_and_direction_of_each_gradient():
+    generator = torch.Generator().manual_seed(0)
+    exact = torch.randn(7, 4, generator=generator, dtype=torch.float64) + 1
+    noise = torch.randn(2, 7, 4, generator=generator, dtype=torch.float64)
+    estimates = {1: exact + 9 * noise[0], 10: exact + noise[1], math.inf: exact}
+    panel = figures.gradients(estimates)
+    for k, rows in estimates.items():
+        panel.controls["k"].value = k
+        lengths = [math.hypot(*row) for row in rows.tolist()]
+        cosines = []
+        for i, row in enumerate(rows.numpy()):
+            others = np.delete(exact.numpy(), i, 0).mean(0)
+            cosines.append(row @ others / np.linalg.norm(row) / np.linalg.norm(others))
+        st_gs, gr = panel.figure.data
+        assert list(gr.x) == pytest.approx(lengths)
+        assert list(gr.y) == pytest.approx(cosines)
+        assert f"the largest is {max(lengths):.2g}" in panel.caption
+        assert f"the mean cosine is {np.mean(cosines):.2f}" in panel.caption
+        if k == 1:
+            assert (gr.x, gr.y) == (st_gs.x, st_gs.y)
+    assert "K = ∞" in panel.caption
+    assert panel.errors == []
+
+
+# --- The table ------------------------------------------------------------------------------------
+
+
+def test_measured_accuracies_stand_beside_the_paper():
+    cells = pd.DataFrame(
+        {
+            "row": ["ST-GS", "GR-∞", "ST-GS"],
+            "tau": [1.0, 0.01, 0.01],
+            "accuracy": [66.0, 67.0, 17.0],
+            "standard_error": [0.5, math.nan, 2.0],
+            "paper": [65.8, math.nan, 38.8],
+        }
+    )
+    figure, alt = figures.against_paper(cells)
+    measured, paper = figure.data
+    assert list(measured.x) == ["GR-∞<br>τ = 0.01", "ST-GS<br>τ = 0.01", "ST-GS<br>τ = 1"]
+    assert list(measured.y) == [67.0, 17.0, 66.0]
+    assert list(measured.error_y.array) == [0.0, 2.0, 0.5]
+    assert dict(zip(paper.x, paper.y, strict=True)) == {
+        "ST-GS<br>τ = 0.01": 38.8,
+        "ST-GS<br>τ = 1": 65.8,
+    }
+    assert alt == (
+        "Test accuracy: GR-∞ at τ = 0.01: 67.0 measured; ST-GS at τ = 0.01: 17.0 measured, 38.8 in "
+        "the paper; ST-GS at τ = 1: 66.0 measured, 65.8 in the paper."
+    )
+
+
+# --- A race in which one falls --------------------------------------------------------------------
+
+
+def test_the_others_go_on_when_one_diverges():
+    def new(learning_rate):
+        model = torch.nn.Linear(1, 1)
+        with torch.no_grad():
+            model.weight.fill_(1.0)
+            model.bias.zero_()
+        return Training(
+            model,
+            lambda model, x: model(x).square().mean(),
+            torch.ones(9, 1),
+            batch_size=3,
+            learning_rate=learning_rate,
+        )
+
+    trainings = {"slow": new(0.01), "wild": new(1e9)}
+    live = LiveTraining(trainings, {"slow": "#0072B2", "wild": "#D55E00"})
+    live.run(until=30, every=10)
+    live.run(until=40, every=10)
+    assert (live.diverged, trainings["slow"].step) == (["wild"], 40)
+    at = trainings["wild"].step + 1
+    assert at < 10
+    assert live.caption.startswith("Step 40 of 40: loss ")
+    assert live.caption.endswith(f"(slow). wild has diverged at step {at}.")
+    everything = LiveTraining({"wild": trainings["wild"]}, {"wild": "#D55E00"})
+    everything.run(until=50)
+    assert everything.diverged == ["wild"]
