@@ -63,6 +63,7 @@ def lab(chromium, tmp_path_factory):
     course.mkdir()
     for path in NOTEBOOKS:
         shutil.copy(path, course)
+    shutil.copytree(ROOT / "notebooks/results", course / "results")
     folders = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -131,31 +132,54 @@ AT_THE_FIRST = """() => [...document.querySelectorAll('.gumbelrao-slider')].ever
 })"""
 ACTIVE_CELL = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
 
-# In the page: note how long it takes from a key to a changed drawing of a trace.
+# In the page: note how long it takes from a key to a changed drawing of a trace, and to the end of
+# the frame that shows it. Nothing polls: on one core that would slow down what is measured.
 PROBE = """(panel) => {
     const plot = panel.querySelector('.js-plotly-plot');
     const layers = [...plot.querySelectorAll('.cartesianlayer, .ternarylayer')];
     const drawn = () => layers.map(layer => layer.innerHTML).join();
-    const caption = panel.querySelector('[role=status]').closest('.widget-html');
+    const caption = panel.querySelector('p[role=status]');
     window.probe?.watchers.forEach(watcher => watcher.disconnect());
-    window.probe = {times: [], said: [], start: null, before: null, watchers: []};
+    window.probe = {drawn: [], seen: [], said: [], start: null, watchers: []};
+    let before = drawn();
+    let wanted = null;
+    const check = () => {
+        if (wanted && Math.min(probe.seen.length, probe.said.length) >= wanted.moves) {
+            wanted.resolve();
+            wanted = null;
+        }
+    };
+    probe.answers = (moves) => new Promise((resolve, reject) => {
+        wanted = {moves, resolve};
+        setTimeout(() => reject(new Error(`no answer to move ${moves} within a minute`)), 60000);
+        check();
+    });
     const watch = (element, callback) => {
         const watcher = new MutationObserver(callback);
         const all = {subtree: true, childList: true, attributes: true, characterData: true};
         watcher.observe(element, all);
         probe.watchers.push(watcher);
     };
-    panel.addEventListener('keydown', () => {
-        probe.before = drawn();
-        probe.start = performance.now();
-    }, true);
+    panel.addEventListener('keydown', (event) => { probe.start = event.timeStamp; }, true);
     watch(plot, () => {
-        if (probe.start !== null && drawn() !== probe.before) {
-            probe.times.push(performance.now() - probe.start);
-            probe.start = null;
-        }
+        const {start} = probe, now = performance.now();
+        if (start === null || drawn() === before) return;
+        probe.start = null;
+        probe.drawn.push(now - start);
+        requestAnimationFrame(() => {  // what is posted here comes after the frame
+            const {port1, port2} = new MessageChannel();
+            port1.onmessage = () => {
+                probe.seen.push(performance.now() - start);
+                before = drawn();
+                check();
+            };
+            port2.postMessage(null);
+        });
     });
-    watch(caption, () => probe.said.push(caption.innerText));
+    watch(caption, () => {
+        probe.said.push(caption.innerText);
+        check();
+    });
 }"""
 
 
@@ -220,15 +244,15 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
         for move in range(MOVES):
             page.keyboard.press(keys[move % 2])
             # The drawing and the caption have both followed before the next key is pressed.
-            page.wait_for_function(f"probe.times.length > {move} && probe.said.length > {move}")
+            page.evaluate(f"probe.answers({move + 1})")
             assert handle.get_attribute("aria-valuetext") == shown.inner_text()
-        median = statistics.median(page.evaluate("probe.times"))
+        drawn, seen = map(statistics.median, page.evaluate("[probe.drawn, probe.seen]"))
         record_property(
             "measured",
-            f"{path.stem}, slider {name}: {median:.0f} ms for a move (median of {MOVES}; "
-            f"wanted: {BUDGET_MS})",
+            f"{path.stem}, slider {name}: a move is drawn after {drawn:.0f} ms (wanted: "
+            f"{BUDGET_MS}), seen after {seen:.0f} ms (medians of {MOVES})",
         )
-        assert median < LIMIT_MS
+        assert drawn < LIMIT_MS
         said = page.evaluate("probe.said")
         assert len(said) == MOVES
         assert len(set(said)) == 2

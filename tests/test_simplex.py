@@ -24,7 +24,7 @@ def points():
 @pytest.fixture(scope="module")
 def perturbed():
     generator = torch.Generator().manual_seed(3)
-    return gumbel_max(LOGITS.expand(500, 3), generator=generator)[1].numpy()
+    return gumbel_max(LOGITS.expand(300, 3), generator=generator)[1].numpy()
 
 
 def drawn(trace):
@@ -41,7 +41,7 @@ def test_the_points_are_softmaxes_of_the_same_noise(points, perturbed, tau):
         assert np.allclose(drawn(points.figure.data[i]), s[winner == i], atol=1e-12)
     assert np.allclose(drawn(points.figure.data[3]), s.mean(0))
     close = round(100 * (s.max(-1) > 0.99).mean())
-    assert points.caption.startswith(f"τ = {tau:g}: {close} % of the 500 points")
+    assert points.caption.startswith(f"τ = {tau:g}: {close} % of the 300 points")
     mean = ", ".join(f"{x:.2f}" for x in s.mean(0))
     assert f"mean is ({mean}); p is (0.51, 0.31, 0.19)." in points.caption
     assert points.errors == []

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from IPython.display import display
 
+from ._plot import Figure, Plot
 from ._slider import Slider
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -65,7 +66,7 @@ _TEMPLATE = {
 # from here, and the tests find the sliders here.
 SHOWN: dict[str, Panel] = {}
 
-if "google.colab" in sys.modules:  # Colab hides widgets like FigureWidget until it is asked.
+if "google.colab" in sys.modules:  # Colab hides widgets of others until it is asked.
     importlib.import_module("google.colab.output").enable_custom_widget_manager()
 
 
@@ -112,7 +113,8 @@ def show(figure: go.Figure, alt: str) -> None:
         data = pio.renderers[pio.renderers.default].to_mimebundle(figure.to_dict())
     else:
         data = {PLOTLY: json.loads(figure.to_json())}
-    for output in {**data, "text/plain": alt}, {"text/html": _paragraph(alt), "text/plain": alt}:
+    caption = f'<p role="note" style="line-height: 1.4">{html.escape(alt)}</p>'
+    for output in {**data, "text/plain": alt}, {"text/html": caption, "text/plain": alt}:
         display(output, raw=True)  # type: ignore[no-untyped-call]
 
 
@@ -146,23 +148,6 @@ def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) ->
     return Slider(options, value, description=name, tooltip=tooltip)
 
 
-class _Figure(go.FigureWidget):  # type: ignore[misc]
-    """A figure whose batches leave alone what they do not change.
-
-    plotly sends one message for all traces of a batch, with "undefined" where a trace keeps a
-    property that another trace changes. Its front end (7.1) deletes the property there, so that a
-    curve may lose its x: send it once more.
-    """
-
-    def _build_update_params_from_batch(self) -> Any:
-        edits = self._batch_trace_edits
-        for prop in {prop for edit in edits.values() for prop in edit}:
-            for index, edit in edits.items():
-                if prop not in edit and prop in self.data[index]:
-                    edit[prop] = self.data[index][prop]
-        return super()._build_update_params_from_batch()
-
-
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
     """Controls, one live figure, and a caption that says in words what the figure shows.
 
@@ -171,7 +156,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     a notebook is tested. An error in ``draw`` is shown in the panel, kept in ``errors`` and raised.
 
     Args:
-        figure: the figure at its start; becomes a ``FigureWidget``, the only one of this panel.
+        figure: the figure at its start; the panel has a copy of its own.
         draw: changes ``figure`` and returns the caption; left out, the panel is changed from
             outside: ``with panel.update(): panel.figure.data[0].y = [...]`` and ``panel.say(...)``.
         alt: the first caption where there is no ``draw``.
@@ -197,36 +182,37 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         **controls: ipywidgets.Widget,
     ) -> None:
         super().__init__()
-        self.figure = _Figure(figure)
+        self.figure = Figure(figure)
         self.draw = draw
         self.controls = controls
-        self.caption = alt
         self.errors: list[str] = []
-        self._caption, self._error = ipywidgets.HTML(), ipywidgets.HTML()
-        self.children = [*controls.values(), self.figure, self._caption, self._error]
+        self.plot = Plot(self.figure)
+        self.children = [*controls.values(), self.plot]
         self.say(alt)
         self._redraw()
         for control in controls.values():
             control.observe(self._redraw, names="value")
 
+    @property
+    def caption(self) -> str:
+        return str(self.plot.caption)
+
     def say(self, caption: str) -> None:
         """Set the caption, which is plain text."""
-        self.caption = caption
-        self._caption.value = _paragraph(caption, role="status")
+        self.plot.caption = caption
 
     @contextmanager
     def update(self) -> Iterator[None]:
-        """Send all changes of the figure made inside as one message, and show errors."""
-        try:
-            with self.figure.batch_update():
+        """Draw the figure after the changes that are made inside, and show errors."""
+        with self.plot.hold_sync():  # one message
+            try:
                 yield
-            self._error.value = ""
-        except Exception as error:
-            self.errors.append(traceback.format_exc())
-            self._error.value = _paragraph(
-                f"This figure is not up to date: {type(error).__name__}: {error}", role="alert"
-            )
-            raise
+                self.plot.draw()
+                self.plot.error = ""
+            except Exception as error:
+                self.errors.append(traceback.format_exc())
+                self.plot.error = f"This figure is not up to date: {type(error).__name__}: {error}"
+                raise
 
     def _redraw(self, change: object = None) -> None:
         if self.draw is not None:
@@ -241,8 +227,3 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         SHOWN[self.model_id] = self
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {WIDGET: view, "text/plain": self.caption}
-
-
-def _paragraph(text: str, role: str = "note") -> str:
-    # A screen reader speaks a changed "status" when it is idle, and an "alert" at once.
-    return f'<p role="{role}" style="line-height: 1.4">{html.escape(text)}</p>'

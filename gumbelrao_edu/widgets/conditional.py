@@ -83,7 +83,7 @@ def two_ways(*, k: int = 2000, seed: int = 0) -> Panel:
         counts = torch.histc(values.clamp(LOW, HIGH), BINS, LOW, HIGH)
         return (100 * counts / len(values)).tolist()
 
-    def update(figure: go.FigureWidget, *, p: float) -> str:
+    def update(figure: go.Figure, *, p: float) -> str:
         kept, drawn, direct = draws(p)
         for trace, values in zip(
             figure.data, (kept[:, 0], kept[:, 1], direct[:, 0], direct[:, 1]), strict=True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import plotly.graph_objects as go
 import torch
@@ -106,15 +105,12 @@ def histogram(
     exact = draws.exact[component].item()
 
     limits = {tau: draws.limits(tau)[:, component] for tau in TAUS}
+    sums = {tau: draws.estimates(tau)[component].cumsum(0) for tau in TAUS}  # over K
 
-    @lru_cache(maxsize=1)  # a move of K takes other prefixes of the same sums
-    def sums(tau: float) -> Tensor:
-        return draws.estimates(tau)[component].cumsum(0)
-
-    def update(figure: go.FigureWidget, *, tau: float, k: float) -> str:
+    def update(figure: go.Figure, *, tau: float, k: float) -> str:
         mean = (draws.p @ limits[tau]).item()
-        st_gs = sums(tau)[0]
-        gr = limits[tau][draws.index] if math.isinf(k) else sums(tau)[int(k) - 1] / k
+        st_gs = sums[tau][0]
+        gr = limits[tau][draws.index] if math.isinf(k) else sums[tau][int(k) - 1] / k
         low, high = st_gs.min().item(), st_gs.max().item()
         width = (high - low) / _BINS
         middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
@@ -181,7 +177,7 @@ def arrows(
     Example:
         >>> panel = arrows(lambda x: x[..., 0] ** 2, torch.zeros(3))
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> panel.figure.data[1].y == panel.figure.data[5].y
+        >>> panel.figure.data[1].y == panel.figure.data[6].y
         True
     """
     check_logits(logits)
@@ -192,16 +188,18 @@ def arrows(
     limits = {tau: draws.limits(tau) for tau in TAUS}
     reach = 1.15 * max(v.norm(dim=-1).max().item() for v in (*limits.values(), draws.exact))
 
-    def update(figure: go.FigureWidget, *, tau: float, k: float) -> str:
+    def update(figure: go.Figure, *, tau: float, k: float) -> str:
         samples = draws.estimates(tau).movedim(0, -1)  # [k, draws, 3]
         st_gs = samples[0]
         gr = limits[tau][draws.index] if math.isinf(k) else samples[: int(k)].mean(0)
         mean = draws.p @ limits[tau]
         said = []
         for i, (name, estimates) in enumerate((("ST-GS", st_gs), ("GR", gr))):
+            _, lines, tips, *thick = figure.data[5 * i : 5 * i + 5]
             shown = (estimates, mean[None], draws.exact[None])
-            for trace, vectors in zip(figure.data[4 * i + 1 : 4 * i + 4], shown, strict=True):
+            for trace, vectors in zip((lines, *thick), shown, strict=True):
                 trace.x, trace.y = _from_origin(vectors)
+            tips.x, tips.y = (estimates @ _PLANE).T.tolist()
             length = estimates.square().sum(-1).mean().sqrt().item()
             outside = int(((estimates @ _PLANE).abs() > reach).any(-1).sum())
             said.append(f"{length:.2f} for {name} ({outside} end outside of the picture)")
@@ -226,11 +224,15 @@ def arrows(
             showlegend=False,
             hoverinfo="skip",
         )
-        sample = go.Scatter(
+        lines = go.Scatter(
+            name=name, legendgroup=name, mode="lines", line={"color": color, "width": 1}
+        )
+        tips = go.Scatter(
             name=name,
-            mode="lines+markers",
-            line={"color": color, "width": 1},
-            marker={"size": [0, 6, 0] * num_samples, "opacity": 0.5, "line": {"width": 0}},
+            legendgroup=name,
+            mode="markers",
+            marker={"color": color, "size": 6, "opacity": 0.5, "line": {"width": 0}},
+            showlegend=False,
         )
         thick = [
             go.Scatter(
@@ -252,7 +254,7 @@ def arrows(
             )
         ]
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-        figure.add_traces([trace.update(axes) for trace in (rays, sample, *thick)])
+        figure.add_traces([trace.update(axes) for trace in (rays, lines, tips, *thick)])
         figure.layout[f"xaxis{number}"] = {
             "title": {"text": "(∇<sub>3</sub> − ∇<sub>2</sub>) / √2"},
             "domain": [0.51 * i, 0.49 + 0.51 * i],

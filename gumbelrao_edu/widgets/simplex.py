@@ -15,7 +15,7 @@ TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _CLASSES = (("blue", "circle"), ("vermilion", "square"), ("green", "diamond"))
 
 
-def samples(logits: Tensor, *, num_samples: int = 500, seed: int = 0) -> Panel:
+def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
     """Return the points S_τ = softmax_τ(θ + G) (3) on a triangle, with a slider for τ.
 
     The noise is drawn once: a move of τ moves the same points. Each has the colour of the class D
@@ -47,7 +47,7 @@ def samples(logits: Tensor, *, num_samples: int = 500, seed: int = 0) -> Panel:
     drawn = one_hot.argmax(-1)
     p = rows[0].softmax(0)
 
-    def update(figure: go.FigureWidget, *, tau: float) -> str:
+    def update(figure: go.Figure, *, tau: float) -> str:
         s = tempered_softmax(perturbed, tau)
         for i, trace in enumerate(figure.data[:3]):
             trace.a, trace.b, trace.c = s[drawn == i].T.tolist()

@@ -77,7 +77,7 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
     programme, p = QuadraticProgramme(), simplex_grid(rows)
     fields = {tau: exact_fields(programme, p, tau) for tau in TAUS}
 
-    def update(figure: go.FigureWidget, *, tau: float, k: float, derivative: str) -> str:
+    def update(figure: go.Figure, *, tau: float, k: float, derivative: str) -> str:
         terms = fields[tau][derivative]
         values = gap(terms, k)
         heat = figure.data[0]
@@ -250,7 +250,7 @@ def paths(
         walks[name] = walk[:, :, 0]
         values[name] = programme.value(walk).median(-1).values  # [steps + 1, settings]
 
-    def update(figure: go.FigureWidget, *, corner: int, tau: float, derivative: str) -> str:
+    def update(figure: go.Figure, *, corner: int, tau: float, derivative: str) -> str:
         at = number[corner, tau, derivative]
         ends = []
         for i, (name, (title, _)) in enumerate(_NAMES.items()):
@@ -389,7 +389,7 @@ def _ellipses(programme: QuadraticProgramme, color: str = "white") -> go.Scatter
     plane = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64)
     plane = (plane / plane.norm(dim=-1, keepdim=True)).T  # orthonormal, [3, 2]
     cholesky = torch.linalg.cholesky(plane.T @ programme.q.double() @ plane)
-    angle = torch.linspace(0.0, 2.0 * math.pi, 721, dtype=torch.float64)
+    angle = torch.linspace(0.0, 2.0 * math.pi, 361, dtype=torch.float64)
     circle = torch.stack([angle.cos(), angle.sin()])
     unit = (plane @ torch.linalg.solve_triangular(cholesky.T, circle, upper=True)).T
     coordinates: dict[str, list[float | None]] = {"a": [], "b": [], "c": []}

@@ -95,7 +95,7 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     terms = _terms(f, logits, _CURVE)
     measured = Measurements(f, logits, MEASURED, seed=seed)
 
-    def update(figure: go.FigureWidget, *, k: float, b: int) -> str:
+    def update(figure: go.Figure, *, k: float, b: int) -> str:
         st_gs, gr = mse(terms, 1, b), mse(terms, k, b)
         figure.data[1].y = variance(terms, k, b).tolist()
         figure.data[2].y, figure.data[3].y = gr.tolist(), st_gs.tolist()
@@ -164,7 +164,7 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     ks, batches = _steps(41, 100), _steps(21, 64)
     settings = [(k, b) for b in BATCHES for k in KS[:-1]]
 
-    def update(figure: go.FigureWidget, *, tau: float) -> str:
+    def update(figure: go.Figure, *, tau: float) -> str:
         inner, outer = terms[tau].inner.item(), terms[tau].outer.item()
         turn = inner / outer
         figure.data[0].z = [[math.log10((inner / k + outer) / b) for k in ks] for b in batches]
@@ -256,7 +256,7 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     measured = Measurements(f, logits, TAUS, seed=seed)
     ks = _steps(41, 100)
 
-    def update(figure: go.FigureWidget, *, tau: float) -> str:
+    def update(figure: go.Figure, *, tau: float) -> str:
         inner, outer = terms[tau].inner.item(), terms[tau].outer.item()
         turn = inner / outer
         figure.data[0].y = [inner / k for k in ks]
@@ -350,7 +350,7 @@ def running_means(
         for k in ks
     }
 
-    def update(figure: go.FigureWidget, *, tau: float, k: int) -> str:
+    def update(figure: go.Figure, *, tau: float, k: int) -> str:
         target = targets[tau].item()
         figure.data[4].x, figure.data[4].y = [counts[0], counts[-1]], [target, target]
         said = []
