@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dask
-import distributed
 import joblib
 import pandas as pd
 import pytest
@@ -183,6 +181,9 @@ def test_two_processes_give_the_same(reference: tuple[Path, pd.DataFrame], tmp_p
 def test_two_dask_workers_give_the_same(
     reference: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
+    import dask  # here, since the processes of the other tests import this file
+    import distributed
+
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
     )
@@ -196,7 +197,8 @@ def test_two_dask_workers_give_the_same(
 
 def test_ray_gives_the_same(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False)
+    importable = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}
+    ray.init(address="local", num_cpus=2, include_dashboard=False, runtime_env=importable)
     try:
         same(run_all(fit, CONFIGS, tmp_path, backend="ray", report=quiet), reference[1])
         assert ray.is_initialized()
