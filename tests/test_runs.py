@@ -316,9 +316,14 @@ def alive(process: int) -> bool:
     return True
 
 
+@pytest.mark.timeout(120)
 def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended"):
-        run_all(interrupt, CONFIGS[:2], tmp_path, jobs=2, report=quiet)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended"):
+            run_all(interrupt, CONFIGS[:2], tmp_path, jobs=2, report=quiet)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while any(map(alive, places(tmp_path))):
         assert time.monotonic() < deadline
