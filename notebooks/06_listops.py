@@ -384,7 +384,8 @@ from gumbelrao_edu.listops import trees
 
 for name, training in trainings.items():
     scores = score(training.model, some)
-    print(f"{name}: {100 * scores.f1:.0f} % of the gold nodes, {100 * scores.accuracy:.0f} % right values")
+    found, right = 100 * scores.f1, 100 * scores.accuracy
+    print(f"{name}: {found:.0f} % of the gold nodes, {right:.0f} % right values")
     assert scores.f1 < 0.8, "these would nearly be the gold trees"
 gold_trees = [example.spans for example in some.examples]
 from_left = [trees.left_branching(len(example.tokens)) for example in some.examples]

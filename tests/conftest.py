@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from data_server import folder, server  # noqa: F401  (fixtures)
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 

@@ -21,7 +21,6 @@ from gumbelrao_edu.vae import DataError, data, load_binarized_mnist, load_digits
 if TYPE_CHECKING:
     from data_server import Server
 
-pytest_plugins = ["data_server"]  # the fixtures folder and server
 
 # requests leaves the socket of a download that broke off to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(

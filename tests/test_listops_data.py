@@ -38,7 +38,6 @@ from gumbelrao_edu.listops import (
 if TYPE_CHECKING:
     from data_server import Server
 
-pytest_plugins = ["data_server"]  # the fixtures folder and server
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
