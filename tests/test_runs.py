@@ -214,9 +214,12 @@ def test_in_this_process_with_one_thread_meanwhile(tmp_path: Path) -> None:
     try:
         run_all(fit, CONFIGS[:1], tmp_path, report=quiet)
         assert torch.get_num_threads() == 2
+        # A worker sees to it as well: not every cluster tells its processes.
+        runs._compute(fit, runs._run(CONFIGS[1], "config", tmp_path / "worker"), "command")
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
-    assert places(tmp_path) == {os.getpid()}
+    assert places(tmp_path) == places(tmp_path / "worker") == {os.getpid()}
 
 
 def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
