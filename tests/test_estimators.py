@@ -336,6 +336,18 @@ def test_zgr_has_its_closed_form():
     torch.testing.assert_close(logits.grad, want.detach())
 
 
+@pytest.mark.parametrize("name", ["reinforce", "rloo"])
+def test_half_precision_holds_where_loss_times_log_probability_does_not(name):
+    """log p of 240 binary variables is −166; times a loss of 1,000 it is beyond float16."""
+    logits = torch.zeros(3, 240, 2, dtype=torch.float16, requires_grad=True)
+    generator = torch.Generator().manual_seed(0)
+    f = lambda d: 1000 + d[..., 0].sum(-1)  # noqa: E731
+    losses = estimators.get(name).loss(f, logits, generator=generator)
+    assert losses.dtype == torch.float16
+    assert (losses - 1120).abs().max() < 60
+    assert torch.autograd.grad(losses.sum(), logits)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])
 def test_losses_of_a_wrong_shape_are_named(name):
     loss = estimators.get(name).loss

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .._checks import check_generator, check_logits
 from ..gumbel import perturb
-from ..surrogate import replace_gradient
 from ._registry import register
 
 
@@ -93,10 +92,18 @@ def reinforce(
     check_losses(losses, logits.shape[:-1])
     b = baseline.value if isinstance(baseline, RunningMean) else (baseline or 0.0)
     score = log_probability(logits, one_hot, losses.dim())
-    surrogate = (losses.detach() - b) * score + losses  # the last term: where f depends on θ itself
     if isinstance(baseline, RunningMean):
         baseline.update(losses)
-    return replace_gradient(losses.detach(), surrogate.to(losses.dtype))
+    return with_score(losses, losses - b, score)
+
+
+def with_score(losses: Tensor, advantage: Tensor, log_p: Tensor) -> Tensor:
+    """`losses`, whose gradient is advantage · d log p_θ/dθ + ∂losses/∂θ.
+
+    The bracket is exactly 0, so that no product of a loss and a log p can overflow.
+    """
+    score = advantage.detach() * (log_p - log_p.detach())
+    return losses + score.to(losses.dtype)  # the first term: where f depends on θ itself
 
 
 def log_probability(logits: Tensor, one_hot: Tensor, axes: int) -> Tensor:

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .._checks import check_count, check_generator, check_logits
 from ..gumbel import perturb
-from ..surrogate import replace_gradient
 from ._registry import register
-from .reinforce import check_losses, log_probability
+from .reinforce import check_losses, log_probability, with_score
 
 
 @register(
@@ -65,7 +64,14 @@ def rloo(
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each sample, got a single number")
-    # f(D^s) less the mean of the others is S/(S−1) times f(D^s) less the mean of all.
-    advantage = (losses - losses.mean(0)).detach() * num_samples / (num_samples - 1)
-    surrogate = advantage * log_probability(theta, one_hot, losses.dim()) + losses
-    return replace_gradient(losses.detach().mean(0), surrogate.mean(0).to(losses.dtype))
+    score = log_probability(theta, one_hot, losses.dim())
+    return with_score(losses, leave_one_out(losses), score).mean(0)
+
+
+def leave_one_out(losses: Tensor) -> Tensor:
+    """Each f(D^s) less the mean of the others, which is S/(S−1) times f(D^s) less the mean of all.
+
+    Args:
+        losses: `[S, *batch]`, S ≥ 2.
+    """
+    return (losses - losses.mean(0)) * len(losses) / (len(losses) - 1)

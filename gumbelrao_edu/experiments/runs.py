@@ -135,7 +135,10 @@ def run_all(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _bar(runs, rows), closing(_ended(function, left, out, jobs, backend, say)) as ended:
+        with (
+            _bar(out, runs, rows),
+            closing(_ended(function, left, out, jobs, backend, say)) as ended,
+        ):
             for run, row in ended:
                 rows[run.id] = row
                 _write_table(out, runs, rows)
@@ -424,11 +427,14 @@ def _command(out: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _bar(runs: Sequence[_Run], rows: Mapping[str, object]) -> Iterator[None]:
+def _bar(out: Path, runs: Sequence[_Run], rows: Mapping[str, object]) -> Iterator[None]:
     """Show how much of all runs is done, and the time left at the mean speed so far."""
 
     def done() -> float:
-        return sum(1.0 if run.id in rows else run.progress()["fraction"] for run in runs)
+        # Of thousands of runs few have begun: only their files are looked at.
+        begun = {path.name for path in _unfinished(out).glob("*")}
+        going = [run for run in runs if run.id in begun and run.id not in rows]
+        return len(rows) + math.fsum(run.progress()["fraction"] for run in going)
 
     with tqdm(
         total=len(runs),

@@ -25,6 +25,7 @@ from ..listops import (
     sampler,
     score,
 )
+from ..listops.data import fetch_listops
 from .results import write
 from .runs import run_all
 from .training import Training, TrainingDivergedError
@@ -330,7 +331,7 @@ def run(
         DataError: when the published set is asked for and cannot be had.
     """
     if settings.published:
-        load_listops(full=True)  # say so before a worker does
+        fetch_listops()  # say so before a worker does
     runs = run_all(train, settings.configs(), out, jobs=jobs, backend=backend, report=report)
     if not (runs.status == "done").any():
         raise ArithmeticError(f"no run ended well; {out / 'runs.csv'} says why")

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import estimators
+from ..estimators.reinforce import with_score
+from ..estimators.rloo import leave_one_out
 from ..gumbel import gumbel_max
-from ..surrogate import replace_gradient
 from .data import Batch
 from .model import Estimator, TreeLSTM
 from .scores import on
@@ -85,7 +86,5 @@ def losses(model: TreeLSTM, batch: Batch, *, num_samples: int = 0) -> Tensor:
     drawn = F.cross_entropy(model.classify(parse.root), many.labels, reduction="none").view(s, -1)
     if not num_samples:
         return drawn[0]
-    # L(T^s) less the mean of the others is S/(S−1) times L(T^s) less the mean of all.
-    advantage = drawn if s == 1 else (drawn - drawn.mean(0)) * s / (s - 1)
-    surrogate = advantage.detach() * parse.log_probability().view(s, -1) + drawn
-    return replace_gradient(drawn.detach().mean(0), surrogate.mean(0))
+    advantage = drawn if s == 1 else leave_one_out(drawn)
+    return with_score(drawn, advantage, parse.log_probability().view(s, -1)).mean(0)
