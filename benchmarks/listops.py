@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from gumbelrao_edu.estimators import sampler
 from gumbelrao_edu.experiments.table1 import WEIGHT_DECAY, loss
 from gumbelrao_edu.experiments.training import Training
-from gumbelrao_edu.listops import Batch, Split, TreeLSTM, generate, sampler
+from gumbelrao_edu.listops import Batch, Split, TreeLSTM, generate
 from gumbelrao_edu.listops.model import merge
 
 STEPS = 40  # a round

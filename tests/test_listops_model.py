@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from statistical import assert_mean
 
 from gumbelrao_edu import estimators, gumbel_rao, surrogate
+from gumbelrao_edu.estimators import sampler
 from gumbelrao_edu.listops import (
     Batch,
     Split,
@@ -17,7 +18,6 @@ from gumbelrao_edu.listops import (
     generate,
     greedy,
     losses,
-    sampler,
     score,
     spans_of,
     trees,

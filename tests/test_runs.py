@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from gumbelrao_edu.experiments import runs
+from gumbelrao_edu.experiments._errors import BackendError, TakenOverError
 from gumbelrao_edu.experiments.results import write
-from gumbelrao_edu.experiments.runs import TakenOverError, load_row, run_all
+from gumbelrao_edu.experiments.runs import load_row, run_all
 from gumbelrao_edu.experiments.training import Training
 
 STEPS = 60
@@ -484,8 +485,8 @@ def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(backend="spark")
     with pytest.raises(ValueError, match="jobs: expected at least 1, got 0"):
         run(jobs=0)
-    with pytest.raises(ValueError, match="set DASK_SCHEDULER_ADDRESS"):
+    with pytest.raises(BackendError, match="set DASK_SCHEDULER_ADDRESS"):
         run(backend="dask")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ModuleNotFoundError, match="backend: it needs ray; pip install ray"):
+    with pytest.raises(BackendError, match="backend: it needs ray; pip install ray"):
         run(backend="ray")

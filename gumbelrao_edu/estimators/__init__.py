@@ -1,6 +1,7 @@
 """Gradient estimators for categorical variables, one file each, and their registry."""
 
 from ._registry import Record, get, names
+from ._sampler import sampler
 from .exact import exact
 from .gumbel_rao import gumbel_rao
 from .gumbel_softmax import gumbel_softmax
@@ -20,6 +21,7 @@ __all__ = [
     "names",
     "reinforce",
     "rloo",
+    "sampler",
     "st_gumbel_softmax",
     "straight_through",
     "zgr",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from .._download import DATA_DIR_VARIABLE, DataError, data_dir
 from ..listops.data import fetch_listops
 from ..vae.data import fetch_binarized_mnist
+from ._errors import BackendError, TakenOverError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
     )
     reproduce.add_argument(
-        "--jobs", type=int, default=1, help="tables: trainings at a time, one thread each"
+        "--jobs", type=_count, default=1, help="tables: trainings at a time, one thread each"
     )
     reproduce.add_argument(
         "--backend",
@@ -68,13 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ArithmeticError, DataError) as error:
+    except (ArithmeticError, DataError, BackendError, TakenOverError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
     return 0
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -97,17 +105,17 @@ def _fig1(options: argparse.Namespace) -> None:
     print(f"written: {options.out / 'fig1'}.csv, .json and .html")
 
 
-def _table1(options: argparse.Namespace) -> None:
-    from . import table1
-
-    out = options.out / "table1"
-    settings = table1.PROFILES[options.profile]
-    table1.run(settings, out, jobs=options.jobs, backend=options.backend)
-    print(f"written: {out / 'table1'}.csv and .html, {out / 'runs.csv'}")
+def _table(options: argparse.Namespace) -> None:
+    name = options.experiment
+    module = importlib.import_module(f".{name}", __package__)
+    out = options.out / name
+    module.run(module.PROFILES[options.profile], out, jobs=options.jobs, backend=options.backend)
+    print(f"written: {out / name}.csv and .html, {out / 'runs.csv'}")
 
 
 # What `reproduce` knows, by the names of the paper.
 EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "fig1": _fig1,
-    "table1": _table1,
+    "table1": _table,
+    "table2": _table,
 }

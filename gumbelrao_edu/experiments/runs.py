@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from .._checks import check_count
 from ..device import default_device
+from ._errors import BackendError, TakenOverError
 from .results import provenance, write
 from .training import TrainingDivergedError
 
@@ -43,10 +44,6 @@ _PROVENANCE = ("date", "hardware", "system", "python", "torch", "gumbelrao_edu")
 _TAKEN = {*_OUTCOMES, *_PROVENANCE}
 _KEYS = {"config", "results", "provenance", *_OUTCOMES}
 _TRACEBACK_LINES = 12
-
-
-class TakenOverError(RuntimeError):
-    """A newer command works in the folder, or the command that this run belongs to has ended."""
 
 
 def run_all(
@@ -93,8 +90,8 @@ def run_all(
         less what was lost since the last tick.
 
     Raises:
-        TypeError, ValueError: for arguments that do not fit; for a cluster that is not configured.
-        ModuleNotFoundError: when the backend's package is not installed.
+        TypeError, ValueError: for arguments that do not fit.
+        BackendError: when a cluster is not named or does not answer, or its package is missing.
         TakenOverError: when a newer call works in the same folder.
         KeyboardInterrupt: when interrupted.
 
@@ -173,6 +170,19 @@ def load_row(config: Mapping[str, Any], out: Path) -> dict[str, Any] | None:
         True
     """
     return _run(config, "config", out).load()
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """The name of a run in its files, readable and the same whatever the order of the keys.
+
+    Args:
+        config: its configuration.
+
+    Example:
+        >>> run_id({"k": 10, "tau": 0.5}) == run_id({"tau": 0.5, "k": 10})
+        True
+    """
+    return _run(config, "config", Path()).id
 
 
 @dataclass(frozen=True)
@@ -352,10 +362,14 @@ def _workers(
     elif backend == "dask":
         dask, distributed = _packages("dask", "distributed")
         if dask.config.get("scheduler-address", None) is None:
-            raise ValueError(
+            raise BackendError(
                 "backend: no dask cluster is named; set DASK_SCHEDULER_ADDRESS=tcp://HOST:8786"
             )
-        with distributed.Client() as client, parallel_config("threading", n_jobs=runs):
+        try:
+            client = distributed.Client()
+        except OSError as error:
+            raise BackendError(f"backend: no dask cluster answers; {error}") from error
+        with client, parallel_config("threading", n_jobs=runs):
 
             def compute(*arguments: Any) -> Any:
                 return client.submit(_compute, *arguments, pure=False).result()
@@ -378,7 +392,7 @@ def _ray_cluster(ray: Any) -> Iterator[None]:
     try:
         ray.init(address="auto")
     except ConnectionError as error:
-        raise ValueError(f"backend: {error}; RAY_ADDRESS=HOST:6379 names a cluster") from error
+        raise BackendError(f"backend: {error}; RAY_ADDRESS=HOST:6379 names a cluster") from error
     try:
         yield
     finally:
@@ -389,7 +403,7 @@ def _packages(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(name) for name in names]
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise BackendError(
             f"backend: it needs {' and '.join(names)}; pip install {' '.join(names)}"
         ) from error
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..device import default_device
+from ..estimators import sampler
 from ..listops import (
     Batch,
     ListOps,
@@ -22,7 +23,6 @@ from ..listops import (
     load_listops,
     load_published_test,
     losses,
-    sampler,
     score,
 )
 from ..listops.data import fetch_listops
@@ -126,7 +126,7 @@ PROFILES = {
         (0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8
     ),
     "lecture": Settings(
-        (0,), (0.5,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64
+        (0,), (0.1,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64
     ),
     "cpu": Settings((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
     "paper": Settings(

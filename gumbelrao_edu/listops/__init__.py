@@ -19,7 +19,7 @@ from .data import (
     read_examples,
 )
 from .model import Parse, TreeLSTM, greedy, spans_of
-from .objective import losses, sampler
+from .objective import losses
 from .scores import Scores, score
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
     "losses",
     "parse_line",
     "read_examples",
-    "sampler",
     "score",
     "spans_of",
     "trees",

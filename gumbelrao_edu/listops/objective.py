@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import estimators
 from ..estimators.reinforce import with_score
 from ..estimators.rloo import leave_one_out
-from ..gumbel import gumbel_max
 from .data import Batch
-from .model import Estimator, TreeLSTM
+from .model import TreeLSTM
 from .scores import on
-
-
-def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any) -> Estimator:
-    """Return what a `TreeLSTM` draws with, for an estimator of the registry.
-
-    Args:
-        name: in the registry. For one that maps logits to a sample it is that function; a
-            score-function estimator draws D without gradient, see `losses`.
-        generator: source of randomness; the global one when None.
-        **hyper: in place of those of the record's example.
-
-    Raises:
-        ValueError: when there is no such estimator, or it draws nothing (`exact`: the trees are
-            far too many to sum over).
-
-    Example:
-        >>> draw = sampler("gumbel_rao", tau=0.1, k=10)
-        >>> draw(torch.zeros(5, 3)).sum(-1)
-        tensor([1., 1., 1., 1., 1.])
-    """
-    record = estimators.get(name)
-    if record.samples:
-        return functools.partial(
-            record.function, generator=generator, **{**record.example, **hyper}
-        )
-    if record.kind != "score-function":
-        raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
-    return lambda logits: gumbel_max(logits.detach(), generator=generator)[0]
 
 
 def losses(model: TreeLSTM, batch: Batch, *, num_samples: int = 0) -> Tensor:
@@ -70,6 +36,8 @@ def losses(model: TreeLSTM, batch: Batch, *, num_samples: int = 0) -> Tensor:
         ValueError: when `num_samples` is negative.
 
     Example:
+        >>> import torch
+        >>> from gumbelrao_edu.estimators import sampler
         >>> model = TreeLSTM(sampler("rloo"), dim=8)
         >>> tokens, lengths = torch.tensor([11, 3, 7, 14, 5]), torch.tensor([4, 1])
         >>> batch = Batch(tokens, lengths, labels=torch.tensor([7, 5]))

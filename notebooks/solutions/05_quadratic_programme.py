@@ -420,4 +420,5 @@ for name, hyper in hypers.items():
 #   to somewhere else, however small the variance.
 #
 # **Next:** does less variance in one choice make a network learn better? In
-# [7 · A discrete autoencoder](../07_discrete_vae.ipynb) hundreds of such choices are trained at once.
+# [6 · Learning to parse](../06_listops.ipynb) such choices follow each other in a chain; in
+# [7 · A discrete autoencoder](../07_discrete_vae.ipynb) dozens are made side by side.
