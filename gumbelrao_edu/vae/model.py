@@ -154,6 +154,19 @@ class DiscreteVAE(nn.Module):
         code = F.one_hot(self.encode(x).argmax(-1), self.arity)
         return self.decode(code.to(self.corners)).sigmoid()
 
+    @torch.no_grad()
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the mean images, `[count, pixels]`, of codes drawn from the prior.
+
+        Args:
+            count: how many.
+            generator: source of randomness; the global one when None.
+        """
+        check_count(count, "count")
+        shape, device = (count, self.num_variables), self.corners.device
+        code = torch.randint(self.arity, shape, generator=generator, device=device)
+        return self.decode(F.one_hot(code, self.arity).to(self.corners)).sigmoid()
+
 
 @torch.no_grad()
 def importance_weighted_bound(

@@ -1,0 +1,140 @@
+"""What the code of a discrete VAE says, and how noisy its gradient is while it trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..vae import DiscreteVAE, GradientVariance
+from ._base import COLORS, Panel, label, layout, slider
+from .training import digits
+
+
+@torch.no_grad()
+def one_variable(model: DiscreteVAE, images: Tensor) -> Panel:
+    """Return pictures of digits with sliders that set one variable of all their codes.
+
+    Args:
+        model: paints them.
+        images: `[columns, 784]`, each encoded to its most probable code.
+
+    Returns:
+        A panel with the controls ``variable`` and ``class``.
+
+    Example:
+        >>> model = DiscreteVAE(4, torch.softmax, pixel_mean=torch.full([784], 0.1), hidden=(5,))
+        >>> panel = one_variable(model, torch.zeros(3, 784))
+        >>> panel.controls["class"].value = 2
+        >>> panel.caption[:50]
+        'Variable 1 is set to class 2 in all codes (it was '
+    """
+    codes = model.encode(images).argmax(-1)
+
+    def paint(codes: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model.decode(F.one_hot(codes, model.arity).to(model.corners)).sigmoid()
+
+    own = paint(codes)
+
+    def rows(variable: int, value: int) -> dict[str, Tensor]:
+        changed = codes.clone()
+        changed[:, variable] = value
+        painted = paint(changed)
+        return {"own code": own, "one set": painted, "difference": (painted - own).abs()}
+
+    def draw(figure: go.Figure, **values: int) -> str:
+        variable, value = values["variable"] - 1, values["class"]
+        pictures = rows(variable, value)
+        figure.data[0].source = digits(pictures).data[0].source
+        before = int((codes[:, variable] == value).sum())
+        difference = pictures["difference"]
+        most = int(difference.amax(1).argmax())
+        row, column = divmod(int(difference[most].argmax()), 28)
+        return (
+            f"Variable {variable + 1} is set to class {value} in all codes (it was in {before} of "
+            f"{len(codes)}). The probabilities of the pixels change by {difference.mean():.3f} on "
+            f"average and by {difference.max():.2f} at most, in digit {most + 1} at row {row + 1}, "
+            f"column {column + 1}."
+        )
+
+    return Panel(
+        digits(rows(0, 0)),
+        draw,
+        variable=slider(
+            "variable", range(1, model.num_variables + 1), 1, tooltip="which variable is set"
+        ),
+        **{"class": slider("class", range(model.arity), 0, tooltip="what it is set to")},
+    )
+
+
+def variance_over_training(
+    steps: Sequence[int], measured: Mapping[float, Sequence[GradientVariance]]
+) -> Panel:
+    """Return the variance of the gradient over training, with a slider for K.
+
+    The curve for K is what Proposition 3 makes of the measurements at K = 1 and K = ∞,
+
+        V_K = V_∞ + (V_1 − V_∞) / K                                                           (13)
+
+    Args:
+        steps: of the training, where it was measured.
+        measured: for each K, with 1 and ∞ among them, the variances at these steps.
+
+    Returns:
+        A panel with the control ``k``; where K itself was measured, points stand beside the curve.
+
+    Raises:
+        ValueError: when K = 1 or K = ∞ is missing.
+
+    Example:
+        >>> one, two = GradientVariance(8.0, 0.5), GradientVariance(2.0, 0.1)
+        >>> panel = variance_over_training([100], {1: [one], 10: [two], math.inf: [two]})
+        >>> panel.controls["k"].value = 3
+        >>> panel.figure.data[2].y
+        (4.0,)
+    """
+    if not {1, math.inf} <= measured.keys():
+        raise ValueError(f"measured: expected K = 1 and K = inf among the keys, got {[*measured]}")
+    traces = {k: [v.trace for v in values] for k, values in measured.items()}
+
+    def curve(name: str, k: float, **options: object) -> go.Scatter:
+        return go.Scatter(x=list(steps), y=traces[k], name=name, **options)
+
+    thin = {"color": COLORS["gumbel_rao"], "dash": "dot", "width": 1}
+    points = {"color": COLORS["gumbel_rao"], "symbol": "square", "size": 9}
+    figure = go.Figure(
+        [
+            curve("ST-GS", 1, line={"color": COLORS["st_gumbel_softmax"]}, mode="lines+markers"),
+            curve("K = ∞", math.inf, line=thin, mode="lines"),
+            curve("predicted", 1, line={"color": COLORS["gumbel_rao"]}, mode="lines"),
+            curve("measured", 1, marker=points, mode="markers", error_y={"array": []}),
+        ],
+        layout("training step", "variance of the gradient"),
+    )
+    figure.update_yaxes(type="log")
+
+    def draw(figure: go.Figure, *, k: float) -> str:
+        one, limit = traces[1], traces[math.inf]
+        predicted = [b + (a - b) / k for a, b in zip(one, limit, strict=True)]
+        points = measured.get(k, [])
+        figure.data[2].y = predicted
+        figure.data[3].y = [v.trace for v in points]
+        figure.data[3].x = list(steps)[: len(points)]
+        figure.data[3].error_y.array = [2 * v.standard_error for v in points]
+        ratios = [a / p for a, p in zip(one, predicted, strict=True)]
+        said = (
+            f"K = {label(k)}: by Proposition 3 the variance is {ratios[0]:.1f} times lower than "
+            f"that of ST-GS at step {steps[0]:,} and {ratios[-1]:.1f} times at step {steps[-1]:,}."
+        )
+        if not points:
+            return said
+        off = max(abs(v.trace / p - 1) for v, p in zip(points, predicted, strict=True))
+        return said + f" What was measured is at most {off:.0%} away."
+
+    ks = sorted({1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, math.inf, *measured})
+    return Panel(figure, draw, k=slider("K", ks, 10.0, tooltip="inner samples of Gumbel-Rao"))

@@ -1,0 +1,94 @@
+"""The figures of notebook 07: one variable of a code, and the variance over training."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gumbelrao_edu import straight_through
+from gumbelrao_edu.vae import DiscreteVAE, GradientVariance
+from gumbelrao_edu.widgets.training import digits
+from gumbelrao_edu.widgets.vae import one_variable, variance_over_training
+
+
+@pytest.fixture(scope="module")
+def model():
+    return DiscreteVAE(
+        4,
+        straight_through,
+        pixel_mean=torch.full([784], 0.2),
+        hidden=(5,),
+        latent_bits=6,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+IMAGES = (torch.rand(3, 784, generator=torch.Generator().manual_seed(1)) < 0.2).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("variable", "value"), [(1, 0), (3, 3), (2, 1)])
+def test_one_variable_is_set_in_all_codes(model, variable, value):
+    panel = one_variable(model, IMAGES)
+    panel.controls["class"].value = value
+    panel.controls["variable"].value = variable
+    with torch.no_grad():
+        codes = model.encode(IMAGES).argmax(-1)
+        own = model.decode(F.one_hot(codes, 4).float()).sigmoid()
+        before = int((codes[:, variable - 1] == value).sum())
+        codes[:, variable - 1] = value
+        painted = model.decode(F.one_hot(codes, 4).float()).sigmoid()
+    change = (painted - own).abs()
+    rows = {"own code": own, "one set": painted, "difference": change}
+    assert panel.figure.data[0].source == digits(rows).data[0].source
+    assert f"Variable {variable} is set to class {value}" in panel.caption
+    assert f"(it was in {before} of 3)" in panel.caption
+    digit, row, column = (int(i) for i in (change == change.max()).view(3, 28, 28).nonzero()[0])
+    assert f"{change.max():.2f} at most, in digit {digit + 1} at row {row + 1}" in panel.caption
+    assert f"column {column + 1}." in panel.caption
+
+
+MEASURED = {
+    1: [GradientVariance(8.0, 0.5), GradientVariance(90.0, 5.0)],
+    10: [GradientVariance(2.8, 0.1), GradientVariance(17.0, 1.0)],
+    math.inf: [GradientVariance(2.0, 0.1), GradientVariance(10.0, 1.0)],
+}
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, math.inf])
+def test_variance_is_predicted_from_one_and_infinity(k):
+    panel = variance_over_training([100, 500], MEASURED)
+    panel.controls["k"].value = k
+    one, limit, predicted, points = panel.figure.data
+    assert (one.y, limit.y) == ((8.0, 90.0), (2.0, 10.0))
+    assert predicted.y == pytest.approx([2 + 6 / k, 10 + 80 / k])
+    assert list(points.y) == [v.trace for v in MEASURED.get(k, [])]
+    assert list(points.error_y.array) == [2 * v.standard_error for v in MEASURED.get(k, [])]
+    assert f"{8 / (2 + 6 / k):.1f} times lower than that of ST-GS at step 100" in panel.caption
+    assert f"{90 / (10 + 80 / k):.1f} times at step 500" in panel.caption
+    away = {1: "0%", 10: "8%", math.inf: "0%"}  # 2.8 against 2.6, and 17 against 18
+    assert panel.caption.endswith(f"at most {away[k]} away." if k in away else "at step 500.")
+
+
+def test_both_ends_are_needed():
+    with pytest.raises(
+        ValueError, match=r"measured: expected K = 1 and K = inf among .* \[1, 10\]"
+    ):
+        variance_over_training([1], {1: MEASURED[1][:1], 10: MEASURED[10][:1]})
+
+
+def test_samples_are_painted_from_codes_of_the_prior(model):
+    """Against enumeration of all 64 codes: the mean over many samples is the mean over codes."""
+    codes = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    with torch.no_grad():
+        images = model.decode(F.one_hot(codes, 4).float()).sigmoid()
+    samples = model.sample(100_000, generator=torch.Generator().manual_seed(2))
+    error = images.std(0) / 100_000**0.5
+    # 784 comparisons at a false-failure rate of 1e-6 together: 6.2 standard errors.
+    assert ((samples.mean(0) - images.mean(0)).abs() < 6.2 * error + 1e-6).all()
+    assert (error < 0.02 * images.std(0)).all()  # what a wrong prior changes is far more
+    assert torch.equal(
+        samples[:5], model.sample(100_000, generator=torch.Generator().manual_seed(2))[:5]
+    )
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        model.sample(0)
