@@ -39,7 +39,7 @@ def test_one_variable_is_set_in_all_codes(model, variable, value):
         codes[:, variable - 1] = value
         painted = model.decode(F.one_hot(codes, 4).float()).sigmoid()
     change = (painted - own).abs()
-    rows = {"own code": own, "one set": painted, "difference": change}
+    rows = {"own code": own, "one set": painted, "difference": change / change.max()}
     assert panel.figure.data[0].source == digits(rows).data[0].source
     assert f"Variable {variable} is set to class {value}" in panel.caption
     assert f"(it was in {before} of 3)" in panel.caption

@@ -136,7 +136,7 @@ def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
         >>> figure.layout.yaxis.ticktext
         ('black', 'white')
     """
-    figure = go.Figure(go.Image(source=_picture(rows)), layout("", "", title=title))
+    figure = go.Figure(go.Image(source=picture(rows)), layout("", "", title=title))
     columns = max(len(images) for images in rows.values())
     figure.update_layout(
         height=62 * len(rows) + 50,
@@ -171,7 +171,7 @@ def digits_over_training(
         >>> panel.caption
         'Step 0.'
     """
-    pictures = {step: _picture(rows) for step, rows in frames.items()}
+    pictures = {step: picture(rows) for step, rows in frames.items()}
 
     def draw(figure: go.Figure, *, step: int) -> str:
         figure.data[0].source = pictures[step]
@@ -182,7 +182,7 @@ def digits_over_training(
     return Panel(digits(frames[steps[-1]]), draw, step=control)
 
 
-def _picture(rows: Mapping[str, Tensor]) -> str:
+def picture(rows: Mapping[str, Tensor]) -> str:
     """A PNG of all rows, dark strokes on white, as a data URI: a few kilobytes of JSON."""
     images = torch.stack([row.detach().cpu().float() for row in rows.values()])
     height, width, _ = images.shape

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..vae import DiscreteVAE, GradientVariance
 from ._base import COLORS, Panel, label, layout, slider
-from .training import digits
+from .training import digits, picture
 
 
 @torch.no_grad()
@@ -41,29 +41,31 @@ def one_variable(model: DiscreteVAE, images: Tensor) -> Panel:
 
     own = paint(codes)
 
-    def rows(variable: int, value: int) -> dict[str, Tensor]:
+    def rows(variable: int, value: int) -> tuple[dict[str, Tensor], Tensor]:
         changed = codes.clone()
         changed[:, variable] = value
         painted = paint(changed)
-        return {"own code": own, "one set": painted, "difference": (painted - own).abs()}
+        change = (painted - own).abs()
+        # The last row is drawn so that the largest change is black.
+        shown = change / change.max().clamp_min(1e-9)
+        return {"own code": own, "one set": painted, "difference": shown}, change
 
     def draw(figure: go.Figure, **values: int) -> str:
         variable, value = values["variable"] - 1, values["class"]
-        pictures = rows(variable, value)
-        figure.data[0].source = digits(pictures).data[0].source
+        pictures, change = rows(variable, value)
+        figure.data[0].source = picture(pictures)
         before = int((codes[:, variable] == value).sum())
-        difference = pictures["difference"]
-        most = int(difference.amax(1).argmax())
-        row, column = divmod(int(difference[most].argmax()), 28)
+        most = int(change.amax(1).argmax())
+        row, column = divmod(int(change[most].argmax()), 28)
         return (
             f"Variable {variable + 1} is set to class {value} in all codes (it was in {before} of "
-            f"{len(codes)}). The probabilities of the pixels change by {difference.mean():.3f} on "
-            f"average and by {difference.max():.2f} at most, in digit {most + 1} at row {row + 1}, "
+            f"{len(codes)}). The probabilities of the pixels change by {change.mean():.3f} on "
+            f"average and by {change.max():.2f} at most, in digit {most + 1} at row {row + 1}, "
             f"column {column + 1}."
         )
 
     return Panel(
-        digits(rows(0, 0)),
+        digits(rows(0, 0)[0]),
         draw,
         variable=slider(
             "variable", range(1, model.num_variables + 1), 1, tooltip="which variable is set"
