@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
     )
     reproduce.add_argument(
-        "--jobs", type=_count, default=1, help="tables: trainings at a time, one thread each"
+        "--jobs", type=_count, default=1, help="trainings at a time, one thread each (not for fig1)"
     )
     reproduce.add_argument(
         "--backend",
         choices=("joblib", "dask", "ray"),
         default="joblib",
-        help="tables: this machine (joblib), or a cluster that runs already",
+        help="this machine (joblib), or a cluster that runs already (not for fig1)",
     )
     reproduce.set_defaults(run=lambda options: EXPERIMENTS[options.experiment](options))
 
@@ -105,6 +105,18 @@ def _fig1(options: argparse.Namespace) -> None:
     print(f"written: {options.out / 'fig1'}.csv, .json and .html")
 
 
+def _fig4(options: argparse.Namespace) -> None:
+    from ..widgets.search import figure_4_page
+    from . import fig4
+    from .results import write
+
+    out = options.out / "fig4"
+    settings = fig4.PROFILES[options.profile]
+    table = fig4.run(settings, out, jobs=options.jobs, backend=options.backend)
+    write(out / "fig4.html", figure_4_page(table))
+    print(f"written: {out / 'fig4'}.csv and .html, {out / 'runs.csv'}")
+
+
 def _table(options: argparse.Namespace) -> None:
     name = options.experiment
     module = importlib.import_module(f".{name}", __package__)
@@ -116,6 +128,8 @@ def _table(options: argparse.Namespace) -> None:
 # What `reproduce` knows, by the names of the paper.
 EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "fig1": _fig1,
+    "fig4": _fig4,
     "table1": _table,
     "table2": _table,
+    "table3": _table,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..device import default_device
 from ..gumbel import gumbel_max
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
-from .results import replacing
+from .results import replacing, write
 from .runs import run_all, run_id
 from .training import Training
 
@@ -29,6 +29,7 @@ _REPORTS = 50  # over a training
 _WATCHED = 2000  # validation images that a training is watched by
 _CHUNK = 200  # images of a bound that is stopped and goes on
 _SAME_DRAWS = 2021  # seed of what models are compared by
+_SEARCHES = ("table2", "table3", "fig4")  # folders of searches that have runs in common
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,8 @@ def run(
     Args:
         settings: the cells.
         out: folder of the files: `runs.csv` and `runs/` of the trainings (see `run_all`), the same
-            of the tests in `test/`, and the weights in `models/`.
+            of the tests in `test/`, and the weights in `models/`. What Table 2, Table 3 and
+            Figure 4 have in common is copied from their folders beside, not computed again.
         jobs, backend, report: as for `run_all`.
 
     Returns:
@@ -293,15 +295,27 @@ def run(
     models = out / "models"
     parallel: dict[str, Any] = {"jobs": jobs, "backend": backend, "report": report}
     configs = settings.configs()
+    _adopt(out, (f"runs/{run_id(config)}.json" for config in configs))
     runs = run_all(functools.partial(train, models=models.resolve()), configs, out, **parallel)
     chosen = choose(runs)
     tests = [{**configs[i], "test_samples": settings.test_samples} for i in chosen.index]
+    _adopt(out, (f"models/{run_id(configs[i])}.pt" for i in chosen.index))
+    _adopt(out, (f"test/runs/{run_id(config)}.json" for config in tests))
     tested = run_all(
         functools.partial(test, models=models.resolve()), tests, out / "test", **parallel
     )
     return chosen.assign(
         test=-tested.test_bound.to_numpy(), standard_error=tested.standard_error.to_numpy()
     )
+
+
+def _adopt(out: Path, files: Iterable[str]) -> None:
+    """Copy files that are missing from the folders of the other searches."""
+    for file in files:
+        found = [path for name in _SEARCHES if (path := out.parent / name / file).exists()]
+        if found and not (out / file).exists():
+            with replacing(out / file, "wb") as copy:
+                copy.write(found[0].read_bytes())
 
 
 def choose(runs: pd.DataFrame) -> pd.DataFrame:
@@ -333,3 +347,35 @@ def choose(runs: pd.DataFrame) -> pd.DataFrame:
             "valid": -best.valid_bound,
         }
     return pd.DataFrame.from_dict(cells, orient="index")
+
+
+def beside(ours: float, paper: float) -> str:
+    """Return a bound as tables show it, the paper's beside it where the paper has one.
+
+    Args:
+        ours, paper: in nats; the latter may be nan.
+
+    Example:
+        >>> beside(97.56, 97.4), beside(98.0, math.nan)
+        ('97.6 (paper: 97.4)', '98.0')
+    """
+    return f"{ours:.1f}" + ("" if math.isnan(paper) else f" (paper: {paper:.1f})")
+
+
+def write_table(
+    path: Path, cells: pd.DataFrame, table: pd.DataFrame, report: Callable[[str], object]
+) -> None:
+    """Write the cells of a search and the table that is made of them.
+
+    Args:
+        path: of the files, without the ending: `.csv` for the cells, `.html` for the table.
+        cells: numbers.
+        table: texts.
+        report: called with the table.
+    """
+    write(
+        path.with_suffix(".csv"),
+        cells.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+    )
+    write(path.with_suffix(".html"), table.to_html())
+    report(table.to_string())

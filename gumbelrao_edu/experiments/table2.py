@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from . import search
-from .results import write
 from .search import GR_10, GR_INF, GS, ROWS, ST_GS, Settings
 
 # Bounds of the test negative log-likelihood in nats as Table 2 of the paper prints them, at batch
@@ -23,6 +22,11 @@ PAPER = {
     "GR-MC10": (100.7, 97.4, 97.8, 93.8, 97.4, 93.1, 97.9, 92.4),
     "GR-MC100": (100.6, 96.8, 97.5, 94.0, 96.8, 92.2, 97.3, 92.4),
     "GR-MC1000": (100.5, 97.0, 97.6, 93.5, 96.5, 92.5, 96.8, 92.2),
+}
+PRINTED = {
+    (row, *column): number
+    for row, numbers in PAPER.items()
+    for column, number in zip(PAPER_COLUMNS, numbers, strict=True)
 }
 
 _SMALL = tuple((row, 8, 20) for row in (GS, ST_GS, GR_10, GR_INF))
@@ -58,13 +62,8 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
 
     A cell reads "ours (the paper's)".
     """
-
-    def written(cell: pd.Series) -> str:
-        paper = "" if math.isnan(cell.paper) else f" (paper: {cell.paper:.1f})"
-        return f"{cell.test:.1f}{paper}"
-
     texts = cells.assign(
-        cell=cells.apply(written, axis=1),
+        cell=[*map(search.beside, cells.test, cells.paper)],
         column=[f"{cell.arity}-ary, B = {cell.batch_size}" for cell in cells.itertuples()],
     )
     table = texts.pivot(index="row", columns="column", values="cell").fillna("")
@@ -97,15 +96,8 @@ def run(
         DataError: when the full set is asked for and cannot be had.
     """
     cells = search.run(settings, out, jobs=jobs, backend=backend, report=report)
-    printed = {
-        (row, *column): number
-        for row, numbers in PAPER.items()
-        for column, number in zip(PAPER_COLUMNS, numbers, strict=True)
-    }
     cells = cells.assign(
-        paper=[printed.get((c.row, c.arity, c.batch_size), math.nan) for c in cells.itertuples()]
+        paper=[PRINTED.get((c.row, c.arity, c.batch_size), math.nan) for c in cells.itertuples()]
     )
-    write(out / "table2.csv", cells.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write(out / "table2.html", layout(cells).to_html())
-    report(layout(cells).to_string())
+    search.write_table(out / "table2", cells, layout(cells), report)
     return cells
