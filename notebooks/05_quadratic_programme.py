@@ -35,8 +35,12 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #   predict what τ and K do to it,
 # - hold the words of a paper against numbers of your own.
 #
-# **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 45 minutes, of which the
-# computer needs less than one. The solutions of the exercises are in
+# **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and of
+# [4 · Why it works](04_why_it_works.ipynb) only (13), which is repeated. **Time:** 45 minutes, of which
+# the computer needs less than one.
+#
+# Numbers in parentheses, such as (13), are those of the equations in the
+# [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
 # [a notebook of their own](solutions/05_quadratic_programme.ipynb).
 
 # %% [markdown]
@@ -47,6 +51,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # section 5.2 asks for the $p$ that is best for a quadratic function,
 #
 # $$\min_p \; (p - c)^\top Q \, (p - c), \qquad Q_{ij} = e^{-2|i - j|}, \quad c_i = \tfrac13 .$$
+#
+# ($Q$ is *positive definite*: $v^\top Q\, v > 0$ for every $v \ne 0$.) In the figure dark is low.
 #
 # **Predict:** where is the minimum, and what is the value there?
 
@@ -65,8 +71,8 @@ show(
 
 
 # %% [markdown]
-# Nobody needs sampling here. That is the point: we know every answer, so we can watch the estimators at
-# work. (This is Figure 1a. The dashed lines come in section 3.)
+# It is 0, in the middle, at $p = c$. Nobody needs sampling here. That is the point: we know every answer, so
+# we can watch the estimators at work. (This is Figure 1a. The dashed lines come in section 3.)
 
 # %% [markdown]
 # ## 2 · The same problem with dice
@@ -93,9 +99,10 @@ from gumbelrao_edu import exercises
 exercises.check_quadratic_matrix(matrix)
 
 # %% [markdown]
-# The library's version is `programme.matrix(p)`, and `programme.loss(d, p)` is $f(D)$.
+# The library's version is `programme.matrix(p)`, and `programme.loss(d, p)` is $f(D)$. Write $e_i$ for the
+# one-hot vector of class $i$, a corner of the triangle.
 #
-# **Predict:** at 1,000 random $p$, how far is $\sum_i p_i f(e_i)$ from the value?
+# **Predict:** at 1,000 random $p$, how far is $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ from the value?
 
 # %%
 corners = torch.eye(3, dtype=torch.float64)
@@ -106,10 +113,12 @@ error = ((p * losses).sum(-1) - programme.value(p)).abs()
 print(f"largest difference of E[f(D)] and the value: {error.max():.0e}")
 
 # %% [markdown]
+# By rounding errors only.
+#
 # ## 3 · Where the dice break
 #
 # For $i \ne j$ the denominator is $(1 - 3 (p_i + p_j)) / 9$, which is zero where $p_i + p_j = 1/3$. Then
-# the third probability is $p_k = 2/3$: these are the dashed lines. We cross one of them.
+# the third probability is $p_k = 2/3$: these are the dashed lines. We let $p_3$ grow, and cross one of them.
 #
 # **Predict:** what happens to $f$ of each class on the way, and what to the average?
 
@@ -121,9 +130,9 @@ for third in [0.6, 0.65, 0.666, 0.667, 0.68, 0.75]:
     print(f"{third:5.3f}", "".join(f"{x:12.2f}" for x in losses), f"{p @ losses:12.4f}")
 
 # %% [markdown]
-# The losses run off to infinity, upwards on one side of the line and downwards on the other, and yet
-# their average stays smooth: the infinities cancel. On the line itself there is no loss to speak of, and
-# the library says so rather than return a number.
+# The losses run off to infinity, upwards on one side of the line and downwards on the other, class 3 against
+# the two others. Yet their average stays smooth: the infinities cancel. On the line itself there is no loss
+# to speak of, and the library says so rather than return a number.
 
 # %%
 try:
@@ -134,14 +143,18 @@ except ValueError as error:
 # %% [markdown]
 # ## 4 · Two derivatives
 #
-# $\theta$ enters $f(D)$ twice: it decides what is drawn, and it stands in $A(p)$, $p =
-# \mathrm{softmax}(\theta)$. Equation (2) has a term for each. The estimators of this course are about the
-# first; for the second we only need $\partial f(D, \theta) / \partial \theta$ at the $D$ that was drawn,
-# the same for all of them. Section 2 of the paper sets it aside ("we assume henceforth that $f(D,
+# $\theta$ enters $\mathbb{E}[f(D)]$ twice: it decides what is drawn, and it stands in $A(p)$, with
+# $p = \mathrm{softmax}(\theta)$. So REINFORCE has a second term, which notebook 3 did not need:
+#
+# $$\nabla_{\mathrm{REINF}} = f(D, \theta)\, \frac{\partial \log p_\theta(D)}{\partial \theta}
+# + \frac{\partial f(D, \theta)}{\partial \theta} \qquad (2)$$
+#
+# The estimators of this course are about the first term. The second is taken at the $D$ that was drawn, and
+# simply added to each of them. Section 2 of the paper sets it aside ("we assume henceforth that $f(D,
 # \theta) = f(D)$").
 #
 # **Predict:** at $p = (0.5, 0.3, 0.2)$ gradient descent should take from $\theta_1$ and give to
-# $\theta_3$. Does the first term do this by itself?
+# $\theta_3$, to bring $p$ to the middle. Does the first term do this by itself?
 
 # %%
 logits = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
@@ -162,8 +175,9 @@ for name, gradient in [
 # ### Exercise 2 · Hold A fixed
 #
 # A program does not write equation (2) down; it calls `backward`. Which term it gets depends on a
-# `detach` in the right place: `x.detach()` has the numbers of `x`, and is not differentiated. Write $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the
-# first term alone. `programme`, and `corners` with the three $e_i$, are at hand.
+# `detach` in the right place: `x.detach()` has the numbers of `x`, and is not differentiated. Write
+# $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the first term alone, on average.
+# `programme`, and `corners` with the three $e_i$, are at hand.
 
 # %% tags=["exercise"]
 def expected_loss(logits):
@@ -182,8 +196,9 @@ exercises.check_fixed_loss(expected_loss)
 #
 # $$\log_{10} \mathrm{var}[\nabla_{\mathrm{STGS}}] - \log_{10} \mathrm{var}[\nabla_{\mathrm{GRMCK}}],$$
 #
-# where var is the trace of the covariance matrix. A value of 1 says that ST-GS has ten times the
-# variance. The paper estimates it by sampling. We need no samples: by the law of total variance
+# where var is the trace of the covariance matrix, the sum of the variances of the entries. A value of 1 says
+# that ST-GS has ten times the variance. The paper estimates it by sampling. We need no samples: by the law
+# of total variance, for one draw of $D$ ($B = 1$),
 #
 # $$\mathrm{var}[\nabla_{\mathrm{GRMCK}}] = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{K}
 # + \mathrm{var}[\nabla_{\mathrm{GR}}] \qquad (13)$$
@@ -207,13 +222,15 @@ def log_ratio(inner, outer, k):
 exercises.check_log_ratio(log_ratio)
 
 # %% [markdown]
+# In the next figure yellow is where GR gains most. The colours are scaled anew for each τ and derivative.
+#
 # **Predict before you move a slider:**
 #
 # 1. What does the map look like for K = 1?
 # 2. At which τ is GR worth most? Is K = ∞ much better than K = 1000?
 # 3. On the dashed lines both variances are infinite. Their ratio, too?
-# 4. Choose the whole derivative. Its second term is the same in ST-GS and GR, and infinite on the lines
-#    as well. What is left of the ratio there?
+# 4. Choose the whole derivative. Its second term is the same in ST-GS and GR. At a small distance ε from a
+#    line, $f$ and the first term grow like 1/ε, the second like 1/ε². What is left of the ratio there?
 
 # %%
 panel = ternary.variances()
@@ -239,9 +256,9 @@ for k in [1, 10, 1000, float("inf")]:
 # 2. At small τ: with $A$ held fixed the median of the ratio is $10^{0.11}$ at τ = 1 and $10^{0.84}$, about
 #    seven, at τ = 0.1. $K = 10$ brings three quarters of this exponent, and K = ∞ hardly more than 1000.
 # 3. No. Near a line one entry of $A$ outweighs the rest and multiplies both gradients, so that it cancels
-#    from the ratio. The map goes on across the lines, and at small τ is brightest beside them.
-# 4. Nothing: on the lines the ratio tends to 1, its logarithm to 0. The second term has infinite variance
-#    there, grows faster than the first, and is no noise of the Gumbels, so that GR cannot remove it.
+#    from the ratio. The map goes on across the lines, and at τ = 0.5 and 0.1 its largest value is beside one.
+# 4. Nothing: on the lines the ratio tends to 1, its logarithm to 0. The second term outgrows the first, and
+#    it is fixed by $D$: it is no noise of the Gumbels, so that GR cannot remove it.
 #
 # </details>
 
@@ -252,6 +269,7 @@ for k in [1, 10, 1000, float("inf")]:
 # intuitive (oval bull's eyes) … our estimator on this example appears more effective closer to the
 # corners and edges … At lower temperatures, the difference between the two estimators becomes
 # particularly acute." We take the claims one by one: the smallest value, and the median in four regions.
+# Compare the columns with each other, and the rows from τ = 1 down to τ = 0.1.
 
 # %%
 from gumbelrao_edu.experiments.fig1 import exact_fields, gap
@@ -278,22 +296,24 @@ for derivative in ["fixed", "whole"]:
 # %% [markdown]
 # - **Universal?** Yes, as Proposition 2 says it must be: no value is below 0. With $A$ held fixed GR gains
 #   everywhere, by a factor of at least $10^{0.07}$ at τ = 1. With the whole derivative the gain is next to
-#   nothing beside the lines and near the minimum: there the second term outweighs all else, and it does
-#   not depend on the Gumbels.
-# - **Acute at low temperatures?** Yes: every column grows as τ falls.
+#   nothing beside the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
+#   does not depend on the Gumbels.
+# - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
 # - **More effective near the corners?** Yes, in all six rows. **Near the edges?** Against the middle only
 #   a little at τ = 1, and at τ = 0.1 not at all.
-# - **Oval bull's eyes?** With $A$ held fixed we see none, only bright lines and corners. With the whole
-#   derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
+# - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright lines and corners. With the
+#   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
 #   paper's figure was made with the whole derivative. Its text does not say, nor which temperatures.
 
 # %% [markdown]
 # ## 7 · As the paper did it
 #
 # Without (13) one draws: at each $p$ 100 gradients of ST-GS, and 100 of GR with $K = 1000$, which are 350
-# million exponentials. The sample variance of each has a standard error.
+# million exponentials. The sample variance of each has a *standard error*: what it would scatter by if all
+# were drawn again. In the table `gap` is the exact value of the map, `gap_mc` the sampled one, and `gap_se`
+# its standard error; then both maps are drawn side by side.
 #
-# **Predict:** how well do 100 draws show the map?
+# **Predict:** do 100 draws show the map? At how many points of 100 will they miss by two standard errors?
 
 # %%
 from gumbelrao_edu.experiments.fig1 import Settings, agreement, compare
@@ -313,17 +333,17 @@ show(
 )
 
 # %% [markdown]
-# The grain is the error of sampling, the pattern is the same. All 1,176 points together tell more than
-# each: a sample variance is right on average, so the mean over the points of sampled / exact is 1, up to
-# its standard error.
+# At about five, as for a normal distribution. The grain is the error of sampling, the pattern is the same.
+# All 1,176 points together tell more than each: a sample variance is right on average, so the mean over the
+# points of sampled / exact is 1, up to its standard error.
 
 # %%
 for comparison in agreement(table):
     print(comparison, "\n")
 
 # %% [markdown]
-# The command `python -m gumbelrao_edu reproduce fig1 --profile cpu` does this with 1,000 draws at three
-# temperatures, and writes figure and numbers to files.
+# All four means are. The command `python -m gumbelrao_edu reproduce fig1 --profile cpu` does this with 1,000
+# draws at three temperatures, and writes figure and numbers to files.
 
 # %% [markdown]
 # ## 8 · Downhill
@@ -338,7 +358,7 @@ for comparison in agreement(table):
 # **Predict:**
 #
 # 1. With the whole derivative, who arrives? Does τ matter?
-# 2. With $A$ held fixed, where do the paths end? Remember the table of section 3.
+# 2. With $A$ held fixed, does anybody arrive? Remember the tables of sections 3 and 4.
 
 # %%
 walks = ternary.paths()
@@ -376,9 +396,10 @@ for name, hyper in hypers.items():
 #    thousand times further up. Near the minimum the first term vanishes faster than the second, and the
 #    second is common to all. Less variance shows elsewhere: without clipping REINFORCE loses about half
 #    of its runs at the line, ST-GS a third, GR a seventh.
-# 2. Nobody arrives. Below $p_3 = 2/3$ the loss of class 3 is far *below* the others, so the first term
-#    pushes $p_3$ up; above 2/3 it is far above them, and $p_3$ is pushed down. The line attracts from both
-#    sides, and only a long step leaves it. The biased estimators at τ = 1 come closest, but do not arrive.
+# 2. Nobody. The first term is small: the exact gradient has come from 0.49 to 0.43 only. And the line holds
+#    fast: just below $p_3 = 2/3$ the loss of class 3 is far *below* the others, so the first term pushes
+#    $p_3$ up; just above it is far above them, and $p_3$ is pushed down. Only a long step leaves the line.
+#    The biased estimators at τ = 1 come closest, with values of 0.04 to 0.1.
 #
 # </details>
 
@@ -386,11 +407,12 @@ for name, hyper in hypers.items():
 # ## What to take along
 #
 # - The variance of GR-MCK at any $K$ follows from two numbers (13). For one categorical variable both can
-#   be computed without sampling; a thousand draws at each of a thousand points say the same.
+#   be computed without sampling; a hundred draws at each of a thousand points say the same.
 # - GR never has more variance than ST-GS. It gains most at small τ and near the corners, and little
 #   where another source of noise outweighs the Gumbels.
 # - When a loss depends on θ by itself, its own term belongs to the derivative. Without it one may descend
 #   to somewhere else, however small the variance.
 #
 # **Next:** does less variance in one choice make a network learn better? In
-# [7 · A discrete autoencoder](07_discrete_vae.ipynb) hundreds of such choices are trained at once.
+# [6 · Learning to parse](06_listops.ipynb) such choices follow each other in a chain; in
+# [7 · A discrete autoencoder](07_discrete_vae.ipynb) dozens are made side by side.

@@ -74,7 +74,8 @@ def write(name, numbers):
 #
 # For one choice among three classes none of this needs sampling. $D$ has three values, over which we
 # can sum. Given $D$, the mean over the noise is an integral, which a computer can do; section 8 says how.
-# The function `exact_terms` returns what we need.
+# The function `exact_terms` returns what we need. Look for the larger fault of a single estimate: is it the
+# bias² (the squared distance of the second row from the first), or is it the variance?
 
 # %%
 from gumbelrao_edu.diagnostics import exact_terms
@@ -87,9 +88,9 @@ write("inner: E[var[STGS | D]]", [terms.inner])
 write("outer: var[GR]", [terms.outer])
 
 # %% [markdown]
-# The last two numbers are the heroes of this notebook. The *inner* variance is the noise that is left
-# when $D$ is known. The *outer* variance is the noise of $D$ itself. $K$ will divide the first one and
-# leave the second one alone.
+# The variance, by far. Its two parts are the heroes of this notebook. The *inner* variance is the noise that
+# is left when $D$ is known. The *outer* variance is the noise of $D$ itself. $K$ will divide the first one
+# and leave the second one alone.
 
 # %% [markdown]
 # ## 2 · One line, and three propositions
@@ -107,7 +108,8 @@ write("outer: var[GR]", [terms.outer])
 #
 # This is Pythagoras' theorem: what the noise does when $D$ is known is at right angles to all that $D$
 # decides. Everything follows from it.
-#
+
+# %% [markdown]
 # > **Proposition 1.** $\;\mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2 \le
 # > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2 \qquad (8)$
 #
@@ -115,8 +117,8 @@ write("outer: var[GR]", [terms.outer])
 # $\nabla_{\mathrm{GR}}$. So the right side of (8) is the left side plus
 # $\mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_{\mathrm{GR}}\|^2$, which is not negative. ∎
 #
-# We even know the difference: it is the inner variance. And the *bias* is the same on both sides, since
-# both have the same mean.
+# We even know the difference. Since $\nabla_{\mathrm{GR}}$ is the mean when $D$ is known, it is the inner
+# variance. And the *bias* is the same on both sides, since both have the same mean.
 
 # %% [markdown]
 # > **Proposition 2.** $\;\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2 \le
@@ -126,19 +128,19 @@ write("outer: var[GR]", [terms.outer])
 # is distributed as $\nabla_{\mathrm{STGS}}$ is for this $D$: to draw $D$, and then noise given $D$, *is* to
 # draw noise.
 # The mean of $K$ such vectors has the mean of one, $m = \nabla_{\mathrm{GR}}$, and $1/K$ of its variance. So
-# (P) says
+# (P), with $X = \nabla_{\mathrm{GRMCK}}$ and $c = \nabla_\theta$, says
 #
 # $$\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2
 # = \frac{\text{inner}}{K} + \mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2.$$
 #
 # For $K = 1$ this is the right side of (11), and it cannot grow with $K$. ∎
 #
-# (The paper proves both by Jensen's inequality: the squared length of a mean is at most the mean of the
-# squared lengths. That proof is worth knowing, too. It does not ask the $K$ samples to be independent, so
-# it also covers cleverly chosen ones.)
+# (The paper proves both by Jensen's inequality, (27) to (34): the squared length of a mean is at most the
+# mean of the squared lengths. That proof does not ask the $K$ samples to be independent, so it also covers
+# cleverly chosen ones.)
 #
 # **Predict:** we make up 300 problems with four classes, with random logits and a random target, and
-# compute the MSE of all three estimators. In how many of them is the order as the propositions say?
+# compute the MSE of ST-GS, of GR with $K = 10$ and of GR. In how many is the order as the propositions say?
 
 # %%
 from gumbelrao_edu.diagnostics import mse
@@ -158,15 +160,16 @@ for tau in [0.1, 1.0]:
 # In all of them, as it must be. But *how much* is gained differs a great deal, with the problem and with
 # τ. To this we turn now.
 #
-# The next figure is our problem of section 1. Its curves are computed, its points are measured: 12,800
-# draws at each of five temperatures, with bars of two standard errors. The slider $B$ is the number of
-# independent estimates that are averaged, as in a minibatch.
+# You know the next figure from notebook 3, where only $K$ was moved. New is the slider $B$, the number of
+# independent estimates that are averaged. The points are measured, 12,800 draws at each of five temperatures,
+# with bars of two *standard errors*: what such a mean would scatter by if all were drawn again. The two
+# stars are the best temperatures of ST-GS and of GR.
 #
 # **Predict before you move a slider:**
 #
 # 1. Which curves move with $K$, which with $B$, and which with neither?
-# 2. The star is the best temperature. Where does it go when $B$ grows? And when $K$ grows?
-# 3. At which end of the τ axis do ST-GS and GR differ?
+# 2. When $K$ grew, the star of GR went to the left. What do the stars do when $B$ grows?
+# 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
 
 # %%
 from gumbelrao_edu.widgets import variance as figures
@@ -184,27 +187,26 @@ for b, k in [(1, 100), (64, 1), (64, 100)]:
 # <details><summary><b>Answers</b></summary>
 #
 # 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
-#    with both, those of ST-GS and of $K = \infty$ with $B$ only.
-# 2. To the left, both times. Where variance is the larger part of the MSE, one has to buy it off with a high
+#    with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
+# 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
 #    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
-#    *That is the use of GR:* by (8) its curve lies below that of ST-GS at every τ, and its lowest point
-#    lies further left, at less bias. (At $B = 1$ the star is at the edge of the figure. There, variance is so
-#    large that it would be best not to estimate at all: the vector 0 has the MSE
-#    $\|\nabla_\theta\|^2 = 0.054$.)
-# 3. At the left end. At high temperatures the softmax is nearly flat, whatever the noise, and there is
-#    nothing to average away.
+#    *That is the use of GR:* its lowest point lies further left than that of ST-GS, at less bias. (At
+#    $B = 1$ the stars are at the edge of the figure, at an MSE of 0.06. There it would be best not to
+#    estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2 = 0.054$, by the numbers of section 1.)
+# 3. No: by (11) that of GR is nowhere above. They come together at the right end. There the softmax is
+#    nearly flat, whatever the noise, and there is nothing to average away.
 #
 # </details>
 
 # %% [markdown]
 # ## 3 · Where the variance comes from
 #
-# Put $c = \mathbb{E}[X]$ in (P). It becomes the *law of total variance*:
+# Put $c = \mathbb{E}[X]$ in (P). It becomes the *law of total variance*, which notebook 3 took for granted:
 #
 # $$\mathrm{var}[X] = \mathbb{E}[\mathrm{var}[X \mid D]] + \mathrm{var}[\mathbb{E}[X \mid D]]$$
 #
 # In words: the spread within the classes, plus the spread between the means of the classes. Here are
-# 20,000 estimates of ST-GS, and the class that each of them drew.
+# 20,000 estimates of ST-GS, and the class that each of them drew. Look at the means: how far apart are they?
 
 # %%
 from gumbelrao_edu import st_gumbel_softmax
@@ -220,6 +222,8 @@ for i in range(3):
 
 
 # %% [markdown]
+# Not even their signs agree: this is the outer part. The inner part does not show in this table.
+#
 # ### Exercise 1 · Split the variance
 #
 # Split the variance of a sample into the two parts of the law. Weight each class by its share of the
@@ -259,7 +263,7 @@ write("sample: inner, outer, sum", [inner, outer, inner + outer])
 write("computed, as in section 1", [terms.inner, terms.outer, terms.inner + terms.outer])
 
 # %% [markdown]
-# Now the third proposition. Average $B$ independent estimates, each with its own $D$ and $K$ samples:
+# Now the third proposition. Average $B$ independent estimates, each with its own $D$ and $K$ samples (12):
 #
 # > **Proposition 3.** $\;\displaystyle \mathrm{var}\Big[\frac1B \sum_{b=1}^B \nabla^b_{\mathrm{GRMCK}}\Big]
 # > = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{BK}
@@ -272,7 +276,7 @@ write("computed, as in section 1", [terms.inner, terms.outer, terms.inner + term
 #
 # The next figure is a map of (13): dark is much variance, and from one white line to the next it halves.
 # The circles are measured, and have the colour of what was measured. A circle that agrees with the formula
-# melts into the map.
+# melts into the map. The dashed line is at $K^*$, where both terms of (13) are equal.
 #
 # **Predict:** to halve the variance, you can double $B$. Where on the map would doubling $K$ do as well?
 # Where does it do nothing? So what direction have the white lines at the left, and at the right?
@@ -288,10 +292,12 @@ for tau in [0.05, 1.0]:
 
 # %% [markdown]
 # At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
-# twice the samples do the work of twice the batch. At the right they are level: only $B$ counts. Between
-# them, on the dashed line, both parts are equal:
+# twice the samples do the work of twice the batch. At the right they are level: only $B$ counts. No circle
+# stands out. Between left and right is the dashed line:
 #
 # $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
+#
+# At τ = 1 it is missing. There $K^*$ is below 1, and $K$ has little to do.
 
 # %% [markdown]
 # ## 4 · How many samples are enough?
@@ -307,6 +313,8 @@ panel
 
 
 # %% [markdown]
+# Only 8 %. At $K = 10$, beyond $K^*$, the inner part is the smaller one, and the outer part stays.
+#
 # ### Exercise 2 · Enough is enough
 #
 # $K$ samples leave a variance of inner/$K$ + outer, and no $K$ gets below outer. What is the smallest
@@ -346,11 +354,11 @@ for i, tau in enumerate(taus):
     print(f"{tau:4}   {inner:6.3f}   {outer:6.3f}   {inner * tau:6.3f}   {inner / outer:6.1f}")
 
 # %% [markdown]
-# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. Here is why. The gradient
-# contains the products $s_a s_b / \tau$. When the two largest entries of $\theta + G$ are further apart
-# than a few τ, the product is nearly 0. Else it is large: a bump whose width shrinks like τ and whose height
-# grows like 1/τ. Its area stays, so its mean hardly depends on τ; its mean *square* grows like
-# $\tau \cdot 1/\tau^2 = 1/\tau$.
+# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. Here is why. The Jacobian of
+# notebook 3 contains the products $s_a s_b / \tau$. When the two largest entries of $\theta + G$ are further
+# apart than a few τ, all products are nearly 0. Else one is large: a bump, as a function of that distance,
+# whose width shrinks like τ and whose height grows like 1/τ. Its area stays. So its mean, of which GR is
+# made, hardly depends on τ; its mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
 #
 # ST-GS at a low temperature is a lottery: nearly always nothing, seldom a large prize. GR pays out the
 # mean. **Rule of thumb:** at half the temperature, take twice the $K$.
@@ -375,7 +383,8 @@ for i, tau in enumerate(taus):
 # $\theta_1$: class 1 now also wins with noises with which it used to lose, and with these it wins by
 # little. So, *given that class 1 wins*, its softmax grows less than each single softmax does.
 #
-# Here is the wrong one.
+# Here is the wrong one. `replace_gradient(value, surrogate)` returns the first and has the gradient of the
+# second.
 
 # %%
 from gumbelrao_edu import conditional_gumbel, gumbel_max, gumbel_rao, surrogate, tempered_softmax
@@ -388,10 +397,9 @@ def through_9(logits, *, tau, k, generator=None):
 
 
 # %% [markdown]
-# (`replace_gradient(value, surrogate)` returns the first and has the gradient of the second.)
-#
 # The figure shows the mean of more and more estimates of the first entry of the gradient, with a band of
-# three standard errors. The black line is the mean of ST-GS, where GR must end.
+# three standard errors: blue with the noise held fixed, orange through (9). The black line is the mean of
+# ST-GS, where GR must end.
 #
 # **Predict:** the orange line ends elsewhere. Do more draws help it? Does a larger $K$? Does a smaller τ?
 
@@ -409,17 +417,18 @@ for tau, k in [(1.0, 10), (0.1, 10)]:
 # %% [markdown]
 # <details><summary><b>Answers</b></summary>
 #
-# More draws and a larger $K$ narrow the band. The line stays where it is: averaging removes noise, not
-# bias. (At τ = 1 even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given $D$
-# becomes $D$ itself, which is fixed, and its derivative from the outside is *zero*: a network would
-# learn nothing. That the orange band is so narrow is no merit.
+# More draws narrow the band, and a larger $K$ does so a little. The line stays where it is: averaging removes
+# noise, not bias. (At τ = 1 even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given
+# $D$ becomes $D$ itself, which is fixed, and the derivative of its mean is *zero*: a network would learn
+# nothing. That the orange band is so narrow is no merit.
 #
 # </details>
 #
 # ### Exercise 3 · Hold the noise fixed
 #
-# Mend it. You get the logits and the samples `perturbed` that (9) made of them. Return the mean of the $K$
-# softmaxes, such that its *value* is unchanged and its *gradient* is that of (10): θ moves, $G$ does not.
+# Mend it. You get the logits and the samples `perturbed`, $\theta + G^k$, that (9) made of them. Return the
+# mean of the $K$ softmaxes, such that its *value* is unchanged and its *gradient* is that of (10): θ moves,
+# $G^k$ does not. (`x.detach()` has the numbers of `x`, and is not differentiated.)
 
 # %% tags=["exercise"]
 def relaxed_mean(logits, perturbed, tau):
@@ -443,22 +452,24 @@ exercises.check_relaxed_mean(relaxed_mean)
 # %% [markdown]
 # ## 6 · What is left as τ → 0
 #
-# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one, and it is simple.
+# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one as τ → 0, and it is simple.
 #
-# Let class $i$ be the one that was drawn. By section 4, only bumps count: a noise matters if some class $j$
-# comes within a few τ of the winner. Then the other classes are far behind, $s_i + s_j = 1$, and the
-# gradient is $\frac{s_i s_j}{\tau}\,(g_j - g_i)$ for $\theta_j$ and its opposite for $\theta_i$, with
-# $g = \partial f(D)/\partial D$. It remains to find the mean of the bump.
+# Let class $i$ be the one that was drawn, and $g = \partial f(D)/\partial D$. By section 4, only bumps count:
+# a noise matters if some class $j$ comes within a few τ of the winner. Then the other classes are far behind,
+# $s_i + s_j = 1$, and $s_j (g_j - \langle g, s \rangle)/\tau$ of notebook 3 is
+# $\frac{s_i s_j}{\tau}\,(g_j - g_i)$ for $\theta_j$, and its opposite for $\theta_i$. It remains to find the
+# mean of the bump. The bump is so narrow that this is its area, times the density where it stands.
 #
 # - The two entries differ by $x = (\theta_i + G_i) - (\theta_j + G_j)$. As a function of $x$, the bump
 #   $\frac{s_i s_j}{\tau}$ is the derivative of $s_i = 1/(1 + e^{-x/\tau})$, so that its area is 1. But $i$
 #   has won: $x > 0$, and **half** the bump remains.
 # - How likely is a tie, $x = 0$? Both reach the same height $h$, and the others stay below it. With
-#   $y = \log Z - h$ the product of the densities is $p_i p_j\, e^{2y} \exp(-e^{y})$. Its integral over $h$ is
-#   $p_i p_j$, since that over the rest is $\int_0^\infty t\, e^{-t}\, dt = 1$, with $t = e^y$. Given that $i$
-#   wins, divide by $p_i$: the density of a tie is $p_j$.
+#   $y = \log Z - h$ the two densities and the probabilities of the others (notebook 1) multiply to
+#   $p_i p_j\, e^{2y} \exp(-e^{y})$. With $t = e^y$ the integral over $h$ is
+#   $p_i p_j \int_0^\infty t\, e^{-t}\, dt = p_i p_j$. Given that $i$ wins, divide by $p_i$: the density of a
+#   tie is $p_j$.
 #
-# So the limit of GR, which has been called **ZGR**, is
+# So the limit of GR, which Shekhovtsov (2023) found and called **ZGR**, is
 #
 # $$v_j = \tfrac12\, p_j\, (g_j - g_i) \quad \text{for } j \ne i, \qquad
 # v_i = -\sum_{j \ne i} v_j.$$
@@ -490,7 +501,8 @@ def limit(g, p, i):
 exercises.check_limit(limit)
 
 # %% [markdown]
-# How fast does GR come to its limit? The distance, relative to the limit, on logarithmic axes:
+# How fast does GR come to its limit? Here is the distance, relative to the limit, on logarithmic axes. Points
+# along a line of slope 1 say that it is proportional to τ.
 
 # %%
 from gumbelrao_edu.widgets import show
@@ -499,10 +511,11 @@ show(*figures.to_zero(f, logits))
 
 # %% [markdown]
 # Linearly: at a tenth of the temperature, a tenth of the distance. At τ = 0.01, a temperature that the
-# paper uses, GR with $K = ∞$ is for practical purposes a closed form; `gumbel_rao(logits, tau=0,
-# k=math.inf)` computes it.
+# paper uses, GR with $K = ∞$ is half a percent away from a closed form, which
+# `gumbel_rao(logits, tau=0, k=math.inf)` computes.
 #
-# **Predict:** is there a bias left at τ = 0? Our $f$ is quadratic. Try it, and another.
+# **Predict:** for our quadratic $f$, notebook 3 said, ZGR has no bias. Has it none for another $f$? We try an
+# exponential, and print the bias as a share of the exact gradient.
 
 # %%
 weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
@@ -514,25 +527,26 @@ for name, loss in losses.items():
     print(f"{name:12}", "  ".join(f"{100 * b:5.1f} %" for b in bias))
 
 # %% [markdown]
-# For a quadratic $f$ the bias vanishes, linearly too. For another $f$ it stays: a straight-through
-# estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other corners. The
-# step from one corner to another is guessed from the slopes at both, and ½ from each is exact for a parabola
-# only.
+# For the quadratic $f$ the bias vanishes, linearly too. For the other it stays, at half of the gradient: a
+# straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
+# corners. The step from one corner to another is guessed from the slopes at both, and ½ from each is exact
+# for a parabola only.
 
 # %% [markdown]
 # ## 7 · An estimator as a loss
 #
 # The estimators replace a gradient in the backward pass. Appendix B of the paper writes them as *losses*
 # instead, whose gradient is the estimate. For independent variables $D^1, \dots, D^m$, with a star on what
-# is held fixed:
+# is held fixed (the noise is held fixed, too):
 #
 # $$L = \sum_{j=1}^m \Big(\frac{\partial f(D^1, \dots, D^m)}{\partial D^j}\Big)^{*} \cdot s^j, \qquad
 # s^j = \begin{cases} \mathrm{softmax}_\tau(\theta^j) & \text{ST} \qquad (17) \\
 # \mathrm{softmax}_\tau(\theta^j + G^j) & \text{ST-GS} \qquad (18) \\
 # \frac1K \sum_k \mathrm{softmax}_\tau(\theta^j + G^{jk}) & \text{GR-MCK} \qquad (19) \end{cases}$$
 #
-# The value of $L$ means nothing. Its gradient is (5), (6) or (10), by the chain rule. Let us see that, for
-# two variables that $f$ multiplies, and for the same noise on both sides.
+# The value of $L$ means nothing. Its gradient is (5), (6) or (10), by the chain rule. Let us see that for
+# (17) and (18), with $f(D^1, D^2) = (D^1)^\top M D^2$ and the same noise on both sides. The function
+# `parallel` builds $L$ from $f$, $D$ and $s$.
 
 # %%
 theta = torch.tensor([[0.5, 0.0, -0.5], [0.0, 1.0, -1.0]], dtype=torch.float64)
@@ -567,18 +581,33 @@ for name, (estimator, relaxed) in pairs.items():
     write(f"{name}, first row", backward[0])
     print("    both ways the same:", same.item())
 
+# %% [markdown]
+# Both ways agree. For (19) we take $K = \infty$ on one side, and 100,000 vectors given the same $D$ on the
+# other. They can agree up to the noise of these vectors only, a few thousandths.
+
+# %%
+import math
+
+backward = gradient(product(gumbel_rao(leaf, tau=0.5, k=math.inf, generator=seeded())), leaf)
+noise = conditional_gumbel(theta, one_hot, 100_000, generator=seeded()) - theta
+loss = surrogate.parallel(product, one_hot, tempered_softmax(leaf + noise, 0.5).mean(0))
+distance = (backward - gradient(loss, leaf)).abs().max()
+write("GR, first row", backward[0])
+print("    both ways closer than 0.01:", (distance < 0.01).item())
+
 
 # %% [markdown]
-# In a *chain* each choice sets the logits of the next, $\theta^j = h(D^{j-1})$: the words of a sentence, the
-# steps of a plan. The gradient of $D^j$ then has two parts: $f$ sees $D^j$ itself, and $D^j$ changes what
-# comes later. The losses are built from the end:
+# So they do. In a *chain* each choice sets the logits of the next, $\theta^j = h(D^{j-1})$: the words of
+# a sentence, the steps of a plan. The gradient of $D^j$ then has two parts: $f$ sees $D^j$ itself, and $D^j$
+# changes what comes later. The losses are built from the end:
 #
 # $$L_m = \Big(\frac{\partial f}{\partial D^m}\Big)^{*} \cdot s(\theta^m), \qquad
 # L_j = \Big(\frac{dL_{j+1}}{dD^j} + \frac{\partial f}{\partial D^j}\Big)^{*} \cdot s(\theta^j)
 # \qquad (21 \text{ to } 26)$$
 #
-# where $dL_{j+1}/dD^j$ runs through $\theta^{j+1} = h(D^j)$. First the custom backward pass, which needs no
-# thought: automatic differentiation finds both parts.
+# where $dL_{j+1}/dD^j$ runs through $\theta^{j+1} = h(D^j)$, and $s$ is that of (17), (18) or (19). First the
+# custom backward pass (exercise 3 of notebook 3), which needs no thought: automatic differentiation finds
+# both parts.
 
 # %%
 def h(d):
@@ -616,23 +645,24 @@ write("ST-GS in a chain", backward)
 print("    both ways the same:", same.item())
 
 # %% [markdown]
-# Use the custom backward pass in your code. The losses are for proofs, for frameworks without custom
-# gradients, and for finding out which of two implementations is wrong.
+# They agree again. Use the custom backward pass in your code. The losses are for proofs, for frameworks
+# without custom gradients, and for finding out which of two implementations is wrong.
 
 # %% [markdown]
 # ## 8 · K = ∞
 #
 # We have used GR with $K = ∞$ all along. How is its expectation computed?
 #
-# 1. Given that $i$ won, the softmax is $r / \sum_b r_b$ with the weights
+# 1. Given that $i$ won, the softmax is $s = r / \sum_c r_c$ with the weights
 #    $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$ of notebook 2; once $E_i$ is fixed, they are independent.
-# 2. Only the factor $1/(\sum_b r_b)^2$ ties them together, and a short sum of exponentials
-#    $\sum_k \omega_k \exp(-\lambda_k \sum_b r_b)$ replaces it, whose mean is a *product* over the classes.
+# 2. We need the means of $s_a s_b = r_a r_b / (\sum_c r_c)^2$. Only the square ties the classes together.
+#    With well chosen numbers $\omega_l, \lambda_l$ a short sum $\sum_l \omega_l \exp(-\lambda_l \sum_c r_c)$
+#    replaces $1/(\sum_c r_c)^2$: exponentials of sums, whose means are *products* over the classes.
 # 3. What remains are integrals over one variable, which are tabulated once for each τ, so that a gradient
 #    costs a few products with the table, and time grows like $n$, not like $n^2$ or $K$.
 #
 # Numerical integration is called *quadrature*. It is not exact, but we know by how much: a finer rule tells.
-#
+# `conditional_vjp` gives (7) for $g$ and the class drawn; look at what it says of its error.
 
 # %%
 from gumbelrao_edu.quadrature import conditional_vjp, error_estimate
@@ -658,29 +688,28 @@ for k in [1, 10, 100, 1_000]:
 
 # %% [markdown]
 # By $\sqrt{10}$: for one more digit, one pays a hundred times the samples.
-#
+
+# %% [markdown]
 # In one case the integral can be done by hand. The paper mentions it in footnote 2: two classes and τ = 1.
 # The difference of two Gumbels is a *logistic* variable, that is, $\log\frac{U}{1 - U}$ with a uniform $U$.
-# So
+# Add $\theta_i - \theta_j = \log(p_i/p_j)$ and take the softmax:
 #
-# $$s_i = \frac{p_i U}{p_i U + p_j (1 - U)}, \qquad P(s_i \le t) = \frac{p_j t}{p_j t + p_i (1 - t)}, \qquad
+# $$s_i = \frac{p_i U}{p_i U + p_j (1 - U)}, \quad P(s_i \le t) = \frac{p_j t}{p_j t + p_i (1 - t)}, \quad
 # \text{density} \; \frac{p_i p_j}{(p_j t + p_i (1 - t))^2}.$$
 #
-# Class $i$ won, which means $t > \frac12$ and has the probability $p_i$. Hence, with $c = 2 p_j$, and by
+# Class $i$ won, which means $s_i > \frac12$ and has the probability $p_i$. Hence, with $c = 2 p_j$, and by
 # partial fractions,
 #
-# $$\mathbb{E}[s_i s_j \mid D = i] = p_j \int_{1/2}^1 \frac{t\,(1 - t)}{(p_j t + p_i (1 - t))^2}\, dt
+# $$\mathbb{E}[s_i s_j \mid D_i = 1] = p_j \int_{1/2}^1 \frac{t\,(1 - t)}{(p_j t + p_i (1 - t))^2}\, dt
 # = -\,c\; \frac{2 \log c + (1 - c)(3 - c)}{4\,(1 - c)^3},$$
 #
-# and the gradient of GR is $v_i = -v_j = (g_i - g_j)\, \mathbb{E}[s_i s_j \mid D = i]$. For $p_j = \frac12$ the
-# formula says 0/0; there $s_i$ is uniform between ½ and 1, and the integral is ⅙.
+# and the gradient of GR is $v_i = -v_j = (g_i - g_j)\, \mathbb{E}[s_i s_j \mid D_i = 1]$. For $p_j = \frac12$
+# the formula says 0/0; there $s_i$ is uniform between ½ and 1, and the mean is ⅙.
 #
-# Three ways to the same number: the formula; the integral, by SciPy; and our quadrature. (At τ = 1 it uses
-# the formula, so we ask it at τ = 1.000001, where it does not.)
+# Compare three ways to the same number: the formula; the integral, by SciPy; and our quadrature. (At τ = 1
+# it uses the formula, so we ask it at τ = 1.000001, where it does not.)
 
 # %%
-import math
-
 from scipy.integrate import quad
 
 
@@ -699,6 +728,8 @@ for q in [0.1, 0.3, 0.7, 0.9]:
     print(f"{q:4}   {formula:.6f}   {integral:.6f}   {v[0]:.6f}")
 
 # %% [markdown]
+# The same to six digits.
+#
 # ## What to take along
 #
 # - One line, (P), proves it all. Averaging over the noise given $D$ removes the inner variance and nothing
@@ -707,7 +738,8 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 #   grows like 1/τ, and $B$ can do all that $K$ can.
 # - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
 #   there is no gradient left.
-# - As τ → 0, GR tends to ZGR: half a bump at each tie. Its bias vanishes for quadratic $f$ only.
+# - As τ → 0, GR tends to ZGR: half a bump at each tie. Its bias vanishes for quadratic $f$, not for all.
+# - As $K \to \infty$, GR becomes an integral, done by quadrature. As a loss it is (19), in a chain (25, 26).
 #
 # **Next:** one point θ was our whole world. In [5 · The quadratic programme](../05_quadratic_programme.ipynb)
 # it becomes a map: how much GR gains, everywhere on the simplex.
