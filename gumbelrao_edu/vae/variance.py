@@ -1,14 +1,24 @@
-"""How much the gradient of the inference network varies from one sample of the code to the next."""
+"""Variance and bias of the gradient of the inference network (Figures 2a, 2b and 3).
+
+Always the gradient g of the encoder's weights, of the mean loss of a minibatch b, as in training.
+Squares of means are never estimated by squares: products of independent estimates have no bias.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._checks import check_count
+from ..estimators import sampler
 from .model import DiscreteVAE, Estimator
+
+_CHUNK = 100  # codes of each image that are alive at a time
 
 
 class GradientVariance(NamedTuple):
@@ -18,8 +28,27 @@ class GradientVariance(NamedTuple):
     standard_error: float
 
 
+class Measured(NamedTuple):
+    """A measured value without bias, and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+class VarianceSplit(NamedTuple):
+    """The two parts of the variance of a gradient; their sum is tr Cov[g]."""
+
+    monte_carlo: Measured
+    minibatch: Measured
+
+
 def gradient_variance(
-    model: DiscreteVAE, batches: Tensor, estimator: Estimator, *, num_samples: int
+    model: DiscreteVAE,
+    batches: Tensor,
+    estimator: Estimator,
+    *,
+    num_samples: int,
+    score_samples: int = 0,
 ) -> GradientVariance:
     """Measure the variance of the gradient of the encoder's weights given the minibatch.
 
@@ -35,6 +64,8 @@ def gradient_variance(
             estimator that is to be compared.
         estimator: draws the samples; give it its own generator to repeat the measurement.
         num_samples: gradients for each minibatch, an even number, at least 4.
+        score_samples: S for the draws of a score-function estimator: 1 is REINFORCE, from 2 on
+            RLOO (`DiscreteVAE.elbo`); 0 for estimators whose sample carries the gradient.
 
     Returns:
         trace: the average over the minibatches of the trace of the covariance.
@@ -56,13 +87,15 @@ def gradient_variance(
     check_count(num_samples, "num_samples")
     if num_samples < 4 or num_samples % 2:
         raise ValueError(f"num_samples: expected an even number from 4 on, got {num_samples}")
-    if batches.dim() != 3:
-        raise ValueError(
-            f"batches: expected [num_batches, batch, pixels], got {tuple(batches.shape)}"
-        )
+    _check_score_samples(score_samples)
+    _check_batches(batches)
+    gradient = partial(_gradient, model, estimator=estimator, score_samples=score_samples)
     halves = torch.tensor(
         [
-            [_squared_distance(model, batch, estimator) / 2 for _ in range(num_samples // 2)]
+            [
+                _squared_norm(model, gradient(batch) - gradient(batch)) / 2
+                for _ in range(num_samples // 2)
+            ]
             for batch in batches
         ],
         dtype=torch.float64,
@@ -74,11 +107,209 @@ def gradient_variance(
     )
 
 
-def _squared_distance(model: DiscreteVAE, batch: Tensor, estimator: Estimator) -> float:
-    weights = list(model.encoder.parameters())
-    first, second = (
-        torch.autograd.grad(model.elbo(batch, estimator=estimator).mean(), weights)
-        for _ in range(2)
-    )
-    distance = sum(((a - b) ** 2).sum().item() for a, b in zip(first, second, strict=True))
-    return float(distance)
+def variance_split(
+    model: DiscreteVAE,
+    images: Tensor,
+    estimator: Estimator,
+    *,
+    batch_size: int,
+    num_batches: int,
+    score_samples: int = 0,
+    generator: torch.Generator | None = None,
+) -> VarianceSplit:
+    """Split the variance of the gradient into that of the code and that of the minibatch.
+
+        tr Cov[g] = E_b tr Cov[g | b]  +  tr Cov_b(E[g | b])       (law of total variance)
+                      Monte Carlo             minibatch
+
+    Two minibatches b, b′ with two gradients each, g₁, g₂ and h₁, h₂, give both without bias:
+
+        Monte Carlo = (‖g₁ − g₂‖² + ‖h₁ − h₂‖²) / 4,    minibatch = ⟨g₁ − h₁, g₂ − h₂⟩ / 2
+
+    since g₁ − h₁ and g₂ − h₂ share the minibatches, and nothing else. The paper takes 5,000
+    minibatches of 20 images and 100 passes for each; the pairs measure the same quantities without
+    bias, at any number. By Proposition 1 the minibatch part of GR is that of ST-GS.
+
+    Args:
+        model: is not changed.
+        images: `[N, pixels]`. Each minibatch is drawn from them without replacement and
+            independently of the others.
+        estimator: draws the samples; give it its own generator to repeat the measurement.
+        batch_size: images in a minibatch, at most N.
+        num_batches: minibatches, an even number, at least 4. Twice as many gradients are taken.
+        score_samples: as in `gradient_variance`.
+        generator: draws the minibatches; the global one when None.
+
+    Returns:
+        Both parts, with standard errors over the pairs of minibatches. The minibatch part may come
+        out negative when it is small against its standard error.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> from functools import partial
+        >>> from gumbelrao_edu import st_gumbel_softmax
+        >>> st_gs = partial(st_gumbel_softmax, tau=0.5)
+        >>> model = DiscreteVAE(2, st_gs, pixel_mean=torch.full([784], 0.13), hidden=(8,))
+        >>> images = torch.rand(50, 784).round()
+        >>> split = variance_split(model, images, st_gs, batch_size=20, num_batches=4)
+        >>> split.monte_carlo.value > 0
+        True
+
+    Source: Paulus, Maddison & Krause (2021), Figure 3 and appendices D.2 and E.
+    """
+    check_count(batch_size, "batch_size")
+    check_count(num_batches, "num_batches")
+    if num_batches < 4 or num_batches % 2:
+        raise ValueError(f"num_batches: expected an even number from 4 on, got {num_batches}")
+    _check_score_samples(score_samples)
+    if images.dim() != 2:
+        raise ValueError(f"images: expected [N, pixels], got {tuple(images.shape)}")
+    if batch_size > len(images):
+        raise ValueError(f"batch_size: expected at most the {len(images)} images, got {batch_size}")
+
+    def two_gradients() -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(images), generator=generator, device=images.device)
+        batch = images[order[:batch_size]]
+        first, second = (_gradient(model, batch, estimator, score_samples) for _ in range(2))
+        return first, second
+
+    monte_carlo, minibatch = [], []
+    for _ in range(num_batches // 2):
+        (g1, g2), (h1, h2) = two_gradients(), two_gradients()
+        monte_carlo.append((_squared_norm(model, g1 - g2) + _squared_norm(model, h1 - h2)) / 4)
+        minibatch.append(_inner(model, g1 - h1, g2 - h2) / 2)
+    return VarianceSplit(_measured(monte_carlo), _measured(minibatch))
+
+
+def squared_bias(
+    model: DiscreteVAE,
+    batches: Tensor,
+    estimator: Estimator,
+    *,
+    num_samples: int,
+    reference_samples: int,
+    score_samples: int = 0,
+    generator: torch.Generator | None = None,
+) -> Measured:
+    """Measure the squared bias of the gradient given the minibatch, itself without bias.
+
+        E_b ‖E[g | b] − ∇_b‖²  =  E ⟨ĝ₁ − t₁, ĝ₂ − t₂⟩
+
+    ∇_b is the true gradient, ĝᵢ a mean of gradients of the estimator and tᵢ one of RLOO, which is
+    unbiased; all four are independent. The plain ‖ĝ − t‖² is too large by the variances of both.
+    With the variance on the same minibatches it makes the mean squared error of Figure 2b:
+
+        MSE = gradient_variance(…).trace + squared_bias(…).value
+
+    By Proposition 1 ST-GS and GR have the same bias for every K. `gumbel_rao` with ``k=math.inf``
+    has the least variance of them, and is the cheapest to measure the bias of all with.
+
+    Args:
+        model: is not changed.
+        batches: minibatches of images `[num_batches, batch, pixels]`, at least 2, the same for
+            every estimator that is to be compared.
+        estimator: draws the samples; give it its own generator to repeat the measurement.
+        num_samples: gradients of the estimator in each ĝᵢ.
+        reference_samples: codes of each image in each tᵢ, at least 2. The paper uses REINFORCE;
+            RLOO has the same mean and usually far less variance.
+        score_samples: as in `gradient_variance`, for each gradient of the estimator.
+        generator: draws the codes of RLOO; the global one when None. With another seed than the
+            estimator's: ĝ₂ must not repeat draws of t₁.
+
+    Returns:
+        The mean over the minibatches, and its standard error as an estimate for all minibatches
+        that these were drawn from. It may come out negative when the bias is small against it.
+
+    Raises:
+        TypeError, ValueError: for arguments of another kind, shape or range.
+
+    Example:
+        >>> import math
+        >>> from functools import partial
+        >>> from gumbelrao_edu import gumbel_rao
+        >>> gr = partial(gumbel_rao, tau=0.5, k=math.inf)
+        >>> model = DiscreteVAE(2, gr, pixel_mean=torch.full([784], 0.13), hidden=(8,))
+        >>> batches = torch.rand(3, 5, 784).round()
+        >>> bias = squared_bias(model, batches, gr, num_samples=10, reference_samples=20)
+        >>> bias.standard_error > 0
+        True
+
+    Source: Paulus, Maddison & Krause (2021), Figure 2b and appendix D.2; Kool, van Hoof & Welling
+    (2019) for RLOO.
+    """
+    check_count(num_samples, "num_samples")
+    check_count(reference_samples, "reference_samples")
+    if reference_samples < 2:
+        raise ValueError(f"reference_samples: expected at least 2, got {reference_samples}")
+    _check_score_samples(score_samples)
+    _check_batches(batches)
+    if len(batches) < 2:
+        raise ValueError(f"batches: expected at least 2 minibatches, got {len(batches)}")
+    rloo = sampler("rloo", generator=generator)
+
+    def error(batch: Tensor) -> Tensor:
+        """ĝ − t: copies of a minibatch stand for independent gradients in one backward pass."""
+        estimate = _mean(
+            lambda copies: _gradient(model, batch.repeat(copies, 1), estimator, score_samples),
+            num_samples,
+            at_a_time=max(1, _CHUNK // max(1, score_samples)),
+        )
+        truth = _mean(
+            lambda samples: _gradient(model, batch, rloo, samples),
+            reference_samples,
+            at_a_time=_CHUNK,
+        )
+        return estimate - truth
+
+    return _measured([_inner(model, error(batch), error(batch)) for batch in batches])
+
+
+def _gradient(
+    model: DiscreteVAE, batch: Tensor, estimator: Estimator, score_samples: int
+) -> Tensor:
+    """The gradient of the encoder's weights of the mean loss, as one vector."""
+    loss = -model.elbo(batch, estimator=estimator, num_samples=score_samples).mean()
+    return nn.utils.parameters_to_vector(torch.autograd.grad(loss, [*model.encoder.parameters()]))
+
+
+def _inner(model: DiscreteVAE, g: Tensor, h: Tensor) -> float:
+    """⟨g, h⟩; the sums of the single layers' weights are added in double precision."""
+    sizes = [weights.numel() for weights in model.encoder.parameters()]
+    parts = zip(g.split_with_sizes(sizes), h.split_with_sizes(sizes), strict=True)
+    return sum(((a * b).sum().item() for a, b in parts), start=0.0)
+
+
+def _squared_norm(model: DiscreteVAE, g: Tensor) -> float:
+    return _inner(model, g, g)
+
+
+def _mean(gradient: Callable[[int], Tensor], count: int, *, at_a_time: int) -> Tensor:
+    """The mean of `count` gradients, where `gradient(n)` is the mean of n of them."""
+    chunks = math.ceil(count / at_a_time)
+    sizes = [(count + i) // chunks for i in range(chunks)]  # as equal as whole numbers can be
+    return sum((n / count * gradient(n) for n in sizes), start=torch.zeros(()))
+
+
+def _measured(values: Sequence[float]) -> Measured:
+    """The mean of independent values."""
+    all_values = torch.tensor(values, dtype=torch.float64)
+    error = all_values.std() / math.sqrt(len(values))
+    return Measured(all_values.mean().item(), error.item())
+
+
+def _check_batches(batches: Tensor) -> None:
+    if batches.dim() != 3:
+        raise ValueError(
+            f"batches: expected [num_batches, batch, pixels], got {tuple(batches.shape)}"
+        )
+
+
+def _check_score_samples(value: Any) -> None:
+    if value == 0:
+        return
+    try:
+        check_count(value, "score_samples")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} (0 is allowed, too)") from None
