@@ -105,6 +105,26 @@ def _fig1(options: argparse.Namespace) -> None:
     print(f"written: {options.out / 'fig1'}.csv, .json and .html")
 
 
+def _trajectories(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from ..widgets.trajectories import figure_2_page, figure_3_page
+    from .results import write
+
+    name = options.experiment
+    module = importlib.import_module(f".{name}", __package__)
+    out = options.out / name
+    settings = module.PROFILES[options.profile]
+    table = module.run(settings, out, jobs=options.jobs, backend=options.backend)
+    if name == "fig3":
+        page = figure_3_page(table)
+    else:
+        reached = out / "thresholds.csv"
+        page = figure_2_page(table, pd.read_csv(reached) if reached.exists() else None)
+    write(out / f"{name}.html", page)
+    print(f"written: {out / name}.csv and .html, {out / 'runs.csv'}")
+
+
 def _fig4(options: argparse.Namespace) -> None:
     from ..widgets.search import figure_4_page
     from . import fig4
@@ -128,6 +148,8 @@ def _table(options: argparse.Namespace) -> None:
 # What `reproduce` knows, by the names of the paper.
 EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "fig1": _fig1,
+    "fig2": _trajectories,
+    "fig3": _trajectories,
     "fig4": _fig4,
     "table1": _table,
     "table2": _table,

@@ -336,17 +336,28 @@ def choose(runs: pd.DataFrame) -> pd.DataFrame:
             raise ArithmeticError(f"no run of {which} ended well; runs.csv says why")
         best = done.loc[done.valid_bound.astype(float).idxmax()]
         cells[best.name] = {
-            "row": next(
-                row.label
-                for row in ROWS
-                if (row.estimator, row.k or 0.0, row.num_samples) == which[:3]
-            ),
+            "row": label_of(*which[:3]),
             **best[[*keys[3:], "learning_rate", "momentum", "weight_decay", "tau"]],
             "draws": len(cell),
             "diverged": int((cell.status == "diverged").sum()),
             "valid": -best.valid_bound,
         }
     return pd.DataFrame.from_dict(cells, orient="index")
+
+
+def label_of(estimator: str, k: float | None, num_samples: int) -> str:
+    """Return what tables call an estimator.
+
+    Args:
+        estimator, k, num_samples: of a configuration; for k None or 0 where it has none.
+
+    Example:
+        >>> label_of("gumbel_rao", 10, 0)
+        'GR-MC10'
+    """
+    wanted = (estimator, float(k or 0), num_samples)
+    rows = {(row.estimator, float(row.k or 0), row.num_samples): row.label for row in ROWS}
+    return rows[wanted]
 
 
 def beside(ours: float, paper: float) -> str:

@@ -1,0 +1,182 @@
+"""Figures 2 and 3: what is measured along a training, and the files that are written."""
+
+import json
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from test_search import few  # noqa: F401, random images in place of the digits
+
+from gumbelrao_edu.experiments import cli, fig2, fig3, search, trajectories
+from gumbelrao_edu.experiments.search import GR_10, GR_INF, RLOO, ST, ST_GS, ZGR
+from gumbelrao_edu.experiments.trajectories import Settings
+from gumbelrao_edu.vae import squared_bias, variance_split
+from gumbelrao_edu.widgets.trajectories import figure_2, figure_3
+
+TINY = Settings(
+    (4,),
+    (2, 6),
+    (0.5, 0.2),
+    rows=(ST, ST_GS, GR_10, GR_INF, ZGR, RLOO),
+    num_batches=4,
+    bias_batches=2,
+    bias_samples=3,
+    reference_samples=4,
+    full=False,
+    hidden=(5,),
+)
+
+
+def quiet(_):
+    pass
+
+
+def test_profiles_have_what_the_paper_has():
+    paper = fig2.PROFILES["paper"]
+    assert paper.num_batches == 5000
+    assert paper.measure_at[-1] == 50_000
+    assert {row.label for row in paper.rows} >= {"ST", "ST-GS", "GR-MC10", "GR-MC1000", "GR-∞"}
+    assert [config["arity"] for config in fig3.PROFILES["paper"].configs()] == [2, 4, 8, 16]
+    for name, settings in fig3.PROFILES.items():
+        assert settings.bias_batches == 0
+        assert settings.taus == fig2.PROFILES[name].taus[:1] == (0.5,)
+    for settings in (*fig2.PROFILES.values(), *fig3.PROFILES.values()):
+        texts = [json.dumps(config) for config in settings.configs()]
+        assert len({*texts}) == len(texts)
+
+
+def test_what_is_measured_is_what_the_library_measures(few):  # noqa: F811
+    config = TINY.configs()[0]
+    model, _ = search.build(config)
+    table = trajectories.measure(model, few.train, config)
+    cells = {(entry["row"], entry["tau"]): entry for entry in table}
+    assert len(cells) == len(table) == 4 * 2 + 2  # ZGR and RLOO have no τ
+
+    def seeded():
+        return torch.Generator().manual_seed(5)
+
+    for row, tau, s in ((ST_GS, 0.2, 0), (RLOO, None, 4)):
+        estimator = trajectories._draws(row, tau, few.train)
+        split = variance_split(
+            model,
+            few.train,
+            estimator,
+            batch_size=20,
+            num_batches=4,
+            score_samples=s,
+            generator=seeded(),
+        )
+        cell = cells[row.label, tau]
+        assert (cell["monte_carlo"], cell["monte_carlo_error"]) == split.monte_carlo
+        assert (cell["minibatch"], cell["minibatch_error"]) == split.minibatch
+    # Proposition 1: one bias for ST-GS and all K, measured with K = ∞.
+    generator = torch.Generator().manual_seed(6)
+    order = torch.randperm(len(few.train), generator=generator)[:40]
+    bias = squared_bias(
+        model,
+        few.train[order].view(2, 20, -1),
+        trajectories._draws(GR_INF, 0.5, few.train),
+        num_samples=3,
+        reference_samples=4,
+        generator=generator,
+    )
+    for row in (ST_GS, GR_10, GR_INF):
+        cell = cells[row.label, 0.5]
+        assert (cell["squared_bias"], cell["squared_bias_error"]) == bias
+    assert cells["ST", 0.5]["squared_bias"] != bias.value
+    assert cells["ST-GS", 0.2]["squared_bias"] != bias.value
+
+
+def test_a_measurement_changes_nothing_and_a_stop_neither(tmp_path):
+    config = TINY.configs()[0]
+    whole = trajectories.measure_along(config, tmp_path / "a.pt", quiet)
+    assert [entry["step"] for entry in whole["measured"]] == [2] * 10 + [6] * 10
+
+    def stops(fraction):
+        if fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trajectories.measure_along(config, tmp_path / "b.pt", stops)
+    assert trajectories.measure_along(config, tmp_path / "b.pt", quiet) == whole
+    # Measured at the last step only, the numbers there are the same.
+    config = {**config, "measure_at": [6]}
+    last = trajectories.measure_along(config, tmp_path / "c.pt", quiet)
+    assert last["measured"] == whole["measured"][10:]
+
+
+def some_row(folder, seed, estimator, k, losses):
+    history = [{"step": 100 * i, "valid_elbo": -loss} for i, loss in enumerate(losses, 1)]
+    config = {"estimator": estimator, "k": k, "num_samples": 0, "arity": 8, "batch_size": 20}
+    row = {"config": {**config, "seed": seed}, "results": {"history": history}}
+    (folder / f"{estimator}{k}{seed}.json").write_text(json.dumps(row))
+
+
+def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
+    some_row(tmp_path, 0, "st_gumbel_softmax", None, [140, 120, 130])
+    some_row(tmp_path, 1, "st_gumbel_softmax", None, [150, 140, 124])
+    some_row(tmp_path, 2, "st_gumbel_softmax", None, [])  # diverged at once
+    some_row(tmp_path, 0, "gumbel_rao", "inf", [110])
+    found = fig2.crossings(tmp_path, (125.0, 115.0)).set_index(["row", "threshold"])
+    both = found.loc[("ST-GS", 125.0)]
+    assert (both.runs, both.reached, both.steps) == (3, 2, 250)
+    assert both.standard_error == pytest.approx(50)
+    assert found.loc[("ST-GS", 115.0)].reached == 0
+    assert math.isnan(found.loc[("ST-GS", 115.0)].steps)
+    assert found.loc[("GR-∞", 115.0)].steps == 100
+
+
+def test_commands_write_numbers_and_pages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(fig2.PROFILES, "smoke", TINY)
+    monkeypatch.setitem(
+        fig3.PROFILES, "smoke", replace(TINY, arities=(2, 4), taus=(0.5,), bias_batches=0)
+    )
+    (tmp_path / "table2/runs").mkdir(parents=True)
+    some_row(tmp_path / "table2/runs", 0, "zgr", None, [130, 110])
+    for name in ("fig2", "fig3"):
+        command = ["reproduce", name, "--profile", "smoke", "--out", str(tmp_path)]
+        assert cli.main(command) == 0
+        before = (tmp_path / name / f"{name}.csv").read_bytes()
+        assert cli.main(command) == 0  # and now there is nothing left to do
+        assert (tmp_path / name / f"{name}.csv").read_bytes() == before
+        assert "src=" not in (tmp_path / name / f"{name}.html").read_text().split("<table")[-1]
+    said = capsys.readouterr().out
+    assert "1 of 1 runs are in" in said
+    assert "2 of 2 runs are in" in said
+
+    table = pd.read_csv(tmp_path / "fig2/fig2.csv")
+    assert table.mse.tolist() == pytest.approx(
+        (table.monte_carlo + table.squared_bias).tolist(), rel=1e-4
+    )
+    reached = pd.read_csv(tmp_path / "fig2/thresholds.csv")
+    figure = figure_2(table, reached)
+    curves = {(t.name, t.xaxis): (t.x, t.y) for t in figure.data}
+    st_gs = table[table["row"] == "ST-GS"]
+    first = st_gs[st_gs.tau == 0.5]
+    assert curves["ST-GS", "x"] == (tuple(first.step), tuple(first.monte_carlo))
+    last = st_gs[st_gs.step == 6].sort_values("tau")
+    assert curves["ST-GS", "x2"] == ((0.2, 0.5), tuple(last.mse))
+    assert curves["ZGR", "x2"][0] == (0.0,)
+    assert curves["ZGR", "x3"][1] == tuple(reached.steps.dropna())
+    assert all(axis.title.text for axis in [*figure.select_xaxes(), *figure.select_yaxes()])
+
+    table = pd.read_csv(tmp_path / "fig3/fig3.csv")
+    assert table.squared_bias.isna().all()
+    figure = figure_3(table)
+    assert len(figure.data) == 6 * 2 * 2
+    named = [t.name for t in figure.data if t.showlegend]
+    assert sorted(named) == sorted({t.name for t in figure.data})
+    two = table[(table["row"] == "ZGR") & (table.arity == 2)]
+    at = {(t.name, t.xaxis): t.y for t in figure.data}
+    assert at["ZGR", "x"] == tuple(two.monte_carlo)
+    assert at["ZGR", "x3"] == tuple(two.minibatch)
+
+
+def test_without_a_search_the_third_part_is_left_out(tmp_path):
+    lines = []
+    table = fig2.run(TINY, tmp_path / "fig2", report=lines.append)
+    assert "table2" in lines[-1]
+    assert not (tmp_path / "fig2/thresholds.csv").exists()
+    assert {t.xaxis for t in figure_2(table).data} == {"x", "x2"}
