@@ -250,7 +250,10 @@ assert 0 < said.min() < said.max() < math.log(8) / 2
 
 # %% tags=["nbval-ignore-output"]
 samples = model.sample(10, generator=torch.Generator().manual_seed(6))
-show(digits({"samples": samples}), alt="Ten pictures painted from random codes: strokes like digits'.")
+show(
+    digits({"samples": samples}),
+    alt="Ten pictures painted from random codes: strokes like digits'.",
+)
 assert samples.shape == (10, 784)
 
 # %% [markdown]
