@@ -422,7 +422,8 @@ for k in [1, math.inf]:
 # summed over the entries. In the next figure the curves are computed and the points are measured, and
 # each estimate is the mean of $B = 64$ draws, as in a minibatch.
 #
-# **Predict:** for each $K$ there is a best τ, the star. To which side does it move when $K$ grows?
+# **Predict:** the two stars are the best τ of ST-GS and of GR. To which side does that of GR move when $K$
+# grows?
 
 # %%
 from gumbelrao_edu.widgets import variance as curves
