@@ -168,7 +168,7 @@ colors = {"ST-GS": COLORS["st_gumbel_softmax"], "GR-10": COLORS["gumbel_rao"]}
 colors["GR-∞"] = COLORS["zgr"]
 live = LiveTraining(trainings, colors, value="validation loss", label="validation loss (nats)")
 display(live)
-live.run(until=2000, callback=validate)
+live.run(until=1500, callback=validate)
 
 # %% tags=["nbval-ignore-output"]
 final = {}
@@ -205,7 +205,7 @@ def caption(step):
 
 
 frames = {}
-for i, step in enumerate(range(100, 2001, 100)):
+for i, step in enumerate(range(100, 1501, 100)):
     painted = {name: training.history[i]["painted"] for name, training in trainings.items()}
     frames[step] = {"original": originals} | painted
 
@@ -257,7 +257,7 @@ show(
 assert samples.shape == (10, 784)
 
 # %% [markdown]
-# The strokes are right, their arrangement often is not: after 2,000 steps the codes of real digits still
+# The strokes are right, their arrangement often is not: after 1,500 steps the codes of real digits still
 # fill only a small part of all the codes there are.
 
 # %% [markdown]
@@ -307,7 +307,65 @@ assert variance[100][-1].trace < variance[10][-1].trace
 # %% [markdown]
 # From 1 to 10 is a large step, from 10 to 100 a small one. What is left at $K = \infty$ comes
 # from the draw of $D$ itself, which no $K$ can take away.
+
+# %% [markdown]
+# ## Which temperature?
 #
+# Notebooks 3 and 4 had an answer for one small problem: variance falls with τ, bias grows, and their sum is
+# the **mean squared error**. Here there are 80 variables and a network behind them. The exact gradient
+# would need a sum over $8^{80}$ codes; a mean over many draws of RLOO, which is unbiased, stands for it.
+#
+# The bias is the same for every $K$ (Proposition 1), so we measure it with the $K$ that has the least
+# variance. We do so at three temperatures, on the same minibatches, at the weights that GR-∞ ended with.
+
+# %% tags=["nbval-ignore-output"]
+from gumbelrao_edu.vae import squared_bias
+
+taus = [0.1, 0.4, 1.0]
+spread, biases = {1: [], 10: [], math.inf: []}, []
+for tau in taus:
+    for k, values in spread.items():
+        noise = torch.Generator().manual_seed(5)
+        estimator = partial(gumbel_rao, tau=tau, k=k, generator=noise)
+        values.append(gradient_variance(model, batches, estimator, num_samples=10))
+    # The estimator is now that with K = ∞.
+    noise, counts = torch.Generator().manual_seed(6), {"num_samples": 50, "reference_samples": 500}
+    biases.append(squared_bias(model, batches, estimator, **counts, generator=noise))
+    print(f"τ = {tau}: bias² {biases[-1].value:.1f} ± {biases[-1].standard_error:.1f}", end=", ")
+    print("variance", *[f"{values[-1].trace:.0f} (K = {k})" for k, values in spread.items()])
+
+# %% [markdown]
+# The bias² is estimated without bias, so it may come out below 0 where it is small.
+#
+# One gradient is hardly ever used alone. Momentum 0.9 averages about ten, and over hundreds of steps the
+# noise averages out further, the bias never. The slider $m$ says how many gradients are averaged: their
+# MSE is bias² + variance/$m$. **Predict:** which way does the best τ move when $m$ grows? Whose best τ is
+# lower, that of ST-GS or that of GR?
+
+# %% tags=["nbval-ignore-output"]
+from gumbelrao_edu.widgets.vae import mse_over_tau
+
+panel = mse_over_tau(taus, spread, biases)
+panel
+
+# %% tags=["nbval-ignore-output"]
+for m in [1, 10, 100]:
+    panel.controls["m"].value = m
+    print(panel.caption)
+assert biases[-1].value > 3 * biases[-1].standard_error  # at τ = 1 there is a bias
+for values in spread.values():
+    assert values[0].trace > values[-1].trace  # and at τ = 0.1 more variance
+
+# %% [markdown]
+# A single gradient is all noise: the bias² is a few hundredths of the MSE at most, and the warmest τ is best.
+# The more gradients are averaged, the more the bias counts, and the lower is the best τ. Where exactly it
+# lies is only as sure as the bars on the crosses: at τ = 0.1 and 0.4 the bias² is smaller than its error.
+#
+# Two things are sure. At every τ the MSE of GR is lower, since its bias is the same. And the lower τ is,
+# the more GR saves, so that it can afford a lower temperature than ST-GS. The paper's Figure 2b says the
+# same, from many more samples; `python -m gumbelrao_edu reproduce fig2` measures it at length.
+
+# %% [markdown]
 # ## What the paper found
 #
 # The paper trained such models for 50,000 steps on the full data, with many learning rates and
@@ -323,7 +381,7 @@ assert variance[100][-1].trace < variance[10][-1].trace
 #
 # Where each estimator may choose its own learning rate and temperature, the gain is about two nats at
 # most, and it is there for more than two classes. Your losses above are larger: they come from a smaller
-# network, 2,000 steps and a single sample. The best models of ST-GS had a temperature of 0.65 on
+# network, 1,500 steps and a single sample. The best models of ST-GS had a temperature of 0.65 on
 # average, those of GR with $K = 1000$ one of 0.35.
 #
 # ## In short

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from gumbelrao_edu import straight_through
-from gumbelrao_edu.vae import DiscreteVAE, GradientVariance
+from gumbelrao_edu.vae import DiscreteVAE, GradientVariance, Measured
 from gumbelrao_edu.widgets.training import digits
-from gumbelrao_edu.widgets.vae import one_variable, variance_over_training
+from gumbelrao_edu.widgets.vae import mse_over_tau, one_variable, variance_over_training
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,29 @@ def test_both_ends_are_needed():
         ValueError, match=r"measured: expected K = 1 and K = inf among .* \[1, 10\]"
     ):
         variance_over_training([1], {1: MEASURED[1][:1], 10: MEASURED[10][:1]})
+
+
+@pytest.mark.parametrize(
+    ("m", "best"),
+    [
+        (1, "τ = 1 for ST-GS (107), at τ = 1 for GR, K = ∞ (67)"),
+        (10, "τ = 0.5 for ST-GS (16), at τ = 0.1 for GR, K = ∞ (10)"),
+        (100, "τ = 0.5 for ST-GS (2.5), at τ = 0.1 for GR, K = ∞ (1)"),
+    ],
+)
+def test_mse_is_bias_and_a_part_of_the_variance(m, best):
+    values = {1: [900.0, 150.0, 100.0], math.inf: [100.0, 98.0, 60.0]}
+    variances = {k: [GradientVariance(v, 1.0) for v in each] for k, each in values.items()}
+    biases = [Measured(0.0, 0.5), Measured(1.0, 0.5), Measured(7.0, 1.0)]
+    panel = mse_over_tau([0.1, 0.5, 1.0], variances, biases)
+    panel.controls["m"].value = m
+    st_gs, gr, bias = panel.figure.data
+    for curve, k in ((st_gs, 1), (gr, math.inf)):
+        expected = [b.value + v / m for b, v in zip(biases, values[k], strict=True)]
+        assert curve.y == pytest.approx(expected)
+    assert (bias.y, bias.error_y.array) == ((0.0, 1.0, 7.0), (1.0, 1.0, 2.0))
+    start = "One gradient" if m == 1 else f"Mean of {m:,} gradients"
+    assert panel.caption == f"{start}. The MSE is lowest at {best}.".replace("107", "1.1e+02")
 
 
 def test_samples_are_painted_from_codes_of_the_prior(model):

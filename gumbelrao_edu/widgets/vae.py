@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..vae import DiscreteVAE, GradientVariance
+from ..vae import DiscreteVAE, GradientVariance, Measured
 from ._base import COLORS, Panel, label, layout, slider
 from .training import digits, picture
 
@@ -140,3 +140,74 @@ def variance_over_training(
 
     ks = sorted({1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, math.inf, *measured})
     return Panel(figure, draw, k=slider("K", ks, 10.0, tooltip="inner samples of Gumbel-Rao"))
+
+
+def mse_over_tau(
+    taus: Sequence[float],
+    variances: Mapping[float, Sequence[GradientVariance]],
+    biases: Sequence[Measured],
+) -> Panel:
+    """Return the MSE of the gradient over τ, with a slider for how many gradients are averaged.
+
+        MSE of the mean of m gradients = bias² + variance / m
+
+    Args:
+        taus: in order.
+        variances: for each K, measured at these τ; K = 1 is ST-GS.
+        biases: the squared bias at these τ, which is the same for every K (Proposition 1).
+
+    Returns:
+        A panel with the control ``m``.
+
+    Example:
+        >>> variances = {1: [GradientVariance(90.0, 1.0), GradientVariance(10.0, 1.0)]}
+        >>> panel = mse_over_tau([0.1, 1.0], variances, [Measured(0.0, 0.1), Measured(5.0, 1.0)])
+        >>> panel.figure.data[0].y
+        (90.0, 15.0)
+        >>> panel.controls["m"].value = 100
+        >>> panel.caption
+        'Mean of 100 gradients. The MSE is lowest at τ = 0.1 for ST-GS (0.9).'
+    """
+    names = {k: "ST-GS" if k == 1 else f"GR, K = {label(k)}" for k in variances}
+    styles = [("circle", "solid"), ("square", "solid"), ("diamond", "dash")]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                name=names[k],
+                x=list(taus),
+                y=[v.trace for v in values],
+                mode="lines+markers",
+                line={
+                    "color": COLORS["st_gumbel_softmax" if k == 1 else "gumbel_rao"],
+                    "dash": dash,
+                },
+                marker={"symbol": symbol, "size": 9},
+            )
+            for (k, values), (symbol, dash) in zip(variances.items(), styles, strict=False)
+        ]
+        + [
+            go.Scatter(
+                name="bias²",
+                x=list(taus),
+                y=[b.value for b in biases],
+                error_y={"array": [2 * b.standard_error for b in biases]},
+                mode="markers",
+                marker={"symbol": "x", "size": 10, "color": COLORS["exact"]},
+            )
+        ],
+        layout("τ", "MSE of the mean gradient"),
+    )
+    figure.update_yaxes(type="log")
+
+    def draw(figure: go.Figure, *, m: int) -> str:
+        best = []
+        for curve, (k, values) in zip(figure.data[:-1], variances.items(), strict=True):
+            mse = [b.value + v.trace / m for b, v in zip(biases, values, strict=True)]
+            curve.y = mse
+            lowest = min(range(len(mse)), key=mse.__getitem__)
+            best.append(f"τ = {taus[lowest]:g} for {names[k]} ({mse[lowest]:.2g})")
+        start = "One gradient" if m == 1 else f"Mean of {m:,} gradients"
+        return f"{start}. The MSE is lowest at {', at '.join(best)}."
+
+    tooltip = "gradients that are averaged"
+    return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 100], 1, tooltip=tooltip))
