@@ -153,6 +153,21 @@ def objective(num_samples: int, model: DiscreteVAE, images: Tensor) -> Tensor:
     return -model.elbo(images, num_samples=num_samples).mean()
 
 
+def begin(config: dict[str, Any], model: DiscreteVAE, draws: torch.Generator) -> Training:
+    """Return the training of what `build` made, before its first step."""
+    return Training(
+        model,
+        functools.partial(objective, config["num_samples"]),
+        _data(config["full"]).train,
+        batch_size=config["batch_size"],
+        learning_rate=config["learning_rate"],
+        momentum=config["momentum"],
+        weight_decay=config["weight_decay"],
+        seed=config["seed"],
+        generators=[draws],
+    )
+
+
 def train(config: dict[str, Any], checkpoint: Path, tick: Tick, *, models: Path) -> dict[str, Any]:
     """Train one model, as `run_all` asks for it, and keep its weights.
 
@@ -167,20 +182,9 @@ def train(config: dict[str, Any], checkpoint: Path, tick: Tick, *, models: Path)
         better), by which models are chosen; `valid_elbo` with one sample on a part of it, with
         a code that is drawn whatever the training relaxes; the history of the latter.
     """
-    data, steps = _data(config["full"]), config["steps"]
     model, draws = build(config)
-    valid = data.valid[: config["images"]]
-    training = Training(
-        model,
-        functools.partial(objective, config["num_samples"]),
-        data.train,
-        batch_size=config["batch_size"],
-        learning_rate=config["learning_rate"],
-        momentum=config["momentum"],
-        weight_decay=config["weight_decay"],
-        seed=config["seed"],
-        generators=[draws],
-    )
+    training, steps = begin(config, model, draws), config["steps"]
+    valid = _data(config["full"]).valid[: config["images"]]
 
     def report(training: Training) -> None:
         training.history[-1]["valid_elbo"] = _elbo(model, valid[:_WATCHED])

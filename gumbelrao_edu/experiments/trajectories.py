@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -164,24 +163,12 @@ def measure_along(
         `measured`, what `measure` returns, with the `step` in each entry.
     """
     model, draws = search.build(config)
-    images = search._data(config["full"]).train
-    training = Training(
-        model,
-        functools.partial(search.objective, config["num_samples"]),
-        images,
-        batch_size=config["batch_size"],
-        learning_rate=config["learning_rate"],
-        momentum=config["momentum"],
-        weight_decay=config["weight_decay"],
-        seed=config["seed"],
-        generators=[draws],
-    )
-    steps = config["measure_at"]
-    on_device = images.to(model.pixel_mean.device)
+    training, steps = search.begin(config, model, draws), config["measure_at"]
+    images = search._data(config["full"]).train.to(model.pixel_mean.device)
 
     def report(training: Training) -> None:
         if training.step in steps:
-            entries = measure(model, on_device, config)
+            entries = measure(model, images, config)
             training.history[-1]["measured"] = [{"step": training.step, **e} for e in entries]
         tick(training.step / steps[-1])
 
