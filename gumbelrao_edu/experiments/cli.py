@@ -7,11 +7,15 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._download import DATA_DIR_VARIABLE, DataError, data_dir
 from ..listops.data import fetch_listops
 from ..vae.data import fetch_binarized_mnist
 from ._errors import BackendError, TakenOverError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,10 +109,10 @@ def _fig1(options: argparse.Namespace) -> None:
     print(f"written: {options.out / 'fig1'}.csv, .json and .html")
 
 
-def _trajectories(options: argparse.Namespace) -> None:
-    import pandas as pd
-
-    from ..widgets.trajectories import figure_2_page, figure_3_page
+def _grid(
+    options: argparse.Namespace, page: Callable[[pd.DataFrame, Path], str] | None = None
+) -> None:
+    """Run what trains many models; a figure's page is made from its numbers and their folder."""
     from .results import write
 
     name = options.experiment
@@ -116,42 +120,42 @@ def _trajectories(options: argparse.Namespace) -> None:
     out = options.out / name
     settings = module.PROFILES[options.profile]
     table = module.run(settings, out, jobs=options.jobs, backend=options.backend)
-    if name == "fig3":
-        page = figure_3_page(table)
-    else:
-        reached = out / "thresholds.csv"
-        page = figure_2_page(table, pd.read_csv(reached) if reached.exists() else None)
-    write(out / f"{name}.html", page)
+    if page is not None:
+        write(out / f"{name}.html", page(table, out))
     print(f"written: {out / name}.csv and .html, {out / 'runs.csv'}")
+
+
+def _fig2(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from ..widgets.trajectories import figure_2_page
+
+    def page(table: pd.DataFrame, out: Path) -> str:
+        reached = out / "thresholds.csv"
+        return figure_2_page(table, pd.read_csv(reached) if reached.exists() else None)
+
+    _grid(options, page)
+
+
+def _fig3(options: argparse.Namespace) -> None:
+    from ..widgets.trajectories import figure_3_page
+
+    _grid(options, lambda table, _: figure_3_page(table))
 
 
 def _fig4(options: argparse.Namespace) -> None:
     from ..widgets.search import figure_4_page
-    from . import fig4
-    from .results import write
 
-    out = options.out / "fig4"
-    settings = fig4.PROFILES[options.profile]
-    table = fig4.run(settings, out, jobs=options.jobs, backend=options.backend)
-    write(out / "fig4.html", figure_4_page(table))
-    print(f"written: {out / 'fig4'}.csv and .html, {out / 'runs.csv'}")
-
-
-def _table(options: argparse.Namespace) -> None:
-    name = options.experiment
-    module = importlib.import_module(f".{name}", __package__)
-    out = options.out / name
-    module.run(module.PROFILES[options.profile], out, jobs=options.jobs, backend=options.backend)
-    print(f"written: {out / name}.csv and .html, {out / 'runs.csv'}")
+    _grid(options, lambda table, _: figure_4_page(table))
 
 
 # What `reproduce` knows, by the names of the paper.
 EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "fig1": _fig1,
-    "fig2": _trajectories,
-    "fig3": _trajectories,
+    "fig2": _fig2,
+    "fig3": _fig3,
     "fig4": _fig4,
-    "table1": _table,
-    "table2": _table,
-    "table3": _table,
+    "table1": _grid,
+    "table2": _grid,
+    "table3": _grid,
 }

@@ -225,7 +225,7 @@ def test(config: dict[str, Any], checkpoint: Path, tick: Tick, *, models: Path) 
     if not weights.exists():  # only the rows were kept
         train(trained, checkpoint.with_name("training.pt"), lambda fraction: None, models=models)
     model, _ = build(trained)
-    model.load_state_dict(torch.load(weights, weights_only=True))
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     images = _data(config["full"]).test[: config["images"]]
     bounds = _bounds(model, images, config["test_samples"], checkpoint, tick)
     return {
