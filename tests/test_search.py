@@ -1,9 +1,11 @@
 """Random search over discrete VAEs, and Table 2: the protocol, and a kill that changes nothing."""
 
+import importlib.util
 import json
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -208,3 +210,27 @@ def test_commands_say_what_is_wrong_in_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     assert cli.main([*command, "--backend", "ray"]) == 1
     assert "pip install ray" in capsys.readouterr().err
+
+
+def test_script_of_one_cell_says_how_long_and_computes_it(tmp_path, monkeypatch, capsys):
+    path = Path(__file__).parents[1] / "benchmarks" / "table2_cell.py"
+    spec = importlib.util.spec_from_file_location("table2_cell", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with monkeypatch.context() as patch:
+        # 200 steps in a second, and the bounds of the 30 images of `TINY` in another one.
+        patch.setattr(script, "_seconds", lambda *arguments, **options: 1.0)
+        settings = replace(TINY, cells=TINY.cells[:1], draws=3, steps=1000)
+        seconds = script.expected_seconds(settings)
+    assert seconds == pytest.approx({"trainings": 3 * 1000 / 200, "validation": 3, "test": 1})
+
+    options = ["GR-MC10", "--profile", "smoke", "--run", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["table2_cell.py", *options])
+    script.main()
+    said = capsys.readouterr().out
+    assert "one run at a time" in said
+    assert "GR-MC10" in said.splitlines()[-1]
+    # `reproduce table2` finds the run.
+    ids = {run_id(config) for config in table2.PROFILES["smoke"].configs()}
+    (row,) = (tmp_path / "table2" / "runs").glob("*.json")
+    assert row.stem in ids

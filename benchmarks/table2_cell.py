@@ -1,0 +1,88 @@
+"""One cell of Table 2 in full, on a GPU when there is one: how long it takes here, then the cell.
+
+    python benchmarks/table2_cell.py GR-MC100                       # says how long; a minute
+    python benchmarks/table2_cell.py GR-MC100 --run --jobs 4        # 20 trainings, and the test
+
+The runs are those of `reproduce table2 --profile paper`, which finds them in the same `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gumbelrao_edu import default_device
+from gumbelrao_edu.experiments import search, table2
+from gumbelrao_edu.experiments.search import Settings
+
+_WARMING_UP, _STEPS = 50, 200
+
+
+def expected_seconds(settings: Settings) -> dict[str, float]:
+    """Time 200 steps and the bound of 200 images, and return what the whole cell will take.
+
+    Args:
+        settings: of one cell; its runs are assumed to take turns.
+
+    Returns:
+        Seconds for "trainings", the bounds of all of them on the "validation" set, and the bound
+        of the chosen one on the "test" set.
+    """
+    config = settings.configs()[0]
+    training = search.begin(config, *search.build(config))
+    training.run(_WARMING_UP, every=_WARMING_UP)
+    step = _seconds(training.run, _WARMING_UP + _STEPS, every=_STEPS) / _STEPS
+    data = search._data(settings.full)
+    images = data.valid[: settings.images][: search._CHUNK]  # as many as in the runs
+    bound: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for samples in {settings.valid_samples, settings.test_samples}:
+            file = Path(folder) / f"{samples}.pt"
+            arguments = (training.model, images, samples, file, lambda fraction: None)
+            bound[samples] = _seconds(search._bounds, *arguments) / len(images)
+    return {
+        "trainings": settings.draws * settings.steps * step,
+        "validation": settings.draws
+        * len(data.valid[: settings.images])
+        * bound[settings.valid_samples],
+        "test": len(data.test[: settings.images]) * bound[settings.test_samples],
+    }
+
+
+def _seconds(function: Any, *arguments: Any, **options: Any) -> float:
+    start = time.perf_counter()
+    function(*arguments, **options)  # ends with a number on the CPU, so the GPU has ended, too
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("row", choices=[row.label for row in search.ROWS])
+    parser.add_argument("--arity", type=int, choices=(2, 4, 8, 16), default=8)
+    parser.add_argument("--batch-size", type=int, choices=(20, 200), default=20)
+    parser.add_argument("--profile", choices=("smoke", "paper"), default="paper")
+    parser.add_argument("--run", action="store_true", help="compute the cell")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings that share the GPU")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    options = parser.parse_args()
+
+    row = next(row for row in search.ROWS if row.label == options.row)
+    cell = (row, options.arity, options.batch_size)
+    settings = replace(table2.PROFILES[options.profile], cells=(cell,))
+    torch.set_num_threads(1)  # as in the runs
+    parts = expected_seconds(settings)
+    print(f"expected on {default_device()}, one run at a time: {sum(parts.values()) / 60:.1f} min")
+    print(", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items()))
+    if options.run:
+        cells = search.run(settings, options.out / "table2", jobs=options.jobs)
+        print(cells.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
