@@ -364,6 +364,19 @@ def label_of(estimator: str, k: float | None, num_samples: int) -> str:
     return rows[wanted]
 
 
+def arity_name(arity: int) -> str:
+    """Return what tables call models whose variables have so many classes.
+
+    Args:
+        arity: number of classes.
+
+    Example:
+        >>> arity_name(2), arity_name(8)
+        ('binary', '8-ary')
+    """
+    return "binary" if arity == 2 else f"{arity}-ary"
+
+
 def beside(ours: float, paper: float) -> str:
     """Return a bound as tables show it, the paper's beside it where the paper has one.
 

@@ -64,7 +64,9 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
     """
     texts = cells.assign(
         cell=[*map(search.beside, cells.test, cells.paper)],
-        column=[f"{cell.arity}-ary, B = {cell.batch_size}" for cell in cells.itertuples()],
+        column=[
+            f"{search.arity_name(cell.arity)}, B = {cell.batch_size}" for cell in cells.itertuples()
+        ],
     )
     table = texts.pivot(index="row", columns="column", values="cell").fillna("")
     rows = [row.label for row in ROWS if row.label in table.index]

@@ -86,7 +86,7 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
             texts.loc[(cell["batch_size"], cell["row"]), (cell["arity"], part)] = search.beside(
                 cell[part], cell[f"paper_{part}"]
             )
-    names = {"valid": "VALID.", "test": "TEST", 2: "binary", 4: "4-ary", 8: "8-ary", 16: "16-ary"}
+    names = {"valid": "VALID.", "test": "TEST", **{n: search.arity_name(n) for n, _ in columns}}
     return texts[(texts != "").any(axis=1)].rename(columns=names)
 
 

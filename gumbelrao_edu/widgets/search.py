@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..experiments.fig4 import BATCH_SIZE, KS
-from ..experiments.search import ROWS
+from ..experiments.search import ROWS, arity_name
 from ._base import COLORS, label, layout
+from ._page import embedded, page
 
 # GR has one colour, whatever its K; markers and lines differ.
 _COLORS = {row.label: COLORS[row.estimator] for row in ROWS}
@@ -47,7 +48,7 @@ def figure_4(table: pd.DataFrame, *, height: int = 760) -> go.Figure:
         2,
         len(arities),
         shared_yaxes="rows",
-        subplot_titles=[_arity(arity) for arity in arities] + [""] * len(arities),
+        subplot_titles=[arity_name(arity) for arity in arities] + [""] * len(arities),
         horizontal_spacing=0.02,
         vertical_spacing=0.15,
     )
@@ -99,9 +100,6 @@ def figure_4_page(table: pd.DataFrame) -> str:
         >>> "8-ary, ST-GS: 98.6 at 20" in figure_4_page(pd.DataFrame([row], columns=names))
         True
     """
-    figure = figure_4(table).to_html(
-        full_html=False, include_plotlyjs=True, config={"displaylogo": False}
-    )
     parts = []
     for start, part, keys, x in (
         ("First row, over the batch size", "batch_size", ["arity", "row"], "batch_size"),
@@ -110,22 +108,17 @@ def figure_4_page(table: pd.DataFrame) -> str:
         curves = []
         for key, rows in table[table.part == part].groupby(keys, sort=False):
             bounds = [f"{row['test']:.1f} at {label(row[x])}" for row in rows.to_dict("records")]
-            curves.append(f"<li>{', '.join([_arity(key[0]), *key[1:]])}: {', '.join(bounds)}</li>")
+            curves.append(
+                f"<li>{', '.join([arity_name(key[0]), *key[1:]])}: {', '.join(bounds)}</li>"
+            )
         parts.append(f"<p>{start}:</p>\n<ul>\n" + "\n".join(curves) + "\n</ul>")
-    said = "\n".join(parts)
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Figure 4</title>\n'
-        "<style>body {font-family: sans-serif; max-width: 1200px; margin: 2em auto}</style>\n"
-        f"<h1>Figure 4</h1>\n<figure>\n{figure}\n<figcaption>\n"
+    what = (
         "<p>Bounds of the negative log-likelihood on the test set in nats, lower is better. The "
         "bars are two standard errors over the images, which all models share. Open markers: the "
-        f"paper's numbers.</p>\n{said}\n</figcaption>\n</figure>\n</html>\n"
+        "paper's numbers.</p>"
     )
-
-
-def _arity(arity: int) -> str:
-    """As the paper has it."""
-    return "binary" if arity == 2 else f"{arity}-ary"
+    caption = ["<figcaption>", what, *parts, "</figcaption>"]
+    return page("Figure 4", "<figure>", embedded(figure_4(table)), *caption, "</figure>")
 
 
 def _traces(row: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:

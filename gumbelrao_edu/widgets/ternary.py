@@ -16,6 +16,7 @@ from torch import Tensor
 from ..experiments.fig1 import DERIVATIVES, descend, exact_fields, gap
 from ..problems import QuadraticProgramme, simplex_grid
 from ._base import COLORS, PALETTE, Panel, label, layout, slider
+from ._page import embedded, page
 from .simplex import triangle
 
 _T = TypeVar("_T")
@@ -177,10 +178,7 @@ def figure_1_page(table: pd.DataFrame) -> str:
     parts: list[str] = []
     for derivative, title in DERIVATIVES.items():
         rows = table[table.derivative == derivative]
-        # plotly.js, 5 MB, once for both figures.
-        figure = figure_1(table, derivative).to_html(
-            full_html=False, include_plotlyjs=not parts, config={"displaylogo": False}
-        )
+        figure = embedded(figure_1(table, derivative), first=not parts)
         ranges = ", ".join(
             f"{low:.2f} to {high:.2f} at τ = {tau:g}"
             for tau, low, high in rows.groupby("tau", sort=False)
@@ -193,9 +191,7 @@ def figure_1_page(table: pd.DataFrame) -> str:
             f"singular. A few largest values share the last colour."
         )
         parts.append(f"<h2>{title}</h2>\n{figure}\n<p>{text}</p>")
-    head = '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Figure 1</title>\n'
-    style = "<style>body {font-family: sans-serif; max-width: 900px; margin: 2em auto}</style>\n"
-    return head + style + "\n".join(parts) + "\n</html>\n"
+    return page("Figure 1", *parts)
 
 
 def paths(

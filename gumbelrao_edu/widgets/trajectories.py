@@ -10,8 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..experiments.search import ROWS
+from ..experiments.search import ROWS, arity_name
 from ._base import COLORS, layout
+from ._page import embedded, page
 
 _COLORS = {row.label: COLORS[row.estimator] for row in ROWS}
 # GR has one colour, whatever its K; forms and lines differ.
@@ -78,7 +79,7 @@ def figure_3(table: pd.DataFrame) -> go.Figure:
         [(9.0,), (4.0,)]
     """
     arities = sorted({*table.arity})
-    titles = ["binary" if arity == 2 else f"{arity}-ary" for arity in arities]
+    titles = [*map(arity_name, arities)]
     figure = _plots(2, titles, spacing=0.03, shared_yaxes="rows")
     for column, arity in enumerate(arities, 1):
         cells = table[table.arity == arity]
@@ -91,29 +92,6 @@ def figure_3(table: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def page(title: str, figure: go.Figure, said: str, table: pd.DataFrame) -> str:
-    """Return a page with a figure and its numbers, which needs no network.
-
-    Args:
-        title: of the page.
-        figure: is drawn.
-        said: what the figure shows, in plain text.
-        table: the numbers.
-
-    Example:
-        >>> text = page("Figure", go.Figure(), "Nothing < yet.", pd.DataFrame({"step": [1]}))
-        >>> "Nothing &lt; yet." in text, "<td>1</td>" in text
-        (True, True)
-    """
-    drawn = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
-    return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        "<style>body {font-family: sans-serif; max-width: 1200px; margin: 2em auto}</style>\n"
-        f"<h1>{title}</h1>\n<figure>\n{drawn}\n<figcaption>{html.escape(said)}</figcaption>\n"
-        f"</figure>\n{table.to_html(index=False, float_format='{:.4g}'.format)}\n</html>\n"
-    )
-
-
 def figure_2_page(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -> str:
     """Return a page with Figure 2, which needs no network; arguments as for `figure_2`."""
     said = (
@@ -122,7 +100,7 @@ def figure_2_page(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -
     )
     if thresholds is not None:
         said += " Right: mean number of steps of those runs that reach a loss at all."
-    return page("Figure 2", figure_2(table, thresholds), said, table)
+    return _page("Figure 2", figure_2(table, thresholds), said, table)
 
 
 def figure_3_page(table: pd.DataFrame) -> str:
@@ -131,7 +109,13 @@ def figure_3_page(table: pd.DataFrame) -> str:
         "First row: variance of the encoder's gradient given the minibatch, from the draws. Second "
         "row: variance from one minibatch to the next. Bars are two standard errors."
     )
-    return page("Figure 3", figure_3(table), said, table)
+    return _page("Figure 3", figure_3(table), said, table)
+
+
+def _page(title: str, figure: go.Figure, said: str, table: pd.DataFrame) -> str:
+    caption = f"<figcaption>{html.escape(said)}</figcaption>"
+    numbers = table.to_html(index=False, float_format="{:.4g}".format)
+    return page(title, "<figure>", embedded(figure), caption, "</figure>", numbers)
 
 
 def _plots(rows: int, titles: Sequence[str], *, spacing: float, **options: Any) -> go.Figure:

@@ -1,0 +1,40 @@
+"""A page with figures, which needs no network."""
+
+from __future__ import annotations
+
+import html
+
+import plotly.graph_objects as go
+
+
+def page(title: str, *parts: str) -> str:
+    """Return a page.
+
+    Args:
+        title: plain text.
+        parts: HTML, see `embedded`.
+
+    Example:
+        >>> page("Figure 1", "<p>None yet.</p>").splitlines()[-2:]
+        ['<p>None yet.</p>', '</html>']
+    """
+    title = html.escape(title)
+    head = f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>'
+    style = "<style>body {font-family: sans-serif; max-width: 1200px; margin: 2em auto}</style>"
+    return "\n".join([head, style, f"<h1>{title}</h1>", *parts, "</html>\n"])
+
+
+def embedded(figure: go.Figure, *, first: bool = True) -> str:
+    """Return the HTML of a figure.
+
+    Args:
+        figure: is drawn.
+        first: the first figure of a page brings plotly.js, 5 MB.
+
+    Example:
+        >>> len(embedded(go.Figure(), first=False)) < 10_000 < len(embedded(go.Figure()))
+        True
+    """
+    options = {"full_html": False, "include_plotlyjs": first, "config": {"displaylogo": False}}
+    drawn: str = figure.to_html(**options)
+    return drawn
