@@ -120,6 +120,7 @@ def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
     some_row(tmp_path, 2, "st_gumbel_softmax", None, [])  # diverged at once
     some_row(tmp_path, 0, "gumbel_rao", "inf", [110])
     found = fig2.crossings(tmp_path, (125.0, 115.0)).set_index(["row", "threshold"])
+    assert [*found.index.unique("row")] == ["ST-GS", "GR-∞"]  # as in the tables
     both = found.loc[("ST-GS", 125.0)]
     assert (both.runs, both.reached, both.steps) == (3, 2, 250)
     assert both.standard_error == pytest.approx(50)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import trajectories
+from . import search, trajectories
 from .results import write
 from .search import GR_10, GR_1000, GR_INF, ST_GS, label_of
 from .trajectories import ROWS, Settings
@@ -79,6 +79,8 @@ def crossings(rows: Path, thresholds: tuple[float, ...] = THRESHOLDS) -> pd.Data
                     "steps": steps[0] if steps else math.nan,
                 }
             )
+    order = [row.label for row in search.ROWS]
+    found.sort(key=lambda entry: order.index(entry["row"]))
     names = ["row", "arity", "batch_size", "threshold"]
     table = pd.DataFrame(found, columns=[*names, "steps"]).groupby(names, sort=False).steps
     return table.agg(runs="size", reached="count", steps="mean", standard_error="sem").reset_index()
