@@ -40,7 +40,8 @@ PROFILES = {
         full=False,
         hidden=(200,),
     ),
-    # Cut: K = 1000, and the number of minibatches; what is measured has no bias at any number.
+    # Half an hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has
+    # no bias at any number.
     "cpu": Settings(
         (8,),
         (100, 1000, 10_000, 50_000),

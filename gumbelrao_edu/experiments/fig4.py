@@ -29,7 +29,7 @@ def _settings(profile: str, *more: Row) -> Settings:
 PROFILES = {
     "smoke": _settings("smoke", GR_10, GR_100),
     "lecture": _settings("lecture", GR_10),
-    # Table 3 and 6 trainings more, which are also in Table 2: about 2 hours alone on two cores.
+    # Table 3 and 6 trainings more, which are also in Table 2: an estimated 2 hours on two cores.
     # Cut as in Table 3, and K = 100 and 1000, which the paper's Table 2 has within 0.9 nats of
     # K = 10 for 8-ary variables.
     "cpu": _settings("cpu", GR_10),

@@ -52,6 +52,8 @@ PROFILES = {
         test_samples=100,
         images=200,
     ),
+    # Two hours on two cores, two thirds of them for the trainings, the rest for the four tests.
+    # Cut: 14 of 20 draws; M, to 100, on the validation set; all cells but these four.
     "cpu": Settings(_SMALL, draws=6, valid_samples=100),
     "paper": Settings(tuple((row, *column) for row in ROWS for column in PAPER_COLUMNS)),
 }

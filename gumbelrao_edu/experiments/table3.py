@@ -53,7 +53,7 @@ PROFILES = {
         table2.PROFILES["lecture"],
         cells=tuple((row, 8, batch) for row in (ST_GS, GR_INF) for batch in (5, 10, 20)),
     ),
-    # 24 trainings, 12 of them also in Table 2, and 4 tests: about 1.5 hours on two cores. Cut:
+    # 24 trainings, 12 of them also in Table 2, and 4 tests: an estimated 2 hours on two cores. Cut:
     # all arities but 8; all batch sizes but 20 and 5, where the paper has a gap of 2.3 nats;
     # K = 1000, as K = ∞ is its limit; ZGR; 14 of 20 draws; M, to 100, on the validation set.
     "cpu": replace(
