@@ -153,7 +153,7 @@ def test_the_table_has_the_form_of_the_paper():
     )
     table = table2.layout(cells)
     assert table.index.tolist() == ["GR-MC10", "ZGR"]
-    assert table.columns.tolist() == ["2-ary, B = 200", "8-ary, B = 20"]
+    assert table.columns.tolist() == ["binary, B = 200", "8-ary, B = 20"]
     assert table.loc["GR-MC10"].tolist() == ["100.0 (paper: 97.4)", "97.6 (paper: 97.4)"]
     assert table.loc["ZGR"].tolist() == ["", "98.0"]
     assert {*table2.PAPER} < {row.label for row in search.ROWS}
