@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -490,3 +491,15 @@ def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BackendError, match="backend: it needs ray; pip install ray"):
         run(backend="ray")
+
+
+def test_results_may_be_numpy_numbers(tmp_path):
+    def function(config, checkpoint, tick):
+        return {"mean": np.float32(0.5), "count": np.int64(3), "list": [np.float64("inf")]}
+
+    config = {"x": np.int64(2)}
+    table = run_all(function, [config], tmp_path, report=lambda line: None)
+    assert table[["x", "mean", "count", "status"]].values.tolist() == [[2, 0.5, 3, "done"]]
+    again = run_all(lambda *_: 1 / 0, [{"x": 2}], tmp_path, report=lambda line: None)
+    assert again.status.tolist() == ["done"]  # the same run, which is not computed again
+    assert load_row(config, tmp_path)["results"]["list"] == [float("inf")]

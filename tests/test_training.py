@@ -12,6 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -375,3 +376,70 @@ def test_pictures_of_digits() -> None:
     figure = digits({"a": torch.rand(10, 784), "b": torch.rand(10, 784)})
     assert len(figure.to_json()) < 60_000
     assert figure.layout.height == 174
+
+
+def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
+    def note(training: Training) -> None:
+        root = np.sqrt(training.history[-1]["loss"])  # a NumPy number
+        extras = {"many": [np.float32(root), np.int64(3), np.bool_(True)], "name": np.str_("a")}
+        training.history[-1] |= {"root": root, **extras, "pair": (1, root), "at": torch.ones(2)}
+
+    whole, broken = new(), new()
+    whole.run(30, every=10, callback=note)
+    broken.run(20, every=10, callback=note, checkpoint=tmp_path / "c.pt")
+    resumed = new()
+    resumed.run(30, every=10, callback=note, checkpoint=tmp_path / "c.pt")
+    for row, other in zip(resumed.history, whole.history, strict=True):
+        assert torch.equal(row.pop("at"), other.pop("at"))
+    assert resumed.history == whole.history
+    assert {type(value) for value in whole.history[0]["many"]} == {float, int, bool}
+    assert type(whole.history[0]["root"]) is float
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.ones(3), r"history\[0\]\['noted'\]: expected a number.* got ndarray; give its .tolist"),
+        ([1.0, {2.0}], r"history\[0\]\['noted'\]\[1\]: .* got set"),
+        (Path("a"), r"got PosixPath|got WindowsPath"),
+        (lambda: 0, "got function"),
+    ],
+)
+def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message, tmp_path) -> None:
+    path = tmp_path / "c.pt"
+    new().run(5, every=5, checkpoint=path)
+    before, training = path.read_bytes(), new()
+
+    def note(training: Training) -> None:
+        training.history[-1]["noted"] = value
+
+    with pytest.raises(TypeError, match=message):
+        training.run(10, every=10, callback=note)  # without a checkpoint, too
+    with pytest.raises(TypeError, match=message):
+        training.save(path)
+    assert path.read_bytes() == before
+
+
+def test_numpy_settings_are_saved_and_loaded(tmp_path) -> None:
+    settings = {"learning_rate": np.float64(0.05), "seed": np.int64(3), "clip": np.float32(1.0)}
+    new(**settings).run(10, every=5, checkpoint=tmp_path / "c.pt")
+    resumed, whole = new(**settings), new(learning_rate=0.05, seed=3, clip=1.0)
+    resumed.run(20, every=5, checkpoint=tmp_path / "c.pt")
+    whole.run(20, every=5)
+    assert_same(resumed, whole)
+
+
+def test_a_model_whose_state_needs_code_is_refused_before_a_file_is_written(tmp_path) -> None:
+    class Odd(nn.Linear):
+        def get_extra_state(self) -> object:
+            return Path("a")
+
+        def set_extra_state(self, state: object) -> None:
+            pass
+
+    square = lambda model, x: model(x).square().mean()  # noqa: E731
+    training = Training(Odd(1, 1), square, torch.ones(9, 1), batch_size=3, learning_rate=0.1)
+    with pytest.raises(TypeError, match=r"model: its state .* cannot be loaded without"):
+        training.run(5, every=5, checkpoint=tmp_path / "c.pt")
+    assert not any(tmp_path.iterdir())

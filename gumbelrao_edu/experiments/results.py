@@ -6,12 +6,14 @@ import datetime
 import os
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -62,6 +64,45 @@ def write(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text)
+
+
+def storable(value: Any, name: str) -> Any:
+    """A value as it can be saved and loaded again, without code in the file.
+
+    Args:
+        value: a number, a text, a truth value, None, a tensor, or a list, tuple or dictionary of
+            them. NumPy's numbers become Python's: a file that holds them cannot be loaded safely.
+        name: of the value, for the error.
+
+    Raises:
+        TypeError: if the value, or a part of it, is anything else.
+
+    Example:
+        >>> storable({"rmse": np.float64(0.5), "counts": (np.int64(1), 2)}, "history[0]")
+        {'rmse': 0.5, 'counts': (1, 2)}
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.generic):
+        return storable(value.item(), name)
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return {
+            storable(key, f"a key of {name}"): storable(item, f"{name}[{key!r}]")
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        parts = [storable(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    for kind in (int, float, str):  # of a class of its own, which a file would have to name
+        if isinstance(value, kind):
+            return kind(value)
+    advice = "; give its .tolist()" if isinstance(value, np.ndarray) else ""
+    raise TypeError(
+        f"{name}: expected a number, a text, a truth value, None, a tensor, or a list, tuple or "
+        f"dictionary of them, got {type(value).__name__}{advice}"
+    )
 
 
 def provenance(device: torch.device) -> dict[str, str]:

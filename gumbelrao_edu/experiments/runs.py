@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed, parallel_config
@@ -507,6 +508,8 @@ def _write_table(
 
 def _to_json(value: Any, name: str) -> Any:
     """A value as strict JSON has it; it has no inf and nan, so these are the texts "inf", "nan"."""
+    if isinstance(value, np.generic):  # NumPy's numbers, which a training may well return
+        value = value.item()
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import pickle
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_count
-from .results import replacing
+from .results import replacing, storable
 
 Callback = Callable[["Training"], object]
 
@@ -57,7 +58,8 @@ class Training:
     Attributes:
         step: number of steps done.
         history: one dictionary for each report: "step", and "loss", the mean since the last one.
-            A callback may add entries to the newest one.
+            A callback may add entries to the newest one: numbers, texts, None, tensors, and lists,
+            tuples and dictionaries of them. NumPy's numbers become Python's.
 
     Raises:
         TypeError, ValueError: for a batch size that does not fit, a clip that is not positive, or
@@ -95,28 +97,28 @@ class Training:
         if clip is not None and not clip > 0:
             raise ValueError(f"clip: expected a positive number or None, got {clip}")
         self.model, self.loss, self.examples = model, loss, examples
+        self.settings = {
+            "examples": len(examples),
+            "batch_size": storable(batch_size, "batch_size"),
+            "learning_rate": storable(learning_rate, "learning_rate"),
+            "momentum": storable(momentum, "momentum"),
+            "weight_decay": storable(weight_decay, "weight_decay"),
+            "clip": storable(clip, "clip"),
+            "seed": storable(seed, "seed"),
+            "generators": len(generators),
+        }
         self.optimizer = torch.optim.SGD(
             model.parameters(),
-            learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
+            self.settings["learning_rate"],
+            momentum=self.settings["momentum"],
+            weight_decay=self.settings["weight_decay"],
             # Weights are read and written once a step, not once an operation.
             fused=all(p.device.type in ("cpu", "cuda") for p in model.parameters()),
         )
-        self.settings = {
-            "examples": len(examples),
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "clip": clip,
-            "seed": seed,
-            "generators": len(generators),
-        }
-        self.batch_size = batch_size
+        self.batch_size: int = self.settings["batch_size"]
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self._generators = [torch.Generator().manual_seed(seed), *generators]
+        self._generators = [torch.Generator().manual_seed(self.settings["seed"]), *generators]
         self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
         self._losses: list[float] = []  # since the last report
 
@@ -144,6 +146,7 @@ class Training:
             TrainingDivergedError: when the loss or its gradient is not finite. The weights are
                 those before that step, the checkpoint the last one saved.
             KeyboardInterrupt: when interrupted.
+            TypeError: when the callback has noted what a checkpoint cannot hold.
             ValueError: when the checkpoint is of a run with other settings.
         """
         check_count(until, "until")
@@ -157,6 +160,7 @@ class Training:
                     self._report()
                     if callback is not None:
                         callback(self)
+                        self._check_history()
                     if checkpoint is not None:
                         self.save(checkpoint)
                 if interrupted.is_set():
@@ -165,7 +169,12 @@ class Training:
                     raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole state to a file, which is never half written."""
+        """Write the whole state to a file, which is never half written.
+
+        Raises:
+            TypeError: when the state holds what `load` would refuse; the file stays as it was.
+        """
+        self._check_history()
         state = {
             "settings": self.settings,
             "step": self.step,
@@ -176,8 +185,17 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        written = io.BytesIO()
+        torch.save(state, written)
+        try:
+            torch.load(io.BytesIO(written.getbuffer()), weights_only=True)
+        except pickle.UnpicklingError as error:  # an extra state of a module, for example
+            raise TypeError(
+                "model: its state or the optimizer's holds an object that cannot be loaded without "
+                "running code; keep to numbers, texts and tensors"
+            ) from error
         with replacing(Path(path), "wb") as file:
-            torch.save(state, file)
+            file.write(written.getbuffer())
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take up the state that `save` wrote.
@@ -237,6 +255,10 @@ class Training:
             f"{what} at step {self.step + 1}: training has diverged. "
             f"Try a smaller learning rate (it is {self.settings['learning_rate']:g})."
         )
+
+    def _check_history(self) -> None:
+        for i, entry in enumerate(self.history):
+            entry.update(storable(entry, f"history[{i}]"))
 
     def _report(self) -> None:
         self.history.append(
