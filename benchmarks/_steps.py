@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.training.loop import Training
 
 STEPS = 40  # a round
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gumbelrao_edu.estimators import sampler
 from gumbelrao_edu.experiments.table1 import WEIGHT_DECAY, loss
-from gumbelrao_edu.experiments.training import Training
 from gumbelrao_edu.listops import Batch, Split, TreeLSTM, generate
 from gumbelrao_edu.listops.model import merge
+from gumbelrao_edu.training.loop import Training
 
 ESTIMATORS = {
     "ST-GS": ("st_gumbel_softmax", {"tau": 1.0}),

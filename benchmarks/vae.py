@@ -16,7 +16,7 @@ from _steps import report
 from gumbelrao_edu import estimators
 from gumbelrao_edu.experiments import search
 from gumbelrao_edu.experiments.search import Row
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE, load_digits_5k
 
 

@@ -89,7 +89,7 @@ import plotly.graph_objects as go
 import torch
 
 from gumbelrao_edu import tempered_softmax
-from gumbelrao_edu.widgets import Panel, layout, slider
+from gumbelrao_edu.figures import Panel, layout, slider
 
 
 def draw(figure, *, tau):

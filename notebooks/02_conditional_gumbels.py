@@ -142,7 +142,7 @@ def truncated_gumbel(theta, bound, e):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 
 exercises.check_truncated_gumbel(truncated_gumbel)
 
@@ -210,7 +210,7 @@ compare("without condition", gumbel_max(logits.expand(1000, 3), generator=genera
 # 3. What becomes of the number of draws?
 
 # %%
-from gumbelrao_edu.widgets import conditional
+from gumbelrao_edu.course.conditional_gumbels import figures as conditional
 
 panel = conditional.two_ways()
 panel

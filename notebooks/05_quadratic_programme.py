@@ -59,8 +59,9 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %%
 import torch
 
+from gumbelrao_edu.course.quadratic_programme import figures as ternary
+from gumbelrao_edu.figures import show
 from gumbelrao_edu.problems import QuadraticProgramme
-from gumbelrao_edu.widgets import show, ternary
 
 programme = QuadraticProgramme()
 show(
@@ -94,7 +95,7 @@ def matrix(p, q, c):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 
 exercises.check_quadratic_matrix(matrix)
 

@@ -72,7 +72,7 @@ for example in valid.examples[:4]:
 # one whole operation.
 
 # %%
-from gumbelrao_edu.widgets.listops import expressions
+from gumbelrao_edu.course.listops.figures import expressions
 
 gold = expressions("[MAX 2 9 [MIN 4 7 ] 0 ]")
 gold
@@ -104,8 +104,8 @@ from functools import partial
 import torch
 
 from gumbelrao_edu import st_gumbel_softmax
+from gumbelrao_edu.course.listops.figures import read
 from gumbelrao_edu.listops import TreeLSTM
-from gumbelrao_edu.widgets.listops import read
 
 draw = partial(st_gumbel_softmax, tau=1.0, generator=torch.Generator().manual_seed(0))
 untrained = TreeLSTM(draw, dim=64, generator=torch.Generator().manual_seed(2))
@@ -158,7 +158,7 @@ print(f"log probability of these draws together: {parse.log_probability().item()
 # line: the merge that is drawn next.
 
 # %%
-from gumbelrao_edu.widgets.listops import merging
+from gumbelrao_edu.course.listops.figures import merging
 
 merges = merging(example, parse)
 merges
@@ -230,8 +230,8 @@ print("largest entries:", *[f"{choice.max():.2f}" for choice in relaxed.choices]
 # from its probabilities, and with the most probable trees. Where is the loss smallest?
 
 # %%
-from gumbelrao_edu.experiments.training import Training
 from gumbelrao_edu.listops import losses
+from gumbelrao_edu.training.loop import Training
 
 
 def loss(model, batch):
@@ -300,8 +300,8 @@ trainings = {
 # most probable trees. For section 5 we keep what it makes of five longer ones.
 
 # %%
+from gumbelrao_edu.course.listops.figures import Seen
 from gumbelrao_edu.listops import score
-from gumbelrao_edu.widgets.listops import Seen
 
 some = Split(valid.examples[:1000], "a part of the validation set")
 few = Split([e for e in valid.examples if len(e.tokens) >= 8][:5], "five expressions")
@@ -325,8 +325,8 @@ def validate(training):
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from gumbelrao_edu.widgets import COLORS, PALETTE
-from gumbelrao_edu.widgets.training import LiveTraining
+from gumbelrao_edu.course.live import LiveTraining
+from gumbelrao_edu.figures import COLORS, PALETTE
 
 colors = {
     "ST-GS": COLORS["st_gumbel_softmax"],
@@ -371,7 +371,7 @@ assert min(last["GR, K = ∞"], last["ST-GS, clipped"]) > last["ST-GS"] + 10
 # needs the gold tree to get the value right.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.widgets.listops import trees_over_training
+from gumbelrao_edu.course.listops.figures import trees_over_training
 
 seen = {}
 for k, name in {1: "ST-GS", 10: "GR, K = 10", math.inf: "GR, K = ∞"}.items():
@@ -431,7 +431,7 @@ estimates = {k: estimate(k) for k in [1, 10, 100, 1000, math.inf]}
 # **Predict:** where does the cloud go as $K$ grows? Does it ever reach the upper edge?
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.widgets.listops import gradients
+from gumbelrao_edu.course.listops.figures import gradients
 
 cloud = gradients(estimates)
 cloud
@@ -534,8 +534,8 @@ cells[columns].round({"published_accuracy": 1, "f1": 2, "depth": 2})
 # **Look for** the differences between the estimators at the same τ, ours and the paper's.
 
 # %%
-from gumbelrao_edu.widgets import show
-from gumbelrao_edu.widgets.listops import against_paper
+from gumbelrao_edu.course.listops.figures import against_paper
+from gumbelrao_edu.figures import show
 
 show(*against_paper(cells))
 

@@ -53,8 +53,8 @@ print(data.description)
 # Here are ten digits from the validation set. The models will not be trained on them.
 
 # %%
-from gumbelrao_edu.widgets import show
-from gumbelrao_edu.widgets.training import digits
+from gumbelrao_edu.course.live import digits
+from gumbelrao_edu.figures import show
 
 originals = valid[:10]
 show(digits({"original": originals}), alt="Ten handwritten digits in a row, black on white.")
@@ -97,7 +97,7 @@ print(model.corners)
 # The gradient for the encoder has to get through the draw of $D$. That is where an estimator comes in.
 
 # %%
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.training.loop import Training
 
 
 def loss(model, images):
@@ -161,8 +161,8 @@ def validate(training):
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from gumbelrao_edu.widgets import COLORS
-from gumbelrao_edu.widgets.training import LiveTraining
+from gumbelrao_edu.course.live import LiveTraining
+from gumbelrao_edu.figures import COLORS
 
 colors = {"ST-GS": COLORS["st_gumbel_softmax"], "GR-10": COLORS["gumbel_rao"]}
 colors["GR-∞"] = COLORS["zgr"]
@@ -195,7 +195,7 @@ for name in ("GR-10", "GR-∞"):
 # left and back with the arrow keys. **Look for** the step at which you can first read a row.
 
 # %%
-from gumbelrao_edu.widgets.training import digits_over_training
+from gumbelrao_edu.course.live import digits_over_training
 
 
 def caption(step):
@@ -224,7 +224,7 @@ pictures
 # do, and whether it does the same to every digit.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.widgets.vae import one_variable
+from gumbelrao_edu.course.discrete_vae.figures import one_variable
 
 model = trainings["GR-∞"].model
 one_variable(model, originals)
@@ -293,7 +293,7 @@ for k, estimator in {1: st_gs, **gr}.items():
 # on nothing more happens.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.widgets.vae import variance_over_training
+from gumbelrao_edu.course.discrete_vae.figures import variance_over_training
 
 variance_over_training([*kept], variance)
 
@@ -343,7 +343,7 @@ for tau in taus:
 # lower, that of ST-GS or that of GR?
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.widgets.vae import mse_over_tau
+from gumbelrao_edu.course.discrete_vae.figures import mse_over_tau
 
 panel = mse_over_tau(taus, spread, biases)
 panel
@@ -488,7 +488,7 @@ describe(stored("fig2/runs"), counts)
 # **Look for** the distance between ST-GS and the GR curves, on the left over time, in the middle over τ.
 
 # %%
-from gumbelrao_edu.widgets.trajectories import figure_2
+from gumbelrao_edu.experiments._fig23_page import figure_2
 
 last = measured[measured.step == measured.step.max()].set_index(["row", "tau"])
 v = {row: last.loc[(row, 0.5), "monte_carlo"] for row in ["ST-GS", "GR-MC10", "GR-∞"]}

@@ -18,11 +18,11 @@ def _drive():
     import json
     import sys
 
-    if "gumbelrao_edu.widgets" not in sys.modules:
+    if "gumbelrao_edu.figures" not in sys.modules:
         return
     import ipywidgets
-    from gumbelrao_edu.widgets._base import SHOWN
-    from gumbelrao_edu.widgets._slider import Slider
+    from gumbelrao_edu.figures.panel import SHOWN
+    from gumbelrao_edu.figures.slider import Slider
 
     others = [kind for name, kind in vars(ipywidgets).items() if name.endswith("Slider")]
 

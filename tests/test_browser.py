@@ -119,7 +119,7 @@ FIGURES = """() => [...document.querySelectorAll('.js-plotly-plot')]
 
 # For the kernel: move every slider to its first position.
 TO_THE_FIRST = """
-from gumbelrao_edu.widgets._base import SHOWN
+from gumbelrao_edu.figures.panel import SHOWN
 for panel in SHOWN.values():
     for control in panel.controls.values():
         control.index = 0

@@ -14,7 +14,7 @@ import pooch
 import pytest
 import torch
 
-from gumbelrao_edu.experiments.cli import main
+from gumbelrao_edu.cli import main
 from gumbelrao_edu.listops import data as listops
 from gumbelrao_edu.vae import DataError, data, load_binarized_mnist, load_digits, load_digits_5k
 

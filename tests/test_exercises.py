@@ -7,8 +7,8 @@ import torch
 from conftest import ROOT
 from torch.nn.functional import one_hot
 
-from gumbelrao_edu import exercises
-from gumbelrao_edu.exercises._verdict import call, check, expect, number
+from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.verdict import call, check, expect, number
 
 GAMMA = 0.5772156649015329
 
@@ -422,7 +422,7 @@ def test_backward_right():
 
 def test_backward_agrees_with_the_library():
     """The check's own reference is the estimator, up to the luck of the draw."""
-    from gumbelrao_edu.exercises.gumbel_rao import _backward
+    from gumbelrao_edu.course.gumbel_rao.checks import _backward
     from gumbelrao_edu.quadrature import conditional_vjp
 
     logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_exercises import raises, right, stub, wrong
 
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 from gumbelrao_edu.problems import QuadraticProgramme
 
 CHECKS = ["check_quadratic_matrix", "check_fixed_loss", "check_log_ratio"]

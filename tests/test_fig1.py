@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
+from gumbelrao_edu import cli
 from gumbelrao_edu.diagnostics import variance
-from gumbelrao_edu.experiments import cli, fig1, results
+from gumbelrao_edu.experiments import fig1
 from gumbelrao_edu.experiments.fig1 import Settings
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
+from gumbelrao_edu.training import files as results
 
 CPU = torch.device("cpu")
 SMALL = Settings(rows=6, num_samples=40, k=10)

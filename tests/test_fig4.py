@@ -10,9 +10,10 @@ import pytest
 from test_search import TINY, few  # noqa: F401, random images in place of the digits
 from test_table3 import never
 
-from gumbelrao_edu.experiments import cli, fig4, search, table2, table3
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import fig4, search, table2, table3
+from gumbelrao_edu.experiments._fig4_page import figure_4, figure_4_page
 from gumbelrao_edu.experiments.search import GR_10, GR_100, GR_INF, ST_GS, ZGR
-from gumbelrao_edu.widgets.search import figure_4, figure_4_page
 
 COLUMNS = ["part", "arity", "batch_size", "row", "k", "test", "standard_error", "paper"]
 

@@ -17,7 +17,6 @@ from scipy import stats
 from statistical import FALSE_FAILURE_RATE, MISS_RATE, assert_frequencies
 
 from gumbelrao_edu._download import File
-from gumbelrao_edu.experiments.training import Training
 from gumbelrao_edu.listops import (
     VOCABULARY,
     DataError,
@@ -34,6 +33,7 @@ from gumbelrao_edu.listops import (
     read_examples,
     trees,
 )
+from gumbelrao_edu.training.loop import Training
 
 if TYPE_CHECKING:
     from data_server import Server

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from gumbelrao_edu import gumbel_max
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.course.listops import figures
+from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.listops import Split, TreeLSTM, evaluate, generate, trees
-from gumbelrao_edu.widgets import listops as figures
-from gumbelrao_edu.widgets.training import LiveTraining
+from gumbelrao_edu.training.loop import Training
 
 TEXT = "[MAX 2 9 [MIN 4 7 ] 0 ]"
 

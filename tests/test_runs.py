@@ -22,11 +22,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gumbelrao_edu.experiments import runs
-from gumbelrao_edu.experiments._errors import BackendError, TakenOverError
-from gumbelrao_edu.experiments.results import write
-from gumbelrao_edu.experiments.runs import load_row, run_all
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu.training import runs
+from gumbelrao_edu.training.errors import BackendError, TakenOverError
+from gumbelrao_edu.training.files import write
+from gumbelrao_edu.training.loop import Training
+from gumbelrao_edu.training.runs import load_row, run_all
 
 STEPS = 60
 CONFIGS = [

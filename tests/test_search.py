@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gumbelrao_edu import estimators
-from gumbelrao_edu.experiments import cli, search, table2
-from gumbelrao_edu.experiments.runs import load_row, run_id
+from gumbelrao_edu import cli, estimators
+from gumbelrao_edu.experiments import search, table2
 from gumbelrao_edu.experiments.search import GR_10, GR_INF, RLOO, ST_GS, ZGR, Settings
+from gumbelrao_edu.training.runs import load_row, run_id
 from gumbelrao_edu.vae import Digits, importance_weighted_bound
 
 CELLS = tuple((row, 4, 5) for row in (ST_GS, GR_INF, ZGR, RLOO))

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from gumbelrao_edu import gumbel_max
-from gumbelrao_edu.widgets import conditional, simplex
+from gumbelrao_edu.course.conditional_gumbels import figures as conditional
+from gumbelrao_edu.course.gumbel_max import figures as simplex
 
 LOGITS = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
 P_VALUE = 1e-6

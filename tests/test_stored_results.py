@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gumbelrao_edu.experiments import cli, search, trajectories
-from gumbelrao_edu.experiments.training import Training
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import search, trajectories
+from gumbelrao_edu.training.loop import Training
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
 

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from gumbelrao_edu.experiments import cli, table1
-from gumbelrao_edu.experiments.runs import load_row
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import table1
 from gumbelrao_edu.experiments.table1 import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR, Settings
 from gumbelrao_edu.listops import ListOps, Split, generate
+from gumbelrao_edu.training.runs import load_row
 
 TINY = Settings((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from test_search import TINY, few  # noqa: F401, random images in place of the digits
 
-from gumbelrao_edu.experiments import cli, search, table2, table3
-from gumbelrao_edu.experiments.runs import run_id
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import search, table2, table3
 from gumbelrao_edu.experiments.search import GR_1000, GR_INF, ST_GS, ZGR
+from gumbelrao_edu.training.runs import run_id
 
 SMALL = replace(
     TINY, cells=tuple((row, n, b) for row in (ST_GS, GR_INF) for n in (2, 4) for b in (5, 20))

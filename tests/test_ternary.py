@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
+from gumbelrao_edu.course.quadratic_programme import figures as ternary
 from gumbelrao_edu.experiments.fig1 import Settings, compare
+from gumbelrao_edu.figures.slider import Slider
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
-from gumbelrao_edu.widgets import ternary
-from gumbelrao_edu.widgets._slider import Slider
 
 ROWS = 6
 PROGRAMME = QuadraticProgramme()

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from gumbelrao_edu import gumbel_rao
-from gumbelrao_edu.experiments.training import Training, TrainingDivergedError
+from gumbelrao_edu.course.live import LiveTraining, digits, digits_over_training
+from gumbelrao_edu.training.loop import Training, TrainingDivergedError
 from gumbelrao_edu.vae import DiscreteVAE
-from gumbelrao_edu.widgets.training import LiveTraining, digits, digits_over_training
 
 IMAGES = (torch.rand(50, 12, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)
 
@@ -357,7 +357,7 @@ def test_live_curves_are_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPa
     live = LiveTraining({"a": new()}, {"a": "#0072B2"})
     draws = []
     monkeypatch.setattr(live, "_draw", lambda until: draws.append(until))
-    monkeypatch.setattr("gumbelrao_edu.widgets.training.time.monotonic", lambda: 0.1)
+    monkeypatch.setattr("gumbelrao_edu.course.live.time.monotonic", lambda: 0.1)
     live.run(50, every=1)
     assert len(draws) == 1  # the last one: the clock stands still
 

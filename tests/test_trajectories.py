@@ -9,11 +9,12 @@ import pytest
 import torch
 from test_search import few  # noqa: F401, random images in place of the digits
 
-from gumbelrao_edu.experiments import cli, fig2, fig3, search, trajectories
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import fig2, fig3, search, trajectories
+from gumbelrao_edu.experiments._fig23_page import figure_2, figure_3
 from gumbelrao_edu.experiments.search import GR_10, GR_INF, RLOO, ST, ST_GS, ZGR
 from gumbelrao_edu.experiments.trajectories import Settings
 from gumbelrao_edu.vae import squared_bias, variance_split
-from gumbelrao_edu.widgets.trajectories import figure_2, figure_3
 
 TINY = Settings(
     (4,),

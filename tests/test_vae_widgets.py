@@ -7,9 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from gumbelrao_edu import straight_through
+from gumbelrao_edu.course.discrete_vae.figures import (
+    mse_over_tau,
+    one_variable,
+    variance_over_training,
+)
+from gumbelrao_edu.course.live import digits
 from gumbelrao_edu.vae import DiscreteVAE, GradientVariance, Measured
-from gumbelrao_edu.widgets.training import digits
-from gumbelrao_edu.widgets.vae import mse_over_tau, one_variable, variance_over_training
 
 
 @pytest.fixture(scope="module")

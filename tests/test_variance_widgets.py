@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from gumbelrao_edu import conditional_gumbel, gumbel_max, gumbel_rao, tempered_softmax
+from gumbelrao_edu.course.why_it_works import figures
+from gumbelrao_edu.course.why_it_works.figures import BATCHES, KS, MEASURED, TAUS
 from gumbelrao_edu.surrogate import replace_gradient
-from gumbelrao_edu.widgets import variance as figures
-from gumbelrao_edu.widgets.variance import BATCHES, KS, MEASURED, TAUS
 
 LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 TARGET = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)

@@ -12,8 +12,9 @@ from IPython.core.formatters import DisplayFormatter
 from plotly.offline import get_plotlyjs_version
 
 from gumbelrao_edu import st_gumbel_softmax
-from gumbelrao_edu.widgets import Panel, estimates, layout, show, slider
-from gumbelrao_edu.widgets._base import PLOTLY, SHOWN, WIDGET
+from gumbelrao_edu.course.gumbel_rao import figures as estimates
+from gumbelrao_edu.figures import Panel, layout, show, slider
+from gumbelrao_edu.figures.panel import PLOTLY, SHOWN, WIDGET
 
 COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
 LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)

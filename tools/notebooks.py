@@ -47,7 +47,7 @@ KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3
 # An expression for the kernel: the figures that are on show, by the id of their panel.
 FIGURES = """__import__("json").dumps({
     id: panel.figure.to_json()
-    for id, panel in __import__("gumbelrao_edu.widgets").widgets._base.SHOWN.items()
+    for id, panel in __import__("gumbelrao_edu.figures.panel").figures.panel.SHOWN.items()
 })"""
 MODULES = """__import__("json").dumps(
     sorted(name for name in __import__("sys").modules if name.split(".")[0] == "gumbelrao_edu")

@@ -18,6 +18,7 @@ class Record:
 
     Attributes:
         name: the name of its function.
+        label: what tables and figures call it.
         function: the function itself.
         equation: where the paper defines it.
         kind: "relaxed" (f sees a point inside the simplex), "straight-through" (f sees D, the
@@ -29,6 +30,7 @@ class Record:
     """
 
     name: str
+    label: str
     function: Callable[..., Any]
     equation: str
     kind: str
@@ -83,13 +85,13 @@ _records: dict[str, Record] = {}
 
 
 def register(
-    *, equation: str, kind: str, mean: str | None = None, example: Mapping[str, Any]
+    *, label: str, equation: str, kind: str, mean: str | None = None, example: Mapping[str, Any]
 ) -> Callable[[F], F]:
     """Enter the decorated function into the registry, under its own name."""
 
     def enter(function: F) -> F:
         name = function.__name__
-        _records[name] = Record(name, function, equation, kind, mean or name, example)
+        _records[name] = Record(name, label, function, equation, kind, mean or name, example)
         return function
 
     return enter

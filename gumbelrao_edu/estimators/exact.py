@@ -16,7 +16,7 @@ from .reinforce import check_losses
 _LIMIT = 2**20
 
 
-@register(equation="(1)", kind="enumeration", mean="exact", example={})
+@register(label="exact", equation="(1)", kind="enumeration", mean="exact", example={})
 def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     """The expected loss, whose gradient is the one that all others estimate.
 

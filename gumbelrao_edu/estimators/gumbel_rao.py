@@ -23,6 +23,7 @@ _CHUNK = 2**18
 
 
 @register(
+    label="GR",
     equation="(10)",
     kind="straight-through",
     mean="st_gumbel_softmax",

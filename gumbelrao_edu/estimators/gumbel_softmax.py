@@ -10,7 +10,7 @@ from ..gumbel import centred, perturb, temper
 from ._registry import register
 
 
-@register(equation="(4)", kind="relaxed", example={"tau": 0.5})
+@register(label="GS", equation="(4)", kind="relaxed", example={"tau": 0.5})
 def gumbel_softmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = None) -> Tensor:
     """Sample a Gumbel-Softmax (concrete) variable.
 

@@ -50,7 +50,7 @@ class RunningMean:
         self.weight = self.decay * self.weight + (1 - self.decay)
 
 
-@register(equation="(2)", kind="score-function", mean="exact", example={})
+@register(label="REINFORCE", equation="(2)", kind="score-function", mean="exact", example={})
 def reinforce(
     f: Callable[[Tensor], Tensor],
     logits: Tensor,

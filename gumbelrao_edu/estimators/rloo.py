@@ -14,6 +14,7 @@ from .reinforce import check_losses, log_probability, with_score
 
 
 @register(
+    label="RLOO",
     equation="(2), leave-one-out",
     kind="score-function",
     mean="exact",

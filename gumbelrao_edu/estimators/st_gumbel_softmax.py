@@ -11,7 +11,7 @@ from ..surrogate import replace_gradient
 from ._registry import register
 
 
-@register(equation="(6)", kind="straight-through", example={"tau": 0.5})
+@register(label="ST-GS", equation="(6)", kind="straight-through", example={"tau": 0.5})
 def st_gumbel_softmax(
     logits: Tensor, *, tau: Tau, generator: torch.Generator | None = None
 ) -> Tensor:

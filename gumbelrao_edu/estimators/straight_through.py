@@ -11,7 +11,7 @@ from ..surrogate import replace_gradient
 from ._registry import register
 
 
-@register(equation="(5)", kind="straight-through", example={"tau": 1.0})
+@register(label="ST", equation="(5)", kind="straight-through", example={"tau": 1.0})
 def straight_through(
     logits: Tensor, *, tau: Tau, generator: torch.Generator | None = None
 ) -> Tensor:

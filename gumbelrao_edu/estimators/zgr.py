@@ -11,7 +11,7 @@ from ..surrogate import replace_gradient
 from ._registry import register
 
 
-@register(equation="limit of (7) as τ → 0", kind="straight-through", example={})
+@register(label="ZGR", equation="limit of (7) as τ → 0", kind="straight-through", example={})
 def zgr(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Sample D; backpropagate half through p, half through log p(D).
 

@@ -22,7 +22,7 @@ from ..device import default_device
 from ..diagnostics import Terms, exact_terms, variance
 from ..problems import QuadraticProgramme, simplex_grid
 from ..quadrature import conditional_vjp
-from .results import provenance, write
+from ..training.files import provenance, write
 
 # Without and with the last term of (2).
 DERIVATIVES = {"fixed": "A held fixed", "whole": "whole derivative"}

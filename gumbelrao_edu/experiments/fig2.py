@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..training.files import write
 from . import search, trajectories
-from .results import write
 from .search import GR_10, GR_1000, GR_INF, ST_GS, label_of
 from .trajectories import ROWS, Settings
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..training.files import write
 from . import search, table2, table3
-from .results import write
 from .search import GR_10, GR_100, GR_1000, GR_INF, ROWS, ST_GS, Row, Settings
 
 BATCH_SIZE = 20  # of the second row

@@ -17,11 +17,11 @@ from torch import Tensor
 from .. import estimators
 from ..device import default_device
 from ..gumbel import gumbel_max
+from ..training.files import replacing, write
+from ..training.loop import Training
+from ..training.runs import run_all, run_id
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
-from .results import replacing, write
-from .runs import run_all, run_id
-from .training import Training
 
 Tick = Callable[[float], None]
 

@@ -26,9 +26,9 @@ from ..listops import (
     score,
 )
 from ..listops.data import fetch_listops
-from .results import write
-from .runs import run_all
-from .training import Training, TrainingDivergedError
+from ..training.files import write
+from ..training.loop import Training, TrainingDivergedError
+from ..training.runs import run_all
 
 WEIGHT_DECAY = 1e-4  # appendix D.1
 

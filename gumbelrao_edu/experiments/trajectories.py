@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from .. import estimators
+from ..training.files import write
+from ..training.loop import Training
+from ..training.runs import load_row, run_all
 from ..vae import DiscreteVAE, squared_bias, variance_split
 from ..vae.data import fetch_binarized_mnist
 from . import search
-from .results import write
-from .runs import load_row, run_all
 from .search import GR_10, GR_100, GR_1000, GR_INF, GS, RLOO, ST, ST_GS, ZGR, Row
-from .training import Training
 
 ROWS = (GS, ST, ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR, RLOO)
 # By Proposition 1 all K have one mean, so the bias is measured with the K of least variance.

@@ -81,7 +81,7 @@ write("probabilities p", p)
 import plotly.graph_objects as go
 
 from gumbelrao_edu import sample_gumbel
-from gumbelrao_edu.widgets import PALETTE, layout, show
+from gumbelrao_edu.figures import PALETTE, layout, show
 
 generator = torch.Generator().manual_seed(1)
 gumbels = sample_gumbel([100_000], generator=generator)
@@ -120,7 +120,7 @@ def gumbel_from_uniform(u):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 
 exercises.check_gumbel_from_uniform(gumbel_from_uniform)
 
@@ -342,7 +342,7 @@ write("D", one_hot[0])
 # 3. The cross is the mean of the points, the ring is $p$. At which end of the slider do they meet?
 
 # %%
-from gumbelrao_edu.widgets import simplex
+from gumbelrao_edu.course.gumbel_max import figures as simplex
 
 panel = simplex.samples(logits)
 panel

@@ -175,7 +175,7 @@ def row_times_jacobian(s, g, tau):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 
 exercises.check_softmax_vjp(row_times_jacobian)
 
@@ -366,7 +366,7 @@ exercises.check_backward(GRMCK)
 # 3. At which end of τ is GR worth most?
 
 # %%
-from gumbelrao_edu.widgets import estimates as figures
+from gumbelrao_edu.course.gumbel_rao import figures
 
 panel = figures.histogram(f, logits)
 panel
@@ -426,7 +426,7 @@ for k in [1, math.inf]:
 # grows?
 
 # %%
-from gumbelrao_edu.widgets import variance as curves
+from gumbelrao_edu.course.why_it_works import figures as curves
 
 panel = curves.mse_over_tau(f, logits)
 panel

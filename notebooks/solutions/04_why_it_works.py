@@ -172,7 +172,7 @@ for tau in [0.1, 1.0]:
 # 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
 
 # %%
-from gumbelrao_edu.widgets import variance as figures
+from gumbelrao_edu.course.why_it_works import figures
 
 panel = figures.mse_over_tau(f, logits)
 panel
@@ -250,7 +250,7 @@ def split_variance(gradients, classes):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import exercises
+from gumbelrao_edu import course as exercises
 
 exercises.check_split_variance(split_variance)
 
@@ -505,7 +505,7 @@ exercises.check_limit(limit)
 # along a line of slope 1 say that it is proportional to τ.
 
 # %%
-from gumbelrao_edu.widgets import show
+from gumbelrao_edu.figures import show
 
 show(*figures.to_zero(f, logits))
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._verdict import Wrong, call, check, expect
+from ..verdict import Wrong, call, check, expect
 
 
 def _exponentials(k: int, n: int) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..estimators.gumbel_rao import conditional_softmax
-from ._verdict import Wrong, call, check, expect
+from ...estimators.gumbel_rao import conditional_softmax
+from ..verdict import Wrong, call, check, expect
 
 
 def _vjp(s: Tensor, g: Tensor, tau: float) -> Tensor:

@@ -9,11 +9,13 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from .._checks import check_logits
-from ..estimators.gumbel_rao import conditional_softmax
-from ..gumbel import sample_exponential
-from ..quadrature import conditional_vjp
-from ._base import COLORS, PALETTE, Panel, label, layout, slider
+from ..._checks import check_logits
+from ...estimators.gumbel_rao import conditional_softmax
+from ...figures.panel import Panel, label, slider
+from ...figures.rows import COLORS
+from ...figures.style import PALETTE, layout
+from ...gumbel import sample_exponential
+from ...quadrature import conditional_vjp
 
 TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, math.inf)

@@ -5,21 +5,21 @@ A check takes the learner's function or number, tries it on several inputs, and 
 the notebook.
 """
 
-from ._verdict import Verdict
-from .conditional_gumbels import (
+from .conditional_gumbels.checks import (
     check_conditional_gumbel,
     check_conditional_softmax,
     check_truncated_gumbel,
 )
-from .gumbel_max import (
+from .gumbel_max.checks import (
     check_gumbel_from_uniform,
     check_mean_of_max,
     check_one_hot_sample,
     check_relaxed_sample,
 )
-from .gumbel_rao import check_backward, check_softmax_vjp, check_variance
-from .quadratic_programme import check_fixed_loss, check_log_ratio, check_quadratic_matrix
-from .why_it_works import (
+from .gumbel_rao.checks import check_backward, check_softmax_vjp, check_variance
+from .quadratic_programme.checks import check_fixed_loss, check_log_ratio, check_quadratic_matrix
+from .verdict import Verdict
+from .why_it_works.checks import (
     check_enough_samples,
     check_limit,
     check_relaxed_mean,

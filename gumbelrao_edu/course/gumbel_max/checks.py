@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ._verdict import Wrong, call, check, expect, number
+from ..verdict import Wrong, call, check, expect, number
 
 _EULER = 0.5772156649015329  # the mean of a standard Gumbel
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..problems import QuadraticProgramme
-from ._verdict import Wrong, call, check, expect, numbers
+from ...problems import QuadraticProgramme
+from ..verdict import Wrong, call, check, expect, numbers
 
 
 @check("and with it E[f(D)] is the value of the programme.")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._download import DATA_DIR_VARIABLE, DataError, data_dir
-from ..listops.data import fetch_listops
-from ..vae.data import fetch_binarized_mnist
-from ._errors import BackendError, TakenOverError
+from ._download import DATA_DIR_VARIABLE, DataError, data_dir
+from .listops.data import fetch_listops
+from .training.errors import BackendError, TakenOverError
+from .vae.data import fetch_binarized_mnist
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,9 @@ def _data(options: argparse.Namespace) -> None:
 
 def _fig1(options: argparse.Namespace) -> None:
     # Imported here, since the other commands do without pandas and plotly.
-    from ..widgets.ternary import figure_1_page
-    from . import fig1
-    from .results import write
+    from .course.quadratic_programme.figures import figure_1_page
+    from .experiments import fig1
+    from .training.files import write
 
     table = fig1.run(fig1.PROFILES[options.profile], options.out)
     write(options.out / "fig1.html", figure_1_page(table))
@@ -113,10 +113,10 @@ def _grid(
     options: argparse.Namespace, page: Callable[[pd.DataFrame, Path], str] | None = None
 ) -> None:
     """Run what trains many models; a figure's page is made from its numbers and their folder."""
-    from .results import write
+    from .training.files import write
 
     name = options.experiment
-    module = importlib.import_module(f".{name}", __package__)
+    module = importlib.import_module(f".experiments.{name}", __package__)
     out = options.out / name
     settings = module.PROFILES[options.profile]
     table = module.run(settings, out, jobs=options.jobs, backend=options.backend)
@@ -128,7 +128,7 @@ def _grid(
 def _fig2(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from ..widgets.trajectories import figure_2_page
+    from .experiments._fig23_page import figure_2_page
 
     def page(table: pd.DataFrame, out: Path) -> str:
         reached = out / "thresholds.csv"
@@ -138,13 +138,13 @@ def _fig2(options: argparse.Namespace) -> None:
 
 
 def _fig3(options: argparse.Namespace) -> None:
-    from ..widgets.trajectories import figure_3_page
+    from .experiments._fig23_page import figure_3_page
 
     _grid(options, lambda table, _: figure_3_page(table))
 
 
 def _fig4(options: argparse.Namespace) -> None:
-    from ..widgets.search import figure_4_page
+    from .experiments._fig4_page import figure_4_page
 
     _grid(options, lambda table, _: figure_4_page(table))
 

@@ -8,10 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..experiments.fig4 import BATCH_SIZE, KS
-from ..experiments.search import ROWS, arity_name
-from ._base import COLORS, label, layout
-from ._page import embedded, page
+from ..figures.page import embedded, page
+from ..figures.panel import label
+from ..figures.rows import COLORS
+from ..figures.style import layout
+from .fig4 import BATCH_SIZE, KS
+from .search import ROWS, arity_name
 
 # GR has one colour, whatever its K; markers and lines differ.
 _COLORS = {row.label: COLORS[row.estimator] for row in ROWS}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..gumbel import conditional_gumbel
-from ._verdict import Wrong, call, check, expect, numbers, shown
+from ...gumbel import conditional_gumbel
+from ..verdict import Wrong, call, check, expect, numbers, shown
 
 
 @check("within the classes, between the classes: together all of the variance.")

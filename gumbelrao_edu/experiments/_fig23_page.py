@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..experiments.search import ROWS, arity_name
-from ._base import COLORS, layout
-from ._page import embedded, page
+from ..figures.page import embedded, page
+from ..figures.rows import COLORS
+from ..figures.style import layout
+from .search import ROWS, arity_name
 
 _COLORS = {row.label: COLORS[row.estimator] for row in ROWS}
 # GR has one colour, whatever its K; forms and lines differ.

@@ -13,11 +13,13 @@ import torch
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from ..experiments.fig1 import DERIVATIVES, descend, exact_fields, gap
-from ..problems import QuadraticProgramme, simplex_grid
-from ._base import COLORS, PALETTE, Panel, label, layout, slider
-from ._page import embedded, page
-from .simplex import triangle
+from ...experiments.fig1 import DERIVATIVES, descend, exact_fields, gap
+from ...figures.page import embedded, page
+from ...figures.panel import Panel, label, slider
+from ...figures.rows import COLORS
+from ...figures.style import PALETTE, layout
+from ...problems import QuadraticProgramme, simplex_grid
+from ..gumbel_max.figures import triangle
 
 _T = TypeVar("_T")
 

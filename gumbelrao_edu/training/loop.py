@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_count
-from .results import replacing, storable
+from .files import replacing, storable
 
 Callback = Callable[["Training"], object]
 

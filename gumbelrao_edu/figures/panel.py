@@ -1,4 +1,4 @@
-"""What all figures of the course share: colours, layout, captions, sliders, and the panel."""
+"""The panel: controls, one live figure, and a caption that says in words what it shows."""
 
 from __future__ import annotations
 
@@ -16,51 +16,11 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from IPython.display import display
 
-from ._plot import Figure, Plot
-from ._slider import Slider
+from .plot import Figure, Plot
+from .slider import Slider
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-# Okabe and Ito's palette: told apart with every common form of colour blindness.
-PALETTE = {
-    "black": "#000000",
-    "blue": "#0072B2",
-    "vermilion": "#D55E00",
-    "green": "#009E73",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "purple": "#CC79A7",
-    "yellow": "#F0E442",
-}
-
-# One colour per estimator in the whole course, under the names of the registry.
-COLORS = {
-    "exact": PALETTE["black"],
-    "gumbel_rao": PALETTE["blue"],
-    "st_gumbel_softmax": PALETTE["vermilion"],
-    "gumbel_softmax": PALETTE["orange"],
-    "straight_through": PALETTE["green"],
-    "reinforce": PALETTE["purple"],
-    "rloo": PALETTE["yellow"],
-    "zgr": PALETTE["sky"],
-}
-
-_AXIS = {"gridcolor": "#E5E5E5", "linecolor": "#444444", "zerolinecolor": "#BBBBBB"}
-_TEMPLATE = {
-    "layout": {
-        "colorway": list(PALETTE.values())[1:],
-        "font": {"color": "#222222", "size": 13},
-        # Explicit, so that a dark theme leaves black lines readable.
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
-        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-        "hovermode": "closest",
-    }
-}
 
 # Every panel that was displayed, by the id of its widget: `make notebooks` takes its pictures
 # from here, and the tests find the sliders here.
@@ -68,31 +28,6 @@ SHOWN: dict[str, Panel] = {}
 
 if "google.colab" in sys.modules:  # Colab hides widgets of others until it is asked.
     importlib.import_module("google.colab.output").enable_custom_widget_manager()
-
-
-def layout(x: str, y: str, *, title: str = "", height: int = 380) -> dict[str, Any]:
-    """Return the course's plotly layout; axes always have a label.
-
-    Args:
-        x: label of the horizontal axis.
-        y: label of the vertical axis.
-        title: a short title.
-        height: in pixels; always set, since JupyterLab else may draw figures 16 pixels high.
-
-    Returns:
-        A dictionary for ``go.Figure(layout=...)``.
-
-    Example:
-        >>> layout("step", "loss")["xaxis"]["title"]["text"]
-        'step'
-    """
-    return {
-        "template": _TEMPLATE,
-        "title": {"text": title, "x": 0.01, "xanchor": "left"},
-        "xaxis": {"title": {"text": x}},
-        "yaxis": {"title": {"text": y}},
-        "height": height,
-    }
 
 
 def show(figure: go.Figure, alt: str) -> None:
@@ -105,6 +40,7 @@ def show(figure: go.Figure, alt: str) -> None:
         alt: one or two sentences that say what the figure shows.
 
     Example:
+        >>> from gumbelrao_edu.figures import layout
         >>> show(go.Figure(layout=layout("x", "y")), "No data yet.")  # doctest: +ELLIPSIS
         {'application/vnd.plotly.v1+json': ..., 'text/plain': 'No data yet.'}
         {'text/html': '<p ...>No data yet.</p>', 'text/plain': 'No data yet.'}
@@ -163,6 +99,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         **controls: widgets with a ``value``; their names are the arguments of ``draw``.
 
     Example:
+        >>> from gumbelrao_edu.figures import layout
         >>> def draw(figure, *, power):
         ...     figure.data[0].y = [x**power for x in range(4)]
         ...     return f"x to the power {power}, from 0 to {3**power}."

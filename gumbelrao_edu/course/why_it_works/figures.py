@@ -11,9 +11,11 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ..diagnostics import Summary, Terms, exact_terms, gradient_samples, mse, summarise, variance
-from ._base import COLORS, PALETTE, Panel, label, layout, slider
-from .estimates import Draws
+from ...diagnostics import Summary, Terms, exact_terms, gradient_samples, mse, summarise, variance
+from ...figures.panel import Panel, label, slider
+from ...figures.rows import COLORS
+from ...figures.style import PALETTE, layout
+from ..gumbel_rao.figures import Draws
 
 Loss = Callable[[Tensor], Tensor]
 

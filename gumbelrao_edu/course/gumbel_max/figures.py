@@ -6,9 +6,10 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from .._checks import check_logits
-from ..gumbel import gumbel_max, tempered_softmax
-from ._base import PALETTE, Panel, label, layout, slider
+from ..._checks import check_logits
+from ...figures.panel import Panel, label, slider
+from ...figures.style import PALETTE, layout
+from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 # Told apart by form as well as by colour.

@@ -13,9 +13,11 @@ import plotly.graph_objects as go
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..listops import VOCABULARY, Example, Parse, evaluate, spans_of, trees
-from ..listops.trees import Span
-from ._base import COLORS, PALETTE, Panel, label, layout, slider
+from ...figures.panel import Panel, label, slider
+from ...figures.rows import COLORS
+from ...figures.style import PALETTE, layout
+from ...listops import VOCABULARY, Example, Parse, evaluate, spans_of, trees
+from ...listops.trees import Span
 
 LONGEST = 50  # tokens of an expression that is drawn: the paper's largest L
 

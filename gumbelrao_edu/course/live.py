@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ..experiments.training import Callback, Training, TrainingDivergedError
-from ._base import Panel, layout, slider
+from ..figures.panel import Panel, slider
+from ..figures.style import layout
+from ..training.loop import Callback, Training, TrainingDivergedError
 
 _SECONDS_BETWEEN_REDRAWS = 0.4
 _SIDE = 28

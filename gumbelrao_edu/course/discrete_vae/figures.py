@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..vae import DiscreteVAE, GradientVariance, Measured
-from ._base import COLORS, Panel, label, layout, slider
-from .training import digits, picture
+from ...figures.panel import Panel, label, slider
+from ...figures.rows import COLORS
+from ...figures.style import layout
+from ...vae import DiscreteVAE, GradientVariance, Measured
+from ..live import digits, picture
 
 
 @torch.no_grad()

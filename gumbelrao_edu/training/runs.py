@@ -31,9 +31,9 @@ from tqdm import tqdm
 
 from .._checks import check_count
 from ..device import default_device
-from ._errors import BackendError, TakenOverError
-from .results import provenance, write
-from .training import TrainingDivergedError
+from .errors import BackendError, TakenOverError
+from .files import provenance, write
+from .loop import TrainingDivergedError
 
 Tick = Callable[[float], None]
 Function = Callable[[dict[str, Any], Path, Tick], dict[str, Any]]

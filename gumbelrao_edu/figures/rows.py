@@ -1,0 +1,162 @@
+"""One record for each row of the tables, which is a curve of the figures: name and style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import estimators
+from .style import MORE_COLORS, MORE_SYMBOLS, PALETTE
+
+# One colour for an estimator in the whole course, whatever its hyper-parameters. Those that are not
+# named here get the next of MORE_COLORS.
+COLORS = {
+    "exact": PALETTE["black"],
+    "gumbel_rao": PALETTE["blue"],
+    "st_gumbel_softmax": PALETTE["vermilion"],
+    "gumbel_softmax": PALETTE["orange"],
+    "straight_through": PALETTE["green"],
+    "reinforce": PALETTE["purple"],
+    "rloo": PALETTE["yellow"],
+    "zgr": PALETTE["sky"],
+}
+
+# Forms tell apart what has the same colour, and help those who do not see colours: the symbol of
+# the markers and the dash of the line, by label.
+_FORMS = {
+    "exact": ("hexagram", "solid"),
+    "GS": ("star", "solid"),
+    "REINFORCE": ("hexagon", "solid"),
+    "RLOO": ("pentagon", "solid"),
+    "ST": ("cross", "solid"),
+    "ST-GS": ("circle", "solid"),
+    "GR-MC10": ("triangle-down", "solid"),
+    "GR-MC100": ("triangle-up", "dot"),
+    "GR-MC1000": ("square", "dash"),
+    "GR-∞": ("diamond", "longdash"),
+    "ZGR": ("x", "solid"),
+    "ST-GS, clipped at 1": ("circle-x", "dash"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An estimator with its hyper-parameters, as tables print it and figures draw it.
+
+    Attributes:
+        estimator: the name in the registry.
+        hyper: its hyper-parameters other than τ: K of `gumbel_rao`, S of `rloo`. Those of the
+            registry's example hold for what is left out.
+        clip: largest norm of the gradients of a training; None leaves them as they are.
+
+    Example:
+        >>> row = Row("gumbel_rao", {"k": 10})
+        >>> row.label, row.color, row.symbol, row.dash
+        ('GR-MC10', '#0072B2', 'triangle-down', 'solid')
+    """
+
+    estimator: str
+    hyper: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    clip: float | None = None
+
+    @property
+    def label(self) -> str:
+        """As tables print it; for `gumbel_rao` with its K, as the paper has it."""
+        label = estimators.get(self.estimator).label
+        if (k := self.hyper.get("k")) is not None:
+            label += "-∞" if math.isinf(k) else f"-MC{k:g}"
+        return label if self.clip is None else f"{label}, clipped at {self.clip:g}"
+
+    @property
+    def color(self) -> str:
+        return COLORS.get(self.estimator) or MORE_COLORS[self._number % len(MORE_COLORS)]
+
+    @property
+    def symbol(self) -> str:
+        return self._form[0]
+
+    @property
+    def dash(self) -> str:
+        return self._form[1]
+
+    @property
+    def _form(self) -> tuple[str, str]:
+        more = MORE_SYMBOLS[(self._number + self._number // len(MORE_COLORS)) % len(MORE_SYMBOLS)]
+        return _FORMS.get(self.label, (more, "solid"))
+
+    @property
+    def _number(self) -> int:
+        """Which one it is of the estimators without a colour of their own; 0 for the others."""
+        unnamed = [name for name in estimators.names() if name not in COLORS]
+        return unnamed.index(self.estimator) if self.estimator in unnamed else 0
+
+    @property
+    def has_tau(self) -> bool:
+        return "tau" in estimators.get(self.estimator).example
+
+    def config(self) -> dict[str, Any]:
+        """What the configuration of a run says of it; `row_of` reads it."""
+        return {"estimator": self.estimator, "k": None, "num_samples": 0, **self.hyper}
+
+
+def row_of(config: Mapping[str, Any]) -> Row:
+    """Return the row that a run belongs to.
+
+    Args:
+        config: of the run, or a row of a table of runs, in which a missing number is NaN.
+
+    Example:
+        >>> row_of({"estimator": "gumbel_rao", "k": math.inf, "tau": 0.5}) == GR_INF
+        True
+    """
+    known = {*estimators.get(config["estimator"]).example, "k", "num_samples"} - {"tau"}
+    hyper = {
+        name: config[name]
+        for name in known & config.keys()
+        if config[name] and not (isinstance(config[name], float) and math.isnan(config[name]))
+    }
+    clip = config.get("clip")
+    return Row(config["estimator"], hyper, None if clip is None or math.isnan(clip) else clip)
+
+
+GS = Row("gumbel_softmax")
+REINFORCE = Row("reinforce")
+RLOO = Row("rloo", {"num_samples": 4})
+ST = Row("straight_through")
+ST_GS = Row("st_gumbel_softmax")
+GR_10, GR_100, GR_1000 = (Row("gumbel_rao", {"k": k}) for k in (10, 100, 1000))
+GR_INF = Row("gumbel_rao", {"k": math.inf})
+ZGR = Row("zgr")
+ST_GS_CLIPPED = Row("st_gumbel_softmax", clip=1.0)
+
+# In the order of the paper's tables.
+_ORDER = (GS, REINFORCE, RLOO, ST, ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR)
+
+
+def rows() -> list[Row]:
+    """Return a row for every estimator that a model can be trained with, in the order of tables.
+
+    `gumbel_rao` has one for each K of the paper, and one for K = ∞. An estimator that is registered
+    and not named in this module comes last.
+
+    Example:
+        >>> [row.label for row in rows()][:5]
+        ['GS', 'REINFORCE', 'RLOO', 'ST', 'ST-GS']
+    """
+    named = {row.estimator for row in _ORDER}
+    others = [name for name in estimators.names() if name not in named]
+    drawn = [name for name in others if estimators.get(name).kind != "enumeration"]
+    return [*_ORDER, *map(Row, drawn)]
+
+
+def rank(row: Row) -> int:
+    """Return where a row stands in tables.
+
+    Example:
+        >>> sorted([ZGR, GS, ST_GS], key=rank) == [GS, ST_GS, ZGR]
+        True
+    """
+    known = rows()
+    return known.index(row) if row in known else len(known)
