@@ -100,8 +100,8 @@ def _data(options: argparse.Namespace) -> None:
 
 def _fig1(options: argparse.Namespace) -> None:
     # Imported here, since the other commands do without pandas and plotly.
-    from .course.quadratic_programme.figures import figure_1_page
     from .experiments import fig1
+    from .experiments._fig1_page import figure_1_page
     from .training.files import write
 
     table = fig1.run(fig1.PROFILES[options.profile], options.out)

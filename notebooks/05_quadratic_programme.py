@@ -273,8 +273,7 @@ for k in [1, 10, 1000, float("inf")]:
 # Compare the columns with each other, and the rows from τ = 1 down to τ = 0.1.
 
 # %%
-from gumbelrao_edu.experiments.fig1 import exact_fields, gap
-from gumbelrao_edu.problems import simplex_grid
+from gumbelrao_edu.problems import exact_fields, gap, simplex_grid
 
 p = simplex_grid(60)
 line = (p.amax(-1) - 2 / 3).abs()  # distance from the nearest dashed line
@@ -377,7 +376,7 @@ for derivative in ["whole", "fixed"]:
 # that end above 0.5, that is, further up than where they started.
 
 # %%
-from gumbelrao_edu.experiments.fig1 import descend
+from gumbelrao_edu.problems import descend
 
 start = torch.tensor([0.04, 0.04, 0.92], dtype=torch.float64).expand(200, 3)
 hypers = {"reinforce": {}, "st_gumbel_softmax": {"tau": 0.2}, "gumbel_rao": {"tau": 0.2, "k": 100}}

@@ -1,9 +1,7 @@
-"""Figure 1: exact variances against sampled ones, files that survive an interrupt, the descent."""
+"""Figure 1: exact variances against sampled ones, files that survive an interrupt."""
 
 import hashlib
-import itertools
 import json
-import math
 import os
 import re
 
@@ -15,7 +13,7 @@ from gumbelrao_edu import cli
 from gumbelrao_edu.diagnostics import variance
 from gumbelrao_edu.experiments import fig1
 from gumbelrao_edu.experiments.fig1 import Settings
-from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
+from gumbelrao_edu.problems import QuadraticProgramme, exact_fields, simplex_grid
 from gumbelrao_edu.training import files as results
 
 CPU = torch.device("cpu")
@@ -58,7 +56,7 @@ def test_wrong_variances_are_noticed(table, name, factor):
 
 def test_variance_of_the_wrong_k_or_derivative_is_noticed(table):
     programme, p = QuadraticProgramme(), simplex_grid(24)
-    terms = fig1.exact_fields(programme, p, 0.5)
+    terms = exact_fields(programme, p, 0.5)
     here = table[table.tau == 0.5]
     for derivative in ("fixed", "whole"):
         rows = here[here.derivative == derivative]
@@ -74,36 +72,6 @@ def test_columns_fit_together(table):
         assert (10 ** table[f"gap{letter}"]).to_numpy() == pytest.approx(ratio.to_numpy())
     assert table[["p1", "p2", "p3"]].sum(axis=1).to_numpy() == pytest.approx(1)
     assert (table.gap > 0).all()  # Proposition 2
-
-
-def test_trace_is_that_of_the_covariance_matrix():
-    draws = torch.randn(50, 4, 3, generator=torch.Generator().manual_seed(0))
-    trace, error = fig1._trace(draws)
-    for i in range(4):
-        assert trace[i].item() == pytest.approx(torch.cov(draws[:, i].T).trace().item(), rel=1e-5)
-    # The variance of a sum of three squared normals is 6: standard error sqrt(6 / 50).
-    assert error.mean().item() == pytest.approx(math.sqrt(6 / 50), rel=0.3)
-
-
-@pytest.mark.parametrize("derivative", ["fixed", "whole"])
-def test_variance_falls_with_k_as_in_13(derivative):
-    terms = fig1.exact_fields(QuadraticProgramme(), simplex_grid(12), 0.2)[derivative]
-    assert fig1.gap(terms, 1).abs().max() == 0
-    gaps = [fig1.gap(terms, k) for k in (1, 2, 10, 1000, math.inf)]
-    for fewer, more in itertools.pairwise(gaps):
-        assert (more > fewer).all()
-    ratio = (terms.inner + terms.outer) / (terms.inner / 10 + terms.outer)
-    torch.testing.assert_close(gaps[2], ratio.log10())
-
-
-def test_mean_of_the_whole_derivative_is_off_by_the_bias_of_the_first_term():
-    programme, p = QuadraticProgramme(), simplex_grid(12)
-    for tau in (0.05, 1.0):
-        fields = fig1.exact_fields(programme, p, tau)
-        bias = [terms.mean - terms.exact for terms in fields.values()]
-        torch.testing.assert_close(bias[0], bias[1], rtol=1e-6, atol=1e-9)
-        torch.testing.assert_close(fields["fixed"].exact, programme.gradient(p.log(), fixed=True))
-        torch.testing.assert_close(fields["whole"].exact, programme.gradient(p.log()))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -246,62 +214,3 @@ def test_profiles_are_those_of_the_command():
     for settings in fig1.PROFILES.values():
         assert settings.rows % 3 == 0
     assert len(simplex_grid(fig1.PROFILES["lecture"].rows)) >= 1000
-
-
-# --- the descent ----------------------------------------------------------------------------------
-
-START = torch.tensor([[0.04, 0.06, 0.9], [0.8, 0.1, 0.1]], dtype=torch.float64)
-
-
-def centred_steps(path):
-    """The steps of θ, from those of log p: gradients sum to 0."""
-    steps = path.log().diff(dim=0)
-    return steps - steps.mean(-1, keepdim=True)
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_exact_descent_follows_the_gradient(whole):
-    programme = QuadraticProgramme()
-    path = fig1.descend(programme, "exact", START, whole=whole, steps=30, learning_rate=0.1)
-    assert path.shape == (31, 2, 3)
-    torch.testing.assert_close(path[0], START)
-    gradients = programme.gradient(path[:-1].log(), fixed=not whole)
-    torch.testing.assert_close(centred_steps(path), -0.1 * gradients, rtol=1e-6, atol=1e-9)
-
-
-def test_runs_may_differ_in_derivative_and_temperature():
-    programme = QuadraticProgramme()
-    options = {"steps": 20, "learning_rate": 0.1}
-    both = fig1.descend(programme, "exact", START, whole=torch.tensor([True, False]), **options)
-    for i, whole in enumerate([True, False]):
-        alone = fig1.descend(programme, "exact", START[[i]], whole=whole, **options)
-        torch.testing.assert_close(both[:, [i]], alone)
-    # At a high temperature all that is left of ST-GS with A fixed is a small step.
-    tau = torch.tensor([0.1, 1000.0], dtype=torch.float64)
-    same = START[[0, 0]]
-    generator = torch.Generator().manual_seed(0)
-    path = fig1.descend(
-        programme, "st_gumbel_softmax", same, whole=False, generator=generator, tau=tau, **options
-    )
-    lengths = centred_steps(path).norm(dim=-1).sum(0)
-    assert lengths[1] < 1e-2 * lengths[0]
-
-
-@pytest.mark.parametrize("name", ["reinforce", "gumbel_softmax", "straight_through", "gumbel_rao"])
-def test_whole_derivative_arrives_and_no_step_is_longer_than_clipped(name):
-    programme, start = QuadraticProgramme(), START.repeat(20, 1)
-    hyper = {} if name == "reinforce" else {"tau": 0.3}
-    hyper |= {"k": 20} if name == "gumbel_rao" else {}
-    options = {"whole": True, "steps": 200, "learning_rate": 0.3, **hyper}
-    generator = torch.Generator().manual_seed(3)
-    path = fig1.descend(programme, name, start, generator=generator, **options)
-    assert centred_steps(path).norm(dim=-1).max() <= 0.3 + 1e-9
-    assert programme.value(path[-1]).median() < 1e-3
-    free = fig1.descend(programme, name, start, generator=generator, clip=math.inf, **options)
-    assert free.min() < 1e-6 < path.min()  # one long step, and p is at the edge
-
-
-def test_fixed_matrix_does_not_minimise():
-    programme = QuadraticProgramme()
-    path = fig1.descend(programme, "exact", START, whole=False, steps=400, learning_rate=0.3)
-    assert (programme.value(path[-1]) > 0.03).all()

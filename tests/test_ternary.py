@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gumbelrao_edu.course.quadratic_programme import figures as ternary
+from gumbelrao_edu.experiments._fig1_page import figure_1, figure_1_page
 from gumbelrao_edu.experiments.fig1 import Settings, compare
 from gumbelrao_edu.figures.slider import Slider
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
@@ -147,7 +148,7 @@ def test_each_brick_covers_its_point(variances):
 
 
 def test_maps_lie_under_their_triangles(table):
-    figure = ternary.figure_1(table)
+    figure = figure_1(table)
     for number in range(1, 5):
         triangle = figure.layout["ternary" if number == 1 else f"ternary{number}"]
         x, y = (figure.layout[f"{axis}axis{'' if number == 1 else number}"] for axis in "xy")
@@ -248,7 +249,7 @@ def test_contours_lie_on_their_levels():
 
 @pytest.mark.parametrize("derivative", ["fixed", "whole"])
 def test_figure_1_shows_the_table(table, derivative):
-    figure = ternary.figure_1(table, derivative)
+    figure = figure_1(table, derivative)
     heats = [trace for trace in figure.data if trace.type == "heatmap"]
     rows = table[table.derivative == derivative]
     assert [note.text[4:] for note in figure.layout.annotations] == [
@@ -269,7 +270,7 @@ def test_sampled_map_stands_beside_the_exact_one_in_the_same_colours(table):
 
 
 def test_page_describes_what_it_shows(table):
-    page = ternary.figure_1_page(table)
+    page = figure_1_page(table)
     rows = table[(table.derivative == "whole") & (table.tau == 0.1)]
     assert f"{rows.gap.min():.2f} to {rows.gap.max():.2f} at τ = 0.1" in page
     assert page.count("Plotly.newPlot(") >= 2
@@ -277,7 +278,7 @@ def test_page_describes_what_it_shows(table):
 
 
 def test_figures_hold_lists_have_a_height_and_labelled_controls(variances, paths, table):
-    figures = [variances.figure, paths.figure, ternary.contours(PROGRAMME), ternary.figure_1(table)]
+    figures = [variances.figure, paths.figure, ternary.contours(PROGRAMME), figure_1(table)]
     for figure in figures:
         assert "bdata" not in json.dumps(figure.to_plotly_json()["data"])
         assert figure.layout.height >= 300

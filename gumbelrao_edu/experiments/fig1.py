@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -15,18 +14,19 @@ from typing import Any
 import pandas as pd
 import torch
 from scipy import stats
-from torch import Tensor
 
-from .. import estimators
 from ..device import default_device
-from ..diagnostics import Terms, exact_terms, variance
-from ..problems import QuadraticProgramme, simplex_grid
-from ..quadrature import conditional_vjp
+from ..diagnostics import variance
+from ..problems import (
+    DERIVATIVES,
+    QuadraticProgramme,
+    exact_fields,
+    gap,
+    monte_carlo,
+    simplex_grid,
+)
 from ..training.files import provenance, write
 
-# Without and with the last term of (2).
-DERIVATIVES = {"fixed": "A held fixed", "whole": "whole derivative"}
-_ROWS = 2**14  # draws made at a time
 _FALSE_ALARM = 1e-6
 
 
@@ -55,112 +55,6 @@ PROFILES = {
     "cpu": Settings(rows=48, num_samples=1000),
     "paper": Settings(rows=96, num_samples=4000),
 }
-
-
-def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[str, Terms]:
-    """Both terms of Proposition 3 at each point of the simplex, without sampling.
-
-    The direct term ∂f(D, θ)/∂θ of the whole derivative is fixed by D: it changes var[∇GR] and
-    leaves E[var[∇STGS | D]] as it is.
-
-    Args:
-        programme: the quadratic programme.
-        p: points, `[points, n]`, off the singular lines.
-        tau: τ.
-
-    Returns:
-        Terms `[points]` for each of `DERIVATIVES`.
-
-    Example:
-        >>> terms = exact_fields(QuadraticProgramme(), simplex_grid(3), tau=0.5)
-        >>> gap(terms["fixed"], k=1000).min() > 0.2
-        tensor(True)
-    """
-    logits, n = p.log(), p.shape[-1]
-    fixed = exact_terms(lambda d: programme.loss(d, p), logits, tau)
-    one_hot = torch.eye(n, dtype=p.dtype)[:, None].expand(n, *p.shape)
-    classes = one_hot.argmax(-1)
-    upstream = 2.0 * torch.einsum("...i,...ij->...j", one_hot - programme.c, programme.matrix(p))
-    gr = conditional_vjp(upstream, logits.expand_as(one_hot), classes, tau)
-    gr = gr + programme.direct_gradient(one_hot, logits)
-    weights = p.T[..., None]
-    mean = (weights * gr).sum(0)
-    outer = (weights * (gr - mean).square()).sum((0, -1))
-    whole = Terms(fixed.inner, outer, mean, programme.gradient(logits))
-    return {"fixed": fixed, "whole": whole}
-
-
-def gap(terms: Terms, k: float) -> Tensor:
-    """log10 var[∇STGS] − log10 var[∇GRMCK], what Figures 1b to 1d show.
-
-    Args:
-        terms: from `exact_fields`.
-        k: K, or `math.inf`.
-
-    Example:
-        >>> gap(Terms(torch.tensor(9.0), torch.tensor(1.0), torch.zeros(3)), k=math.inf)
-        tensor(1.)
-    """
-    return variance(terms, 1).log10() - variance(terms, k).log10()
-
-
-def monte_carlo(
-    programme: QuadraticProgramme,
-    p: Tensor,
-    tau: float,
-    *,
-    k: int,
-    num_samples: int,
-    generator: torch.Generator,
-) -> dict[str, dict[str, Tensor]]:
-    """Variances from draws, as the paper has them, with standard errors.
-
-    Args:
-        programme, p, tau: as for `exact_fields`.
-        k: K of GR.
-        num_samples: independent draws of each estimator at each point.
-        generator: source of randomness.
-
-    Returns:
-        For each of `DERIVATIVES` the columns `st_gs_mc`, `st_gs_se`, `gr_mc`, `gr_se`, `[points]`.
-
-    Example:
-        >>> seeded = torch.Generator().manual_seed(0)
-        >>> columns = monte_carlo(
-        ...     QuadraticProgramme(), simplex_grid(3), 0.5, k=10, num_samples=50, generator=seeded
-        ... )
-        >>> sorted(columns["fixed"])
-        ['gr_mc', 'gr_se', 'st_gs_mc', 'st_gs_se']
-    """
-    parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in DERIVATIVES}
-    hypers: dict[str, tuple[str, dict[str, Any]]] = {
-        "st_gs": ("st_gumbel_softmax", {"tau": tau}),
-        "gr": ("gumbel_rao", {"tau": tau, "k": k}),
-    }
-    for points in torch.split(p, max(1, _ROWS // num_samples)):
-        for label, (name, hyper) in hypers.items():
-            # Single precision is ample here and twice as fast.
-            theta = points.log().float().expand(num_samples, *points.shape)
-            theta = theta.to(generator.device).clone().requires_grad_()
-            d = estimators.get(name).function(theta, generator=generator, **hyper)
-            losses = programme.loss(d, theta.detach().softmax(-1))
-            fixed = torch.autograd.grad(losses.sum(), theta)[0]
-            whole = fixed + programme.direct_gradient(d, theta)
-            for derivative, gradients in (("fixed", fixed), ("whole", whole)):
-                for suffix, value in zip(("mc", "se"), _trace(gradients), strict=True):
-                    parts[derivative].setdefault(f"{label}_{suffix}", []).append(value)
-    return {
-        derivative: {column: torch.cat(values) for column, values in columns.items()}
-        for derivative, columns in parts.items()
-    }
-
-
-def _trace(gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Trace of the covariance matrix of draws [num_samples, points, n], and its standard error."""
-    draws = gradients.cpu().double()
-    spread = (draws - draws.mean(0)).square().sum(-1)
-    count = len(draws)
-    return spread.sum(0) / (count - 1), spread.std(0) / math.sqrt(count)
 
 
 def compare(settings: Settings, tau: float, *, device: torch.device | None = None) -> pd.DataFrame:
@@ -327,60 +221,6 @@ def run(
     if not all(verdict.agrees for verdict in verdicts):
         raise ArithmeticError("the sampled variances do not agree with the exact ones, see above")
     return table
-
-
-def descend(
-    programme: QuadraticProgramme,
-    name: str,
-    p: Tensor,
-    *,
-    whole: Tensor | bool,
-    steps: int,
-    learning_rate: float,
-    clip: float = 1.0,
-    generator: torch.Generator | None = None,
-    **hyper: Any,
-) -> Tensor:
-    """Stochastic gradient descent on the logits, one draw a step, many runs side by side.
-
-        θ ← θ − η ∇ min(1, clip / ‖∇‖)
-
-    Near a singular line a gradient may have any length; without the clipping one step there throws
-    p into a corner.
-
-    Args:
-        programme: the quadratic programme.
-        name: of a registered estimator.
-        p: where each run starts, `[runs, n]`.
-        whole: for each run (`[runs]`, or one for all) whether the last term of (2) is kept; else
-            A(p) is held fixed.
-        steps: number of steps.
-        learning_rate: η.
-        clip: longest gradient that is not shortened.
-        generator: source of randomness; the global one when None.
-        **hyper: of the estimator; `tau` may be a tensor `[runs]`.
-
-    Returns:
-        p before the first step and after each, `[steps + 1, runs, n]`.
-
-    Example:
-        >>> programme, p = QuadraticProgramme(), torch.tensor([[0.1, 0.1, 0.8]])
-        >>> path = descend(programme, "exact", p, whole=True, steps=100, learning_rate=1.0)
-        >>> bool(programme.value(path[-1]) < 1e-3)
-        True
-    """
-    keep = torch.as_tensor(whole).expand(len(p))[:, None]
-    theta, path = p.log(), [p]
-    for _ in range(steps):
-        theta = theta.detach().requires_grad_()
-        now = theta.softmax(-1)
-        f = functools.partial(programme.loss, p=torch.where(keep, now, now.detach()))
-        losses = estimators.get(name).loss(f, theta, generator=generator, **hyper)
-        gradient = torch.autograd.grad(losses.sum(), theta)[0]
-        length = gradient.norm(dim=-1, keepdim=True)
-        theta = theta.detach() - learning_rate * gradient * (clip / length).clamp(max=1.0)
-        path.append(theta.softmax(-1))
-    return torch.stack(path)
 
 
 def _finished(settings: Settings, out: Path) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..._checks import check_logits
 from ...figures.panel import Panel, label, slider
-from ...figures.style import PALETTE, layout
+from ...figures.style import PALETTE
+from ...figures.ternary import triangle
 from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -86,38 +87,6 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
         update,
         tau=slider("τ", TAUS, 1.0, tooltip="temperature of the softmax"),
     )
-
-
-def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
-    """Return the course's layout for points on the simplex of three classes.
-
-    Args:
-        title: a short title.
-        height: in pixels.
-
-    Returns:
-        A dictionary for ``go.Figure(layout=...)``; the corners are the classes.
-
-    Example:
-        >>> triangle()["ternary"]["aaxis"]["title"]["text"]
-        'class 1'
-    """
-    flat = layout("", "", title=title, height=height)
-    del flat["xaxis"], flat["yaxis"]
-    axes = {
-        f"{name}axis": {
-            "title": {"text": f"class {i + 1}"},
-            "gridcolor": "#E5E5E5",
-            "linecolor": "#444444",
-            "tickvals": [0.25, 0.5, 0.75],
-        }
-        for i, name in enumerate("abc")
-    }
-    return {
-        **flat,
-        "ternary": {"sum": 1, "bgcolor": "white", **axes},
-        "legend": {"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
-    }
 
 
 def _numbers(values: list[float]) -> str:

@@ -1,0 +1,75 @@
+"""Stochastic gradient descent on the quadratic programme."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import estimators
+from .._checks import check_count, check_logits
+from .quadratic import QuadraticProgramme
+
+
+def descend(
+    programme: QuadraticProgramme,
+    name: str,
+    p: Tensor,
+    *,
+    whole: Tensor | bool,
+    steps: int,
+    learning_rate: float,
+    clip: float = 1.0,
+    generator: torch.Generator | None = None,
+    **hyper: Any,
+) -> Tensor:
+    """Stochastic gradient descent on the logits, one draw a step, many runs side by side.
+
+        θ ← θ − η ∇ min(1, clip / ‖∇‖)
+
+    Near a singular line a gradient may have any length; without the clipping one step there throws
+    p into a corner.
+
+    Args:
+        programme: the quadratic programme.
+        name: of a registered estimator.
+        p: where each run starts, `[runs, n]`.
+        whole: for each run (`[runs]`, or one for all) whether the last term of (2) is kept; else
+            A(p) is held fixed.
+        steps: number of steps.
+        learning_rate: η.
+        clip: longest gradient that is not shortened.
+        generator: source of randomness; the global one when None.
+        **hyper: of the estimator; `tau` may be a tensor `[runs]`.
+
+    Returns:
+        p before the first step and after each, `[steps + 1, runs, n]`.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type, shape or range, or A is singular
+            where a path comes along.
+
+    Example:
+        >>> programme, p = QuadraticProgramme(), torch.tensor([[0.1, 0.1, 0.8]])
+        >>> path = descend(programme, "exact", p, whole=True, steps=100, learning_rate=1.0)
+        >>> bool(programme.value(path[-1]) < 1e-3)
+        True
+    """
+    check_logits(p, "p")
+    if p.dim() != 2:
+        raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")
+    check_count(steps, "steps")
+    keep = torch.as_tensor(whole).expand(len(p))[:, None]
+    theta, path = p.log(), [p]
+    for _ in range(steps):
+        theta = theta.detach().requires_grad_()
+        now = theta.softmax(-1)
+        f = functools.partial(programme.loss, p=torch.where(keep, now, now.detach()))
+        losses = estimators.get(name).loss(f, theta, generator=generator, **hyper)
+        gradient = torch.autograd.grad(losses.sum(), theta)[0]
+        length = gradient.norm(dim=-1, keepdim=True)
+        theta = theta.detach() - learning_rate * gradient * (clip / length).clamp(max=1.0)
+        path.append(theta.softmax(-1))
+    return torch.stack(path)
