@@ -8,8 +8,6 @@ of `Training`'s checks.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from _steps import report
 
@@ -22,7 +20,8 @@ from gumbelrao_edu.vae import DiscreteVAE, load_digits_5k
 
 def training(row: Row, images: torch.Tensor) -> Training:
     draws = torch.Generator().manual_seed(0)
-    hyper = {} if row.k is None else {"k": row.k}
+    known = {"k": row.k, "num_samples": row.num_samples}
+    hyper = {name: known[name] for name in estimators.get(row.estimator).example.keys() & known}
     model = DiscreteVAE(
         8,
         estimators.sampler(row.estimator, generator=draws, **hyper),
@@ -31,7 +30,7 @@ def training(row: Row, images: torch.Tensor) -> Training:
     )
     return Training(
         model,
-        functools.partial(search.objective, row.num_samples),
+        search.objective,
         images,
         batch_size=20,
         learning_rate=0.001,

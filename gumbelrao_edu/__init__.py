@@ -6,16 +6,14 @@ The names imported here are the library; the notebooks explain them one after th
 from . import diagnostics, estimators, quadrature, surrogate
 from .device import default_device
 from .distributions import GumbelRaoCategorical
-from .estimators import (
-    exact,
-    gumbel_rao,
-    gumbel_softmax,
-    reinforce,
-    rloo,
-    st_gumbel_softmax,
-    straight_through,
-    zgr,
-)
+from .estimators.exact import exact
+from .estimators.gumbel_rao import gumbel_rao
+from .estimators.gumbel_softmax import gumbel_softmax
+from .estimators.reinforce import reinforce
+from .estimators.rloo import rloo
+from .estimators.st_gumbel_softmax import st_gumbel_softmax
+from .estimators.straight_through import straight_through
+from .estimators.zgr import zgr
 from .gumbel import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
 from .modules import GumbelRao, Schedule
 

@@ -9,7 +9,7 @@ from torch import Size, Tensor
 from torch.distributions import OneHotCategorical
 
 from ._checks import Tau, check_k, check_tau
-from .estimators import gumbel_rao
+from .estimators.gumbel_rao import gumbel_rao
 
 
 class GumbelRaoCategorical(OneHotCategorical):

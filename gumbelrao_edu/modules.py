@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_count, check_k, check_tau
-from .estimators import gumbel_rao
+from .estimators.gumbel_rao import gumbel_rao
 
 Shape = Literal["constant", "exponential", "cosine"]
 

@@ -10,15 +10,19 @@ import torch
 import torch.nn.functional as F
 from statistical import assert_frequencies, assert_mean, assert_same_mean, discrepancy
 
+import gumbelrao_edu
 from gumbelrao_edu import (
     conditional_gumbel,
     estimators,
+    exact,
     gumbel_max,
     gumbel_rao,
     gumbel_softmax,
+    rloo,
     st_gumbel_softmax,
     straight_through,
     tempered_softmax,
+    zgr,
 )
 from gumbelrao_edu.estimators.gumbel_rao import (
     averaged_vjp,
@@ -85,7 +89,8 @@ def test_each_file_is_registered_under_its_name():
     for name in files:
         module = importlib.import_module(f"gumbelrao_edu.estimators.{name}")
         assert estimators.get(name).function is getattr(module, name)
-        assert getattr(estimators, name) is getattr(module, name)
+        assert getattr(estimators, name) is module
+        assert getattr(gumbelrao_edu, name) is getattr(module, name)
 
 
 def test_records_are_complete():
@@ -228,7 +233,7 @@ def loss_gradients(name, f, theta, num_samples=200_000, **hyper):
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 def test_exact_is_enumeration(f):
     logits = THETA.double().requires_grad_()
-    value = estimators.exact(f, logits)
+    value = exact(f, logits)
     corners = torch.eye(3, dtype=torch.float64)
     torch.testing.assert_close(value, (THETA.double().softmax(0) * f(corners)).sum())
     (gradient,) = torch.autograd.grad(value, logits)
@@ -237,7 +242,7 @@ def test_exact_is_enumeration(f):
 
 def test_exact_enumerates_variables_under_one_loss_jointly():
     theta = torch.randn(4, 2, 3, dtype=torch.float64, generator=seeded())
-    value = estimators.exact(joint, theta)
+    value = exact(joint, theta)
     p, corners = theta.softmax(-1), torch.eye(3, dtype=torch.float64)
     expected = sum(
         p[:, 0, a] * p[:, 1, b] * joint(torch.stack([corners[a], corners[b]]))
@@ -249,14 +254,14 @@ def test_exact_enumerates_variables_under_one_loss_jointly():
 
 def test_exact_skips_masked_classes_and_refuses_too_many_values():
     logits = torch.tensor([0.3, -INF, 1.0], requires_grad=True)
-    estimators.exact(quadratic, logits).backward()
+    exact(quadratic, logits).backward()
     kept = torch.tensor([0.3, 1.0], dtype=torch.float64, requires_grad=True)
     values = quadratic(torch.eye(3, dtype=torch.float64))[[0, 2]]
     (kept.softmax(0) * values).sum().backward()
     torch.testing.assert_close(logits.grad[[0, 2]], kept.grad.float())
     assert logits.grad[1] == 0
     with pytest.raises(ValueError, match=r"logits: .* got 2\^40 for the 40 variables"):
-        estimators.exact(lambda d: d.sum((-1, -2)), torch.zeros(40, 2))
+        exact(lambda d: d.sum((-1, -2)), torch.zeros(40, 2))
 
 
 @pytest.mark.parametrize("name", UNBIASED)
@@ -270,7 +275,7 @@ def test_unbiased_estimators_are(name, f):
 def test_unbiased_estimators_are_for_variables_under_one_loss(name):
     theta = torch.stack([THETA, -THETA]) / 2
     logits = theta.double().requires_grad_()
-    (want,) = torch.autograd.grad(estimators.exact(joint, logits), logits)
+    (want,) = torch.autograd.grad(exact(joint, logits), logits)
     num_samples = 2 if name == "exact" else 400_000
     assert_mean(loss_gradients(name, joint, theta, num_samples), want, notice=0.5)
 
@@ -327,7 +332,7 @@ def test_zgr_is_biased_beyond():
 def test_zgr_has_its_closed_form():
     logits = torch.randn(50, 4, dtype=torch.float64, generator=seeded()).requires_grad_()
     g = torch.randn(50, 4, dtype=torch.float64, generator=seeded(1))
-    sample = estimators.zgr(logits, generator=seeded(2))
+    sample = zgr(logits, generator=seeded(2))
     sample.backward(g)
     p = logits.detach().softmax(-1)
     mean = (p * g).sum(-1, keepdim=True)
@@ -353,13 +358,13 @@ def test_losses_of_a_wrong_shape_are_named(name):
     loss = estimators.get(name).loss
     with pytest.raises(ValueError, match=r"f: expected losses of the shape"):
         loss(lambda d: d, torch.zeros(5, 3))
-    with pytest.raises(TypeError, match="f: expected it to return a tensor, got float"):
+    with pytest.raises(TypeError, match="f: expected a tensor of losses, got float"):
         loss(lambda d: 1.0, torch.zeros(5, 3))
 
 
 def test_rloo_needs_two_samples():
     with pytest.raises(ValueError, match="num_samples: expected at least 2, got 1"):
-        estimators.rloo(linear, THETA, num_samples=1)
+        rloo(linear, THETA, num_samples=1)
 
 
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
@@ -483,7 +488,7 @@ def test_the_limits_of_k_and_tau():
     limit = run(gumbel_rao, tau=0.5, k=INF)
     distance = [(run(gumbel_rao, tau=0.5, k=k) - limit).norm() for k in (10, 1000)]
     assert 7 < distance[0] / distance[1] < 14  # like 1/√K
-    zero = run(estimators.zgr)
+    zero = run(zgr)
     assert torch.equal(run(gumbel_rao, tau=0, k=INF), zero)
     distance = [(run(gumbel_rao, tau=tau, k=INF) - zero).norm() for tau in (0.02, 0.002)]
     assert 8 < distance[0] / distance[1] < 12  # like τ

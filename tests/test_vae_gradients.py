@@ -6,6 +6,7 @@ import copy
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ SCORE = {"reinforce": 1, "rloo": 2, "gr_inf": 0, "st_gs": 0}
 
 def draws_of(name: str, seed: int):
     if SCORE[name]:
-        return estimators.sampler(name, generator=seeded(seed))
+        hyper = {"num_samples": SCORE[name]} if name == "rloo" else {}
+        return estimators.sampler(name, generator=seeded(seed), **hyper)
     if name == "gr_inf":
         return partial(gumbel_rao, tau=TAU, k=math.inf, generator=seeded(seed))
     return partial(st_gumbel_softmax, tau=TAU, generator=seeded(seed))
@@ -65,10 +67,18 @@ def given_code(model: DiscreteVAE, x: Tensor, code: Tensor) -> Tensor:
 
 def given_samples(model: DiscreteVAE, x: Tensor, samples: Tensor) -> Tensor:
     """The score-function gradient for these D^1 … D^S, `[S, V, n]`."""
-    objective = model.elbo(
-        x, estimator=lambda _: samples.unsqueeze(1), num_samples=len(samples)
-    ).sum()
-    return vector(objective, model)
+    estimator = Scripted(len(samples), lambda _: samples.unsqueeze(1))
+    return vector(model.elbo(x, estimator=estimator).sum(), model)
+
+
+class Scripted(NamedTuple):
+    """A score-function estimator whose samples are given."""
+
+    num_samples: int
+    draw: Callable[[Tensor], Tensor]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return self.draw(logits)
 
 
 class Moments(NamedTuple):
@@ -116,8 +126,8 @@ def squared_biases() -> Tensor:
     return difference.square().sum(1)
 
 
-def one_gradient(model: DiscreteVAE, batch: Tensor, estimator, score_samples: int = 0) -> Tensor:
-    return vector(model.elbo(batch, estimator=estimator, num_samples=score_samples).mean(), model)
+def one_gradient(model: DiscreteVAE, batch: Tensor, estimator) -> Tensor:
+    return vector(model.elbo(batch, estimator=estimator).mean(), model)
 
 
 def test_the_enumerations_agree() -> None:
@@ -142,10 +152,7 @@ def test_gradient_variance_of_score_functions(name: str) -> None:
     """With all 6 minibatches its mean is the Monte Carlo part exactly."""
     model, draw = tiny(), draws_of(name, 1)
     traces = torch.tensor(
-        [
-            gradient_variance(model, BATCHES, draw, num_samples=4, score_samples=SCORE[name]).trace
-            for _ in range(150)
-        ]
+        [gradient_variance(model, BATCHES, draw, num_samples=4).trace for _ in range(150)]
     )
     exact = torch.tensor(moments(name).monte_carlo)
     assert_mean(traces, exact, notice=0.3 * exact)
@@ -164,7 +171,6 @@ def splits(name: str) -> Tensor:
             draw,
             batch_size=2,
             num_batches=8,
-            score_samples=SCORE[name],
             generator=order,
         )
         for _ in range(150)
@@ -182,7 +188,7 @@ def totals(name: str) -> Tensor:
 
     def gradient() -> Tensor:
         chosen = torch.randint(len(PAIRS), (), generator=order)
-        return one_gradient(model, BATCHES[chosen], draw, SCORE[name])
+        return one_gradient(model, BATCHES[chosen], draw)
 
     return torch.stack([(gradient() - gradient()).square().sum() / 2 for _ in range(1200)])
 
@@ -233,11 +239,12 @@ SOME = [0, 1]  # minibatches
 
 def naive(name: str, num_samples: int, reference_samples: int) -> Tensor:
     """‖ĝ − t‖², which has a bias of its own, `[150]`."""
-    model, draw, rloo = tiny(), draws_of(name, 6), draws_of("rloo", 7)
+    model, draw = tiny(), draws_of(name, 6)
+    rloo = estimators.sampler("rloo", generator=seeded(7), num_samples=reference_samples)
 
     def value(batch: Tensor) -> Tensor:
-        estimate = one_gradient(model, batch.repeat(num_samples, 1), draw, SCORE[name])
-        return (estimate - one_gradient(model, batch, rloo, reference_samples)).square().sum()
+        estimate = one_gradient(model, batch.repeat(num_samples, 1), draw)
+        return (estimate - one_gradient(model, batch, rloo)).square().sum()
 
     return torch.stack([sum(value(BATCHES[i]) for i in SOME) / len(SOME) for _ in range(150)])
 
@@ -257,7 +264,6 @@ def test_squared_bias(name: str, num_samples: int, reference_samples: int) -> No
                 draw,
                 num_samples=num_samples,
                 reference_samples=reference_samples,
-                score_samples=SCORE[name],
                 generator=generator,
             ).value
             for _ in range(150)
@@ -294,34 +300,33 @@ def test_the_standard_error_of_the_squared_bias() -> None:
     assert_calibrated(value, error, squared_biases().mean())
 
 
-@pytest.mark.parametrize("score_samples", [0, 1, 7, 150])
-def test_memory_is_bounded(score_samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("samples", [0, 1, 7, 150])
+def test_memory_is_bounded(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 100 codes of each image at a time, and as many gradients in all as asked for."""
     model, elbo = tiny(), DiscreteVAE.elbo
     of_estimator, of_reference = [], []
-    draw = draws_of("rloo" if score_samples else "st_gs", 12)
+    one_hot = draws_of("reinforce", 12)
+    draw = Scripted(samples, one_hot) if samples else draws_of("st_gs", 12)
 
-    def record(x: Tensor, *, estimator, num_samples: int) -> Tensor:
+    def record(x: Tensor, *, estimator) -> Tensor:
         if estimator is draw:
             of_estimator.append(len(x) // 2)
-            assert num_samples == score_samples
         else:
             assert len(x) == 2
-            of_reference.append(num_samples)
-        return elbo(model, x, estimator=estimator, num_samples=num_samples)
+            of_reference.append(estimator.num_samples)
+        return elbo(model, x, estimator=estimator)
 
     monkeypatch.setattr(model, "elbo", record)
-    count = 3 if score_samples == 150 else 101
+    count = 3 if samples == 150 else 101
     squared_bias(
         model,
         BATCHES[:2],
         draw,
         num_samples=count,
         reference_samples=203,
-        score_samples=score_samples,
     )
     assert sum(of_estimator) == 4 * count
-    assert max(of_estimator) == {0: 51, 1: 51, 7: 13, 150: 1}[score_samples]
+    assert max(of_estimator) == {0: 51, 1: 51, 7: 13, 150: 1}[samples]
     assert of_reference == [67, 68, 68] * 4
 
 
@@ -335,23 +340,20 @@ def test_chunks_weigh_as_much_as_they_hold() -> None:
         return squared_bias(
             model,
             BATCHES[:2],
-            lambda logits: next(codes_to_use).expand_as(logits),
+            Scripted(1, lambda logits: next(codes_to_use).expand_as(logits)),
             num_samples=count,
             reference_samples=2,
-            score_samples=1,
             generator=seeded(13),
         )
 
     def expected() -> float:
-        rloo, values = estimators.sampler("rloo", generator=seeded(13)), []
+        rloo, values = draws_of("rloo", 13), []
         for batch in BATCHES[:2]:
             g, h = (
-                one_gradient(model, batch, lambda x, c=code: c.expand_as(x), 1)
+                one_gradient(model, batch, Scripted(1, lambda x, c=code: c.expand_as(x)))
                 for code in (first, second)
             )
-            errors = [
-                (50 * g + 51 * h) / 101 - one_gradient(model, batch, rloo, 2) for _ in range(2)
-            ]
+            errors = [(50 * g + 51 * h) / 101 - one_gradient(model, batch, rloo) for _ in range(2)]
             values.append(errors[0] @ errors[1])
         return float(sum(values) / 2)
 
@@ -407,8 +409,6 @@ def test_minibatches_are_drawn_without_replacement() -> None:
         ({"num_batches": 5}, ValueError, "num_batches: expected an even number from 4 on, got 5"),
         ({"num_batches": None}, TypeError, "num_batches: expected a whole number"),
         ({"images": BATCHES}, ValueError, r"images: expected \[N, pixels\], got \(6, 2, 5\)"),
-        ({"score_samples": -1}, ValueError, r"score_samples: .* got -1 \(0 is allowed, too\)"),
-        ({"score_samples": 1.5}, TypeError, "score_samples: expected a whole number"),
     ],
 )
 def test_bad_splits(change: dict, error: type[Exception], message: str) -> None:
@@ -425,15 +425,9 @@ def test_bad_splits(change: dict, error: type[Exception], message: str) -> None:
         ({"reference_samples": "9"}, TypeError, "reference_samples: expected a whole number"),
         ({"batches": FOUR}, ValueError, r"batches: expected \[num_batches, batch, pixels\]"),
         ({"batches": BATCHES[:1]}, ValueError, "batches: expected at least 2 minibatches, got 1"),
-        ({"score_samples": -1}, ValueError, "score_samples: expected at least 1, got -1"),
     ],
 )
 def test_bad_measurements_of_bias(change: dict, error: type[Exception], message: str) -> None:
     arguments = {"batches": BATCHES, "num_samples": 2, "reference_samples": 2, **change}
     with pytest.raises(error, match=message):
         squared_bias(tiny(), estimator=draws_of("st_gs", 0), **arguments)
-
-
-def test_bad_score_samples_of_the_variance() -> None:
-    with pytest.raises(ValueError, match="score_samples: expected at least 1, got -2"):
-        gradient_variance(tiny(), BATCHES, draws_of("rloo", 0), num_samples=4, score_samples=-2)

@@ -1,27 +1,39 @@
-"""Gradient estimators for categorical variables, one file each, and their registry."""
+"""Gradient estimators for categorical variables, one file each, and their registry.
 
+Each file holds the function of its name: `estimators.gumbel_rao` is the file,
+`gumbelrao_edu.gumbel_rao` and `estimators.get("gumbel_rao").function` are the function.
+"""
+
+from . import (
+    exact,
+    gumbel_rao,
+    gumbel_softmax,
+    reinforce,
+    rloo,
+    st_gumbel_softmax,
+    straight_through,
+    zgr,
+)
 from ._registry import Record, get, names
-from ._sampler import sampler
-from .exact import exact
-from .gumbel_rao import gumbel_rao
-from .gumbel_softmax import gumbel_softmax
-from .reinforce import RunningMean, reinforce
-from .rloo import rloo
-from .st_gumbel_softmax import st_gumbel_softmax
-from .straight_through import straight_through
-from .zgr import zgr
+from ._sampler import Sampler, sampler, samples_of
+from ._score import log_probability, score_loss
+from .reinforce import RunningMean
 
 __all__ = [
     "Record",
     "RunningMean",
+    "Sampler",
     "exact",
     "get",
     "gumbel_rao",
     "gumbel_softmax",
+    "log_probability",
     "names",
     "reinforce",
     "rloo",
     "sampler",
+    "samples_of",
+    "score_loss",
     "st_gumbel_softmax",
     "straight_through",
     "zgr",

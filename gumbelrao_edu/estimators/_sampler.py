@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,17 +13,46 @@ from ..gumbel import gumbel_max
 from ._registry import get
 
 
-def sampler(
-    name: str, *, generator: torch.Generator | None = None, **hyper: Any
-) -> Callable[[Tensor], Tensor]:
+@dataclass(frozen=True)
+class Sampler:
+    """An estimator as models take it: a function from logits to samples, see `sampler`.
+
+    Attributes:
+        name: in the registry.
+        hyper: hyper-parameters.
+        generator: source of randomness; the global one when None.
+        num_samples: S, how many samples under one loss the estimator wants when it is a
+            score-function estimator; 0 when the sample carries the gradient.
+    """
+
+    name: str
+    hyper: Mapping[str, Any]
+    generator: torch.Generator | None
+    num_samples: int
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """D or a relaxed sample, `[*batch, n]`, for logits `[*batch, n]`."""
+        if self.num_samples:
+            return gumbel_max(logits.detach(), generator=self.generator)[0]
+        sample: Tensor = get(self.name).function(logits, generator=self.generator, **self.hyper)
+        return sample
+
+
+def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any) -> Sampler:
     """Return a function from logits to a sample, for a model that names no estimator.
+
+    A plain callable from logits to samples will do as well, such as
+    ``functools.partial(gumbel_rao, tau=0.5, k=10)``: its sample carries the gradient.
 
     Args:
         name: in the registry. For an estimator that maps logits to a sample it is that function;
-            with a score-function estimator D is drawn without a gradient, and the loss has to
-            bring it, as `listops.losses` and `vae.DiscreteVAE.elbo` do with `num_samples`.
+            with a score-function estimator D is drawn without a gradient, and the model makes its
+            loss of `num_samples` draws by `score_loss`.
         generator: source of randomness; the global one when None.
         **hyper: in place of those of the record's example.
+
+    Returns:
+        A `Sampler`.
 
     Raises:
         ValueError: when there is no such estimator, or it draws nothing (`exact`: the outcomes of
@@ -33,12 +62,22 @@ def sampler(
         >>> draw = sampler("gumbel_rao", tau=0.1, k=10)
         >>> draw(torch.zeros(5, 3)).sum(-1)
         tensor([1., 1., 1., 1., 1.])
+        >>> draw.num_samples, sampler("rloo").num_samples
+        (0, 4)
     """
     record = get(name)
-    if record.samples:
-        return functools.partial(
-            record.function, generator=generator, **{**record.example, **hyper}
-        )
-    if record.kind != "score-function":
+    if record.kind == "enumeration":
         raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
-    return lambda logits: gumbel_max(logits.detach(), generator=generator)[0]
+    hyper = {**record.example, **hyper}
+    num_samples = 0 if record.samples else hyper.get("num_samples", 1)
+    return Sampler(name, hyper, generator, num_samples)
+
+
+def samples_of(estimator: Callable[[Tensor], Tensor]) -> int:
+    """S of a score-function estimator; 0 for any other callable: its sample has the gradient.
+
+    Example:
+        >>> samples_of(sampler("reinforce")), samples_of(torch.nn.Softmax(-1))
+        (1, 0)
+    """
+    return getattr(estimator, "num_samples", 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._checks import check_logits
 from ._registry import register
-from .reinforce import check_losses
+from ._score import check_losses
 
 _LIMIT = 2**20
 

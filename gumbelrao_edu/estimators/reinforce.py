@@ -11,6 +11,7 @@ from torch import Tensor
 from .._checks import check_generator, check_logits
 from ..gumbel import perturb
 from ._registry import register
+from ._score import check_losses, log_probability, score_loss
 
 
 @dataclass
@@ -88,36 +89,11 @@ def reinforce(
     check_logits(logits)
     check_generator(generator, logits.device)
     one_hot, _ = perturb(logits.detach(), generator)
+    index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
     losses = f(one_hot)
     check_losses(losses, logits.shape[:-1])
     b = baseline.value if isinstance(baseline, RunningMean) else (baseline or 0.0)
-    score = log_probability(logits, one_hot, losses.dim())
     if isinstance(baseline, RunningMean):
         baseline.update(losses)
-    return with_score(losses, losses - b, score)
-
-
-def with_score(losses: Tensor, advantage: Tensor, log_p: Tensor) -> Tensor:
-    """`losses`, whose gradient is advantage · d log p_θ/dθ + ∂losses/∂θ.
-
-    The bracket is exactly 0, so that no product of a loss and a log p can overflow.
-    """
-    score = advantage.detach() * (log_p - log_p.detach())
-    return losses + score.to(losses.dtype)  # the first term: where f depends on θ itself
-
-
-def log_probability(logits: Tensor, one_hot: Tensor, axes: int) -> Tensor:
-    """log p_θ(D), summed over all axes but the first `axes` of the batch."""
-    log_p = logits.log_softmax(-1).gather(-1, one_hot.argmax(-1, keepdim=True))
-    return log_p.flatten(axes).sum(-1)
-
-
-def check_losses(losses: Tensor, batch: torch.Size) -> None:
-    """Losses have the leading axes of the batch."""
-    if not isinstance(losses, Tensor):
-        raise TypeError(f"f: expected it to return a tensor, got {type(losses).__name__}")
-    if losses.shape != batch[: losses.dim()]:
-        raise ValueError(
-            f"f: expected losses of the shape {tuple(batch)} of the batch, or of its leading part, "
-            f"got {tuple(losses.shape)}"
-        )
+    log_p = log_probability(logits, index, losses.dim())
+    return score_loss(losses.unsqueeze(0), log_p.unsqueeze(0), baseline=b)

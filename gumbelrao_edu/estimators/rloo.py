@@ -10,7 +10,7 @@ from torch import Tensor
 from .._checks import check_count, check_generator, check_logits
 from ..gumbel import perturb
 from ._registry import register
-from .reinforce import check_losses, log_probability, with_score
+from ._score import check_losses, log_probability, score_loss
 
 
 @register(
@@ -61,18 +61,9 @@ def rloo(
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     theta = logits.expand(num_samples, *logits.shape)
     one_hot, _ = perturb(theta.detach(), generator)
+    index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
     losses = f(one_hot)
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each sample, got a single number")
-    score = log_probability(theta, one_hot, losses.dim())
-    return with_score(losses, leave_one_out(losses), score).mean(0)
-
-
-def leave_one_out(losses: Tensor) -> Tensor:
-    """Each f(D^s) less the mean of the others, which is S/(S−1) times f(D^s) less the mean of all.
-
-    Args:
-        losses: `[S, *batch]`, S ≥ 2.
-    """
-    return (losses - losses.mean(0)) * len(losses) / (len(losses) - 1)
+    return score_loss(losses, log_probability(theta, index, losses.dim()))

@@ -136,7 +136,7 @@ def build(config: dict[str, Any]) -> tuple[DiscreteVAE, torch.Generator]:
     """Return the model of a run before its training, and what its estimator draws from."""
     device = default_device()
     draws = torch.Generator(device).manual_seed(config["seed"])
-    hyper = {name: config[name] for name in ("tau", "k") if config[name] is not None}
+    hyper = {name: config[name] for name in estimators.get(config["estimator"]).example}
     model = DiscreteVAE(
         config["arity"],
         estimators.sampler(config["estimator"], generator=draws, **hyper),
@@ -147,17 +147,16 @@ def build(config: dict[str, Any]) -> tuple[DiscreteVAE, torch.Generator]:
     return model.to(device), draws
 
 
-def objective(num_samples: int, model: DiscreteVAE, images: Tensor) -> Tensor:
+def objective(model: DiscreteVAE, images: Tensor) -> Tensor:
     """Return the mean of −ELBO over a minibatch, for `Training`."""
-    images = images.to(model.pixel_mean)
-    return -model.elbo(images, num_samples=num_samples).mean()
+    return -model.elbo(images.to(model.pixel_mean)).mean()
 
 
 def begin(config: dict[str, Any], model: DiscreteVAE, draws: torch.Generator) -> Training:
     """Return the training of what `build` made, before its first step."""
     return Training(
         model,
-        functools.partial(objective, config["num_samples"]),
+        objective,
         _data(config["full"]).train,
         batch_size=config["batch_size"],
         learning_rate=config["learning_rate"],

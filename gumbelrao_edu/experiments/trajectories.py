@@ -109,7 +109,6 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
                 _draws(row, tau, images),
                 batch_size=config["batch_size"],
                 num_batches=config["num_batches"],
-                score_samples=row.num_samples,
                 generator=torch.Generator(images.device).manual_seed(_MEASURED_WITH),
             )
             entry = {"row": label, "tau": tau}
@@ -126,7 +125,8 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
 
 
 def _draws(row: Row, tau: float | None, images: Tensor) -> Callable[[Tensor], Tensor]:
-    hyper = {name: value for name, value in (("tau", tau), ("k", row.k)) if value is not None}
+    known = {"tau": tau, "k": row.k, "num_samples": row.num_samples}
+    hyper = {name: known[name] for name in estimators.get(row.estimator).example}
     generator = torch.Generator(images.device).manual_seed(_MEASURED_WITH)
     return estimators.sampler(row.estimator, generator=generator, **hyper)
 
@@ -144,7 +144,6 @@ def _bias(
         _draws(row, tau, images),
         num_samples=config["bias_samples"],
         reference_samples=config["reference_samples"],
-        score_samples=row.num_samples,
         generator=generator,
     )
 

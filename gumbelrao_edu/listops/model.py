@@ -120,8 +120,9 @@ class TreeLSTM(nn.Module):
     difference to it.
 
     Args:
-        estimator: maps logits `[rows, n]` to samples of the same shape that carry the gradient,
-            for example ``functools.partial(gumbel_rao, tau=0.1, k=10)``.
+        estimator: maps logits `[rows, n]` to samples of the same shape: an `estimators.sampler`,
+            or a callable whose sample carries the gradient, for example
+            ``functools.partial(gumbel_rao, tau=0.1, k=10)``.
         dim: size of the embedding, of h, c and the hidden layer of the classifier.
         vocabulary: number of different tokens.
         classes: number of labels.

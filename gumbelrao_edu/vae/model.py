@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._checks import check_count
-from ..estimators.reinforce import log_probability, with_score
-from ..estimators.rloo import leave_one_out
+from ..estimators import log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
 
@@ -32,8 +31,9 @@ class DiscreteVAE(nn.Module):
 
     Args:
         arity: n, the number of classes of each variable, a power of 2.
-        estimator: maps logits `[batch, V, n]` to samples of the same shape that carry the
-            gradient, for example ``functools.partial(gumbel_rao, tau=0.5, k=10)``.
+        estimator: maps logits `[*, V, n]` to samples of the same shape: an `estimators.sampler`,
+            or a callable whose sample carries the gradient, for example
+            ``functools.partial(gumbel_rao, tau=0.5, k=10)``.
         pixel_mean: mean of each training image's pixel, `[pixels]`.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         latent_bits: V·log2 n, the number of inputs of the decoder, whatever the arity. Class c of
@@ -114,37 +114,26 @@ class DiscreteVAE(nn.Module):
         log_q = logits.log_softmax(-1)
         return (log_q.exp() * log_q).sum((-2, -1)) + self.num_variables * math.log(self.arity)
 
-    def elbo(
-        self, x: Tensor, *, estimator: Estimator | None = None, num_samples: int = 0
-    ) -> Tensor:
+    def elbo(self, x: Tensor, *, estimator: Estimator | None = None) -> Tensor:
         """Return log p(x|D) − KL with D drawn from q(D|x), `[batch]`: the objective, in nats.
 
-        With `num_samples` the gradient is that of a score-function estimator, since the draws of
-        `reinforce` and `rloo` carry none. All variables of an image are one outcome here, and the
-        KL and its gradient are exact as with any other estimator:
-
-            ∇ = log p(x|D) ∇log q(D|x) + ∇log p(x|D) − ∇KL                   one sample: REINFORCE
-            (1/S) Σ_s (log p(x|D^s) − mean of the others) ∇log q(D^s|x) + …      S samples: RLOO
+        With a score-function estimator log p(x|D) is the mean over its S samples, with the gradient
+        of `estimators.score_loss`. All variables of an image are one outcome here, and the KL and
+        its gradient are exact as with any other estimator.
 
         Args:
             x: images `[batch, pixels]`, 0 or 1, of any dtype.
             estimator: takes the place of the model's own for this call.
-            num_samples: S; 0 for estimators whose sample carries the gradient.
-
-        Raises:
-            ValueError: when `num_samples` is negative.
         """
-        if num_samples < 0:
-            raise ValueError(f"num_samples: expected 0 or more, got {num_samples}")
         logits, draw = self.encode(x), estimator or self.estimator
+        num_samples = samples_of(draw)
         if num_samples == 0:
             return self.log_likelihood(x, draw(logits)) - self.kl(logits)
         many = logits.expand(num_samples, *logits.shape)
         sample = draw(many)
         values = self.log_likelihood(x.expand(num_samples, *x.shape), sample)
-        advantage = values if num_samples == 1 else leave_one_out(values)
-        score = log_probability(many, sample, values.dim())
-        return with_score(values, advantage, score).mean(0) - self.kl(logits)
+        log_q = log_probability(many, sample.argmax(-1), values.dim())
+        return score_loss(values, log_q) - self.kl(logits)
 
     forward = elbo
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .._checks import check_count
-from ..estimators import sampler
+from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
 
 _CHUNK = 100  # codes of each image that are alive at a time
@@ -48,7 +48,6 @@ def gradient_variance(
     estimator: Estimator,
     *,
     num_samples: int,
-    score_samples: int = 0,
 ) -> GradientVariance:
     """Measure the variance of the gradient of the encoder's weights given the minibatch.
 
@@ -64,8 +63,6 @@ def gradient_variance(
             estimator that is to be compared.
         estimator: draws the samples; give it its own generator to repeat the measurement.
         num_samples: gradients for each minibatch, an even number, at least 4.
-        score_samples: S for the draws of a score-function estimator: 1 is REINFORCE, from 2 on
-            RLOO (`DiscreteVAE.elbo`); 0 for estimators whose sample carries the gradient.
 
     Returns:
         trace: the average over the minibatches of the trace of the covariance.
@@ -87,9 +84,8 @@ def gradient_variance(
     check_count(num_samples, "num_samples")
     if num_samples < 4 or num_samples % 2:
         raise ValueError(f"num_samples: expected an even number from 4 on, got {num_samples}")
-    _check_score_samples(score_samples)
     _check_batches(batches)
-    gradient = partial(_gradient, model, estimator=estimator, score_samples=score_samples)
+    gradient = partial(_gradient, model, estimator=estimator)
     halves = torch.tensor(
         [
             [
@@ -114,7 +110,6 @@ def variance_split(
     *,
     batch_size: int,
     num_batches: int,
-    score_samples: int = 0,
     generator: torch.Generator | None = None,
 ) -> VarianceSplit:
     """Split the variance of the gradient into that of the code and that of the minibatch.
@@ -137,7 +132,6 @@ def variance_split(
         estimator: draws the samples; give it its own generator to repeat the measurement.
         batch_size: images in a minibatch, at most N.
         num_batches: minibatches, an even number, at least 4. Twice as many gradients are taken.
-        score_samples: as in `gradient_variance`.
         generator: draws the minibatches; the global one when None.
 
     Returns:
@@ -163,7 +157,6 @@ def variance_split(
     check_count(num_batches, "num_batches")
     if num_batches < 4 or num_batches % 2:
         raise ValueError(f"num_batches: expected an even number from 4 on, got {num_batches}")
-    _check_score_samples(score_samples)
     if images.dim() != 2:
         raise ValueError(f"images: expected [N, pixels], got {tuple(images.shape)}")
     if batch_size > len(images):
@@ -172,7 +165,7 @@ def variance_split(
     def two_gradients() -> tuple[Tensor, Tensor]:
         order = torch.randperm(len(images), generator=generator, device=images.device)
         batch = images[order[:batch_size]]
-        first, second = (_gradient(model, batch, estimator, score_samples) for _ in range(2))
+        first, second = (_gradient(model, batch, estimator) for _ in range(2))
         return first, second
 
     monte_carlo, minibatch = [], []
@@ -190,7 +183,6 @@ def squared_bias(
     *,
     num_samples: int,
     reference_samples: int,
-    score_samples: int = 0,
     generator: torch.Generator | None = None,
 ) -> Measured:
     """Measure the squared bias of the gradient given the minibatch, itself without bias.
@@ -214,7 +206,6 @@ def squared_bias(
         num_samples: gradients of the estimator in each ĝᵢ.
         reference_samples: codes of each image in each tᵢ, at least 2. The paper uses REINFORCE;
             RLOO has the same mean and usually far less variance.
-        score_samples: as in `gradient_variance`, for each gradient of the estimator.
         generator: draws the codes of RLOO; the global one when None. With another seed than the
             estimator's: ĝ₂ must not repeat draws of t₁.
 
@@ -243,21 +234,22 @@ def squared_bias(
     check_count(reference_samples, "reference_samples")
     if reference_samples < 2:
         raise ValueError(f"reference_samples: expected at least 2, got {reference_samples}")
-    _check_score_samples(score_samples)
     _check_batches(batches)
     if len(batches) < 2:
         raise ValueError(f"batches: expected at least 2 minibatches, got {len(batches)}")
-    rloo = sampler("rloo", generator=generator)
+
+    def rloo(samples: int) -> Estimator:
+        return sampler("rloo", generator=generator, num_samples=samples)
 
     def error(batch: Tensor) -> Tensor:
         """ĝ − t: copies of a minibatch stand for independent gradients in one backward pass."""
         estimate = _mean(
-            lambda copies: _gradient(model, batch.repeat(copies, 1), estimator, score_samples),
+            lambda copies: _gradient(model, batch.repeat(copies, 1), estimator),
             num_samples,
-            at_a_time=max(1, _CHUNK // max(1, score_samples)),
+            at_a_time=max(1, _CHUNK // max(1, samples_of(estimator))),
         )
         truth = _mean(
-            lambda samples: _gradient(model, batch, rloo, samples),
+            lambda samples: _gradient(model, batch, rloo(samples)),
             reference_samples,
             at_a_time=_CHUNK,
         )
@@ -266,11 +258,9 @@ def squared_bias(
     return _measured([_inner(model, error(batch), error(batch)) for batch in batches])
 
 
-def _gradient(
-    model: DiscreteVAE, batch: Tensor, estimator: Estimator, score_samples: int
-) -> Tensor:
+def _gradient(model: DiscreteVAE, batch: Tensor, estimator: Estimator) -> Tensor:
     """The gradient of the encoder's weights of the mean loss, as one vector."""
-    loss = -model.elbo(batch, estimator=estimator, num_samples=score_samples).mean()
+    loss = -model.elbo(batch, estimator=estimator).mean()
     return nn.utils.parameters_to_vector(torch.autograd.grad(loss, [*model.encoder.parameters()]))
 
 
@@ -304,12 +294,3 @@ def _check_batches(batches: Tensor) -> None:
         raise ValueError(
             f"batches: expected [num_batches, batch, pixels], got {tuple(batches.shape)}"
         )
-
-
-def _check_score_samples(value: Any) -> None:
-    if value == 0:
-        return
-    try:
-        check_count(value, "score_samples")
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} (0 is allowed, too)") from None
