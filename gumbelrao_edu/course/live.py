@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..figures.panel import Panel, slider
+from ..figures.positions import Positions
 from ..figures.style import layout
 from ..training.loop import Callback, Training, TrainingDivergedError
 
@@ -105,24 +106,38 @@ class LiveTraining(Panel):
     def _going(self) -> dict[str, Training]:
         return {name: each for name, each in self.trainings.items() if name not in self.diverged}
 
+    def frames(self) -> tuple[dict[str, Positions], Callable[..., str] | None]:
+        """Return the steps of the run so far, and what draws the curves as they were at one."""
+        steps = sorted({row["step"] for each in self.trainings.values() for row in each.history})
+        if not steps:
+            return {}, None
+        options = [(f"{step:,}", step) for step in steps]
+        control = Positions("player", "step", "of this recorded run", options, len(options) - 1)
+
+        def draw(figure: go.Figure, *, step: int) -> str:
+            return self._show(figure, step, step, steps[-1])
+
+        return {"step": control}, draw
+
     def _draw(self, until: int) -> None:
-        latest = []
+        step = min(training.step for training in (self._going() or self.trainings).values())
+        drawn = max(training.step for training in self.trainings.values())
         with self.update():
-            for curve, (name, training) in zip(
-                self.figure.data, self.trainings.items(), strict=True
-            ):
-                values = [row[self.value] for row in training.history]
-                curve.x, curve.y = [row["step"] for row in training.history], values
-                latest += [f"{value:.2f} ({name})" for value in values[-1:]]
-        if latest:
-            step = min(training.step for training in (self._going() or self.trainings).values())
-            ended = [
-                f" {name} has diverged at step {self.trainings[name].step + 1:,}."
-                for name in self.diverged
-            ]
-            said = f"Step {step:,} of {until:,}: {self.label} {', '.join(latest)}."
-            self.say(said + "".join(ended))
+            self.say(self._show(self.figure, drawn, step, until) or self.caption)
         self._drawn_at = time.monotonic()
+
+    def _show(self, figure: go.Figure, drawn: int, step: int, until: int) -> str:
+        """Draw the curves as far as `drawn`, and say their ends; all have done `step`."""
+        latest, ended = [], []
+        for curve, (name, training) in zip(figure.data, self.trainings.items(), strict=True):
+            rows = [row for row in training.history if row["step"] <= drawn]
+            curve.x, curve.y = [row["step"] for row in rows], [row[self.value] for row in rows]
+            latest += [f"{row[self.value]:.2f} ({name})" for row in rows[-1:]]
+            if name in self.diverged and training.step < drawn:
+                ended.append(f" {name} has diverged at step {training.step + 1:,}.")
+        if not latest:
+            return ""
+        return f"Step {step:,} of {until:,}: {self.label} {', '.join(latest)}.{''.join(ended)}"
 
 
 def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:

@@ -17,6 +17,7 @@ import plotly.io as pio
 from IPython.display import display
 
 from .plot import Figure, Plot
+from .positions import Positions, positions_of
 from .slider import Slider
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -124,6 +125,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.controls = controls
         self.errors: list[str] = []
         self.plot = Plot(self.figure)
+        self.add_class("gumbelrao-panel")
         self.children = [*controls.values(), self.plot]
         self.say(alt)
         self._redraw()
@@ -150,6 +152,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
                 self.errors.append(traceback.format_exc())
                 self.plot.error = f"This figure is not up to date: {type(error).__name__}: {error}"
                 raise
+
+    def frames(self) -> tuple[dict[str, Positions], Callable[..., str] | None]:
+        """Return what a page without a kernel shows: positions of controls, and what draws them."""
+        positions = {name: positions_of(control) for name, control in self.controls.items()}
+        return positions if self.draw is not None else {}, self.draw
 
     def _redraw(self, change: object = None) -> None:
         if self.draw is not None:

@@ -6,6 +6,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -34,12 +35,15 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     def moved(self) -> str:
         """Return those properties as they are now, by the index of their trace, as JSON."""
+        return json.dumps(self.moved_properties(), cls=PlotlyJSONEncoder)
+
+    def moved_properties(self) -> dict[int | str, dict[str, Any]]:
+        """Return those properties as they are now, by the index of their trace or "layout"."""
         parts = {key: self.layout if key == "layout" else self.data[key] for key in self._names}
-        properties = {
+        return {
             key: {name: part[name] for name in sorted(self._names[key])}
             for key, part in parts.items()
         }
-        return json.dumps(properties, cls=PlotlyJSONEncoder)
 
     def _send_restyle_msg(
         self, style: Iterable[str], trace_indexes: Any = None, source_view_id: Any = None
@@ -103,48 +107,8 @@ class Plot(anywidget.AnyWidget):
     _figure = traitlets.Unicode().tag(sync=True)  # JSON, as it was at first
     _moved = traitlets.Unicode("{}").tag(sync=True)  # JSON, what has changed since
 
-    _esm = """
-    function load(source) {
-      const module = { exports: {} };
-      new Function("module", "exports", source)(module, module.exports);
-      return module.exports;
-    }
-
-    async function render({ model, el }) {
-      el.innerHTML = `<div></div>
-        <p role="status" style="line-height: 1.4"></p><p role="alert"></p>`;
-      const [plot, caption, error] = el.children;
-      const write = () => {
-        caption.textContent = model.get("caption");
-        error.textContent = model.get("error");
-      };
-      write();
-      const id = model.get("_library").replace("IPY_MODEL_", "");
-      const library = await model.widget_manager.get_model(id);
-      const Plotly = (library.plotly ??= load(library.get("source")));
-      const figure = JSON.parse(model.get("_figure"));
-      figure.layout.uirevision = true;  // keeps what the reader has zoomed or hidden
-      const draw = () => {
-        for (const [key, properties] of Object.entries(JSON.parse(model.get("_moved")))) {
-          Object.assign(key === "layout" ? figure.layout : figure.data[key], properties);
-        }
-        return Plotly.react(plot, figure.data, figure.layout);
-      };
-      await draw();
-      // The width is known when the cell is in view, and changes with the window and the panes.
-      const observer = new ResizeObserver(() => plot.clientWidth && Plotly.Plots.resize(plot));
-      observer.observe(el);
-      model.on("change:caption change:error", write);
-      model.on("change:_moved", draw);
-      return () => {
-        model.off("change:caption change:error", write);
-        model.off("change:_moved", draw);
-        observer.disconnect();
-        Plotly.purge(plot);
-      };
-    }
-    export default { render };
-    """
+    _esm = Path(__file__).with_name("plot.js")
+    _css = Path(__file__).with_name("figures.css")
 
     def __init__(self, figure: Figure) -> None:
         self._source = figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -54,46 +55,8 @@ class Slider(anywidget.AnyWidget):
     index = traitlets.Int().tag(sync=True)
     value = _Value()
 
-    _esm = """
-    function render({ model, el }) {
-      const labels = model.get("_labels");
-      el.classList.add("gumbelrao-slider");
-      el.innerHTML = `<label><span></span><input type="range" min="0" step="1"></label>
-        <output aria-live="off"></output>`;  // the slider says itself what it is moved to
-      const [name, input, output] = el.querySelectorAll("span, input, output");
-      name.textContent = model.get("description");
-      input.title = model.get("tooltip");
-      input.max = labels.length - 1;
-      const show = (index) => {
-        input.value = index;
-        output.textContent = labels[index];
-        input.setAttribute("aria-valuetext", labels[index]);
-      };
-      const follow = () => show(model.get("index"));
-      input.addEventListener("input", () => {
-        show(input.valueAsNumber);
-        model.set("index", input.valueAsNumber);
-        model.save_changes();
-      });
-      input.addEventListener("keydown", (event) => {
-        // JupyterLab would go to the next cell.
-        if (/^(Arrow|Page|Home|End)/.test(event.key)) event.stopPropagation();
-      });
-      model.on("change:index", follow);
-      follow();
-      return () => model.off("change:index", follow);
-    }
-    export default { render };
-    """
-    _css = """
-    .gumbelrao-slider, .gumbelrao-slider label { display: flex; align-items: center; gap: 8px; }
-    .gumbelrao-slider { max-width: 560px; margin: 2px; color: var(--jp-ui-font-color1, inherit); }
-    .gumbelrao-slider label { flex: 1; }
-    .gumbelrao-slider span { min-width: 72px; text-align: right; }
-    .gumbelrao-slider output { width: 48px; }
-    .gumbelrao-slider input { flex: 1; accent-color: var(--jp-brand-color1, #1976d2); }
-    .gumbelrao-slider input:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
-    """
+    _esm = Path(__file__).with_name("slider.js")
+    _css = Path(__file__).with_name("figures.css")
 
     def __init__(
         self, options: Sequence[tuple[str, Any]], value: Any, *, description: str, tooltip: str
@@ -129,3 +92,17 @@ class Slider(anywidget.AnyWidget):
     @traitlets.observe("index")
     def _follow_index(self, change: dict[str, Any]) -> None:
         self.value = self.options[change["new"]][1]
+
+
+class Choice(Slider):
+    """A list to choose from, for positions whose texts are long; as a slider in all else.
+
+    Example:
+        >>> options = [("with draws", True), ("without", False)]
+        >>> control = Choice(options, True, description="derivative", tooltip="Which one.")
+        >>> control.value = False
+        >>> control.label
+        'without'
+    """
+
+    _esm = Path(__file__).with_name("choice.js")

@@ -21,6 +21,15 @@ from ...listops.trees import Span
 
 LONGEST = 50  # tokens of an expression that is drawn: the paper's largest L
 
+# What a page without a kernel offers.
+EXAMPLES = (
+    "[MAX 2 9 [MIN 4 7 ] 0 ]",
+    "[MED 1 5 8 2 6 ]",
+    "[SM 7 [SM 9 [SM 8 6 ] ] ]",
+    "[MIN [MAX 3 1 ] [MAX [MED 6 2 9 ] 4 ] ]",
+    "[MAX 2 9",
+)
+
 # Not the colours of the estimators.
 _GOLD, _PREDICTED = PALETTE["green"], PALETTE["purple"]
 _Line = list[float | None]
@@ -192,6 +201,7 @@ def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
         continuous_update=False,
         layout={"width": "560px", "max_width": "100%"},
     )
+    box.examples = (text, *(each for each in EXAMPLES if each != text))
     return Panel(figure, draw, expression=box)
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets
 import pandas as pd
 import plotly.graph_objects as go
 import torch
@@ -14,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from ...figures.panel import Panel, label, slider
 from ...figures.rows import COLORS
+from ...figures.slider import Choice
 from ...figures.style import layout
 from ...figures.ternary import (
     RATIO,
@@ -236,12 +236,9 @@ def paths(
 # --- Parts of figures -----------------------------------------------------------------------------
 
 
-def _derivative(start: str = "fixed") -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(
-        options=[(title, name) for name, title in DERIVATIVES.items()],
-        value=start,
-        description="gradient",
-    )
+def _derivative(start: str = "fixed") -> Choice:
+    options = [(title, name) for name, title in DERIVATIVES.items()]
+    return Choice(options, start, description="gradient", tooltip="what θ moves")
 
 
 def _row(

@@ -1,0 +1,92 @@
+// A figure with its caption and its errors. The model is the kernel's, or a table of states.
+
+const WIDTH = 700; // while the cell is out of view, and has none
+const CONFIG = { displayModeBar: false }; // its buttons are many, and one uploads the figure
+
+function load(source) {
+  const module = { exports: {} };
+  new Function("module", "exports", source)(module, module.exports);
+  return module.exports;
+}
+
+async function render({ model, el }) {
+  el.classList.add("gumbelrao-plot");
+  el.innerHTML = `<div class="gumbelrao-frame"><div role="img"></div></div>
+    <button type="button" title="Fill the screen; the key f does it, too">Full screen</button>
+    <p role="status"></p><p role="alert"></p>`;
+  const [frame, button, caption, error] = el.children;
+  const [plot] = frame.children;
+  const write = () => {
+    caption.textContent = model.get("caption");
+    error.textContent = model.get("error");
+    plot.setAttribute("aria-label", model.get("caption"));
+  };
+  write();
+
+  const id = model.get("_library").replace("IPY_MODEL_", "");
+  const library = await model.widget_manager.get_model(id);
+  const Plotly = (library.plotly ??= load(library.get("source")));
+  const figure = JSON.parse(model.get("_figure"));
+  const height = figure.layout.height;
+  figure.layout.uirevision = true; // keeps what the reader has zoomed or hidden
+  if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false; // a finger scrolls
+
+  const panel = el.closest(".gumbelrao-panel") ?? el;
+  const isWhole = () => document.fullscreenElement === panel;
+  let width;
+  const size = () => {
+    width = frame.clientWidth || WIDTH;
+    // On the whole screen everything is as many times as large as there is room for.
+    const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
+    const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
+    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 8, 200) : height;
+    const scale = isWhole() ? Math.max(1, Math.min(width / 800, room / height)) : 1;
+    plot.style.transform = scale === 1 ? "" : `scale(${scale})`;
+    frame.style.height = `${room}px`;
+    figure.layout.width = width / scale;
+    figure.layout.height = room / scale;
+  };
+  const draw = () => {
+    for (const [key, properties] of Object.entries(JSON.parse(model.get("_moved")))) {
+      Object.assign(key === "layout" ? figure.layout : figure.data[key], properties);
+    }
+    return Plotly.react(plot, figure.data, figure.layout, CONFIG);
+  };
+  const resize = () => {
+    size();
+    return draw();
+  };
+  await resize();
+
+  // The width is known when the cell is in view, and changes with the window and the panes.
+  const observer = new ResizeObserver(() => {
+    if (frame.clientWidth && frame.clientWidth !== width) resize();
+  });
+  observer.observe(frame);
+  const fill = () => (isWhole() ? document.exitFullscreen() : panel.requestFullscreen());
+  const changed = () => {
+    button.textContent = isWhole() ? "Back (Esc)" : "Full screen";
+    resize();
+  };
+  const key = (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (event.key !== "f" || !plain || event.target.matches("input:not([type=range])")) return;
+    event.stopPropagation(); // JupyterLab would open its search
+    fill();
+  };
+  button.hidden = !document.fullscreenEnabled;
+  button.addEventListener("click", fill);
+  panel.addEventListener("fullscreenchange", changed);
+  panel.addEventListener("keydown", key);
+  model.on("change:caption change:error", write);
+  model.on("change:_moved", draw);
+  return () => {
+    model.off("change:caption change:error", write);
+    model.off("change:_moved", draw);
+    panel.removeEventListener("fullscreenchange", changed);
+    panel.removeEventListener("keydown", key);
+    observer.disconnect();
+    Plotly.purge(plot);
+  };
+}
+export default { render };

@@ -1,0 +1,53 @@
+"""Where a control can stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .slider import Choice
+
+
+class Positions(NamedTuple):
+    """A control, as a page without a kernel shows it.
+
+    Attributes:
+        kind: "slider", "choice", or "player", a slider with a button that moves it.
+        name: what stands beside it.
+        tooltip: one sentence on what it changes.
+        options: the positions in order, each as what is written and the value.
+        start: the number of the one where it stands.
+    """
+
+    kind: str
+    name: str
+    tooltip: str
+    options: Sequence[tuple[str, Any]]
+    start: int
+
+
+def positions_of(control: Any) -> Positions:
+    """Return the positions of a control with a `value`.
+
+    Args:
+        control: a slider or a choice of this package; or a widget with an attribute ``examples``,
+            the values that a page without a kernel offers.
+
+    Raises:
+        TypeError: for a widget of another kind.
+
+    Example:
+        >>> from gumbelrao_edu.figures import slider
+        >>> positions_of(slider("K", [1, 10], 10, tooltip="samples")).options
+        (('1', 1), ('10', 10))
+    """
+    examples = getattr(control, "examples", None)
+    if examples is None and not hasattr(control, "index"):
+        raise TypeError(
+            f"control: expected a slider, a choice, or a widget with examples, got {control!r}"
+        )
+    options = tuple((str(v), v) for v in examples) if examples else tuple(control.options)
+    values = [value for _, value in options]
+    kind = "choice" if examples or isinstance(control, Choice) else "slider"
+    tooltip = str(control.tooltip or "")
+    return Positions(kind, str(control.description), tooltip, options, values.index(control.value))
