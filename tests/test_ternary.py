@@ -19,6 +19,7 @@ from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
 ROWS = 6
 PROGRAMME = QuadraticProgramme()
 
+
 @pytest.fixture(scope="module")
 def variances():
     return ternary.variances(rows=ROWS)
