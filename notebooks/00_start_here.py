@@ -14,23 +14,27 @@
 # ---
 
 # %% [markdown]
-# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
-# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/00_start_here.ipynb)
-
-# %% tags=["install"]
-# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
-import importlib.util
-
-if importlib.util.find_spec("gumbelrao_edu") is None:
-    print("Installing the course, about a minute …")
-    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
-
-# %% [markdown]
 # # 0 · Start here
+#
+# *how this course works, and whether it works here*
 #
 # **After this notebook you can** run a cell, move a slider, and know that your installation works.
 #
 # **You need** nothing. **Time:** 5 minutes.
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/00_start_here.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
 # ## What this course is about
@@ -46,19 +50,19 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # In your own code it is a change of one line. This course shows where it comes from, why it works,
 # and what it gains when a network is trained.
 
-# %% [markdown]
+# %% [markdown] tags=["map"]
 # ## The map
 #
 # | | Notebook | What it is about | Minutes |
 # |---|---|---|---|
-# | 0 | **Start here** | this page | 5 |
+# | 0 | **Start here** | how this course works, and whether it works here | 5 |
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 30 |
 # | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 35 |
 # | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 60 |
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 45 |
 # | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 35 |
-# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | train on real digits, with both estimators | 20 |
+# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 40 |
 
 # %% [markdown]
 # ## How to use a notebook

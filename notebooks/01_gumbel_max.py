@@ -14,19 +14,9 @@
 # ---
 
 # %% [markdown]
-# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/01_gumbel_max.ipynb) ·
-# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/01_gumbel_max.ipynb)
-
-# %% tags=["install"]
-# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
-import importlib.util
-
-if importlib.util.find_spec("gumbelrao_edu") is None:
-    print("Installing the course, about a minute …")
-    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
-
-# %% [markdown]
 # # 1 · The Gumbel-max trick
+#
+# *a choice as noise and an argmax*
 #
 # **After this notebook you can**
 #
@@ -40,6 +30,20 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # Numbers in parentheses, such as (3), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). Exercises have a cell to write in and a cell that checks what
 # you wrote. The solutions are in [a notebook of their own](solutions/01_gumbel_max.ipynb).
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/01_gumbel_max.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/01_gumbel_max.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
 # ## 1 · A noise with a name

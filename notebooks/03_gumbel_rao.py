@@ -14,19 +14,9 @@
 # ---
 
 # %% [markdown]
-# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/03_gumbel_rao.ipynb) ·
-# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/03_gumbel_rao.ipynb)
-
-# %% tags=["install"]
-# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
-import importlib.util
-
-if importlib.util.find_spec("gumbelrao_edu") is None:
-    print("Installing the course, about a minute …")
-    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
-
-# %% [markdown]
 # # 3 · The Gumbel-Rao estimator
+#
+# *the idea, the formula, its relatives*
 #
 # **After this notebook you can**
 #
@@ -44,6 +34,20 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # Numbers in parentheses, such as (6), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
 # [a notebook of their own](solutions/03_gumbel_rao.ipynb).
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/03_gumbel_rao.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/03_gumbel_rao.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
 # ## 1 · One choice, one gradient

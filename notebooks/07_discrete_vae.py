@@ -14,19 +14,9 @@
 # ---
 
 # %% [markdown]
-# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/07_discrete_vae.ipynb) ·
-# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/07_discrete_vae.ipynb)
-
-# %% tags=["install"]
-# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
-import importlib.util
-
-if importlib.util.find_spec("gumbelrao_edu") is None:
-    print("Installing the course, about a minute …")
-    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
-
-# %% [markdown]
 # # 7 · A discrete autoencoder
+#
+# *training on real digits: three estimators race*
 #
 # **After this notebook you can** train a variational autoencoder whose code is made of choices, say
 # what its loss consists of and what its code says, and measure how much noise the gradient estimator
@@ -34,6 +24,20 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and an idea of what stochastic
 # gradient descent does. **Time:** 40 minutes, of which the computer needs about one.
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/07_discrete_vae.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/07_discrete_vae.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
 # ## The digits

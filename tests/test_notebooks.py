@@ -10,17 +10,15 @@ import ipywidgets
 import nbformat
 import pytest
 from conftest import ROOT
+from notebook_files import PAIRS, name_of
 
-from notebooks import PLOTLY, WIDGET, environment, find
+from notebooks import PLOTLY, WIDGET, environment
 
-FOLDERS = [ROOT / "notebooks", ROOT / "notebooks/solutions"]
-NOTEBOOKS = [script.with_suffix(".ipynb") for folder in FOLDERS for script in find(folder, [])]
+NOTEBOOKS = [script.with_suffix(".ipynb") for script in PAIRS]
 CELL_SECONDS = 240
 # Colab's widgets print other texts and numbers: there the notebooks are run, but not compared.
 COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
-each_notebook = pytest.mark.parametrize(
-    "path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 
 
 def nbval(path, tmp_path, *, seconds=CELL_SECONDS):

@@ -1,4 +1,4 @@
-"""Each notebook lies there twice, as .ipynb and as .py, and both say the same."""
+"""Every notebook is made from one source; its .ipynb and its .py say the same."""
 
 import re
 import shutil
@@ -6,19 +6,33 @@ import shutil
 import nbformat
 import pytest
 from conftest import ROOT
+from notebook_files import FOLDER, LEARNERS, PAIRS, SOLVED, SOURCES, name_of, read
 
-from notebooks import build, cells, digest, find, read_script, sync, write_script
+import notebooks
+from notebooks import (
+    SOLUTIONS,
+    build_all_of,
+    cells,
+    complete,
+    digest,
+    find,
+    for_learners,
+    read_script,
+    sync,
+    tags,
+    title,
+    write_script,
+)
 
-SCRIPTS = find(ROOT / "notebooks", []) + find(ROOT / "notebooks/solutions", [])
-each_pair = pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: f"{s.parent.name}/{s.stem}")
+each_pair = pytest.mark.parametrize("script", PAIRS, ids=name_of)
+each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
 
-def read(path):
-    return nbformat.read(path.with_suffix(".ipynb"), as_version=4)
-
-
-def test_there_are_notebooks():
-    assert [script.stem for script in SCRIPTS][:1] == ["00_start_here"]
+def test_every_notebook_has_a_source_and_nothing_else_is_stored():
+    assert [source.stem for source in SOURCES][:1] == ["00_start_here"]
+    assert find(FOLDER, []) == LEARNERS
+    stored = sorted(FOLDER.glob(f"{SOLUTIONS}/*.ipynb"))
+    assert stored == [source.with_suffix(".ipynb") for source in SOLVED]
 
 
 @each_pair
@@ -26,59 +40,247 @@ def test_pair_has_the_same_cells(script):
     assert cells(read(script)) == cells(read_script(script))
 
 
-@each_pair
+@each_source
+def test_learners_version_is_made_from_the_source(source):
+    assert cells(read_script(FOLDER / source.name)) == cells(for_learners(read_script(source)))
+
+
+@pytest.mark.parametrize("script", SOURCES + LEARNERS, ids=name_of)
 def test_script_is_written_as_jupytext_writes_it(script, tmp_path):
     shutil.copy(ROOT / "jupytext.toml", tmp_path)
-    again = tmp_path / script.name
-    write_script(read(script), again)
-    assert again.read_text() == script.read_text()
+    write_script(read_script(script), tmp_path / script.name)
+    assert (tmp_path / script.name).read_text("utf-8") == script.read_text("utf-8")
 
 
 @each_pair
 def test_header_names_no_version_of_jupytext(script):
-    assert "jupytext_version:" not in script.read_text()
+    assert "jupytext_version:" not in script.read_text("utf-8")
     assert "text_representation" not in read(script).metadata.jupytext
 
 
-@each_pair
+@pytest.mark.parametrize("script", SOURCES + LEARNERS, ids=name_of)
 def test_relative_links_lead_somewhere(script):
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", script.read_text())
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", script.read_text("utf-8"))
     assert [link for link in links if not (script.parent / link).exists()] == []
 
 
-@each_pair
-def test_first_code_cell_installs_the_course_where_it_is_missing(script):
-    def install(path):
-        return next(cell.source for cell in read(path).cells if cell.cell_type == "code")
-
-    assert 'find_spec("gumbelrao_edu") is None' in install(script)
-    assert re.search(r"^ +%pip install", install(script), re.MULTILINE)
-    assert install(script) == install(SCRIPTS[0])
-
-
-@each_pair
-def test_code_cells_are_short(script):
-    sources = [cell.source for cell in read(script).cells if cell.cell_type == "code"]
+@each_source
+def test_code_cells_are_short(source):
+    sources = [cell.source for cell in read_script(source).cells if cell.cell_type == "code"]
     assert [s for s in sources if len([line for line in s.splitlines() if line.strip()]) > 15] == []
 
 
+# --- What all notebooks have in common ------------------------------------------------------------
+
+
+@each_source
+def test_title_links_and_installation_come_first_and_are_up_to_date(source):
+    notebook = read_script(source)
+    before = cells(notebook)
+    complete(notebook, source)
+    assert cells(notebook) == before
+    assert title(notebook).number == str(int(source.stem[:2]))
+    assert f"notebooks/{source.stem}.ipynb" in notebook.cells[1].source
+    assert 'find_spec("gumbelrao_edu") is None' in notebook.cells[2].source
+    assert re.search(r"^ +%pip install", notebook.cells[2].source, re.MULTILINE)
+
+
+def test_the_map_says_what_each_notebook_says_of_itself():
+    """A second time, without the functions that write the map."""
+    text = (FOLDER / "00_start_here.py").read_text("utf-8")
+    rows = re.findall(r"^# \| (\d+) \| (.+) \| (.+) \| (\d+) \|$", text, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == list(range(len(LEARNERS)))
+    for (number, name, about, minutes), script in zip(rows, LEARNERS, strict=True):
+        said = script.read_text("utf-8")
+        assert name in (f"[{name[1:].partition(']')[0]}]({script.stem}.ipynb)", "**Start here**")
+        assert f"# # {number} · {name.strip('[*').partition(']')[0].rstrip('*')}\n" in said
+        assert f"\n# *{about}*\n" in said
+        assert re.search(rf"Time:\*\*\s(# )?{minutes} minutes", said)
+
+
 @pytest.fixture
-def pair(tmp_path):
-    """A copy of a pair, as it is after a build."""
+def course(tmp_path, monkeypatch):
+    """A folder with two small notebooks, the second with an exercise; nothing is executed."""
     shutil.copy(ROOT / "jupytext.toml", tmp_path)
-    for suffix in (".py", ".ipynb"):
-        shutil.copy(SCRIPTS[0].with_suffix(suffix), tmp_path)
-    script = tmp_path / SCRIPTS[0].name
-    notebook = read(script)
-    notebook.metadata.gumbelrao_edu = {"cells": digest(cells(notebook))}
-    nbformat.write(notebook, script.with_suffix(".ipynb"))
-    return script
+    folder = tmp_path / SOLUTIONS
+    folder.mkdir()
+    for number, name in enumerate(["one", "two"]):
+        made = [
+            (
+                "markdown",
+                f"# {number} · {name}\n\n*about {name}*\n\n**Time:** {number + 3} minutes.",
+                [],
+            ),
+            ("markdown", "", ["links"]),
+            ("code", "", ["install"]),
+            ("markdown", "", ["map"]) if number == 0 else ("code", "answer = None", ["exercise"]),
+            *([("code", "answer = 42", ["solution"])] if number else []),
+            ("markdown", "Back to [the first](../00_one.ipynb).", []),
+        ]
+        new = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+        made = [new[kind](text, metadata={"tags": tag}) for kind, text, tag in made]
+        write_script(nbformat.v4.new_notebook(cells=made), folder / f"{number:02}_{name}.py")
+    executed = []
+
+    def execute(notebook, where):
+        executed.append((where.name, [cell.source for cell in notebook.cells]))
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.execution_count = len(executed)
+        known = {"code": digest(notebooks.code(notebook)), "imports": []}
+        notebook.metadata.gumbelrao_edu = {**known, "modules": notebooks.digest_modules([])}
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    course = tmp_path
+    for source in find(folder, []):
+        build_all_of(source, force=False)
+    assert [where for where, _ in executed] == [course.name, SOLUTIONS, course.name]
+    executed.clear()
+    return course, executed
+
+
+def build(course):
+    for source in find(course / SOLUTIONS, []):
+        build_all_of(source, force=False)
+
+
+def edit(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def test_what_is_made_from_a_source(course):
+    folder, _ = course
+    made = sorted(str(path.relative_to(folder)) for path in folder.rglob("0*.*"))
+    stored = ["00_one.ipynb", "00_one.py", "01_two.ipynb", "01_two.py"]
+    assert made == [
+        *stored,
+        *(f"{SOLUTIONS}/{n}" for n in ("00_one.py", "01_two.ipynb", "01_two.py")),
+    ]
+    table = "| 0 | **one** | about one | 3 |\n| 1 | [two](01_two.ipynb) | about two | 4 |"
+    assert table in read(folder / "00_one").cells[3].source
+    assert "answer = 42" in (folder / SOLUTIONS / "01_two.py").read_text("utf-8")
+    assert "answer = 42" not in (folder / "01_two.py").read_text("utf-8")
+    assert "(00_one.ipynb)" in (folder / "01_two.py").read_text("utf-8")
+    for script in find(folder, []):
+        assert cells(read(script)) == cells(read_script(script))
+
+
+def test_the_second_time_nothing_is_executed_or_written(course):
+    folder, executed = course
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("0*.*")}
+    build(folder)
+    assert executed == []
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("0*.*")} == before
+
+
+def test_new_text_is_stored_without_executing_and_reaches_the_map(course):
+    folder, executed = course
+    edit(folder / SOLUTIONS / "01_two.py", "about two", "about 2")
+    build(folder)
+    assert executed == []
+    assert "| about 2 | 4 |" in read(folder / "00_one").cells[3].source
+    assert "*about 2*" in read(folder / "01_two").cells[0].source
+    assert "*about 2*" in read(folder / SOLUTIONS / "01_two").cells[0].source
+    assert read(folder / "01_two").cells[2].execution_count == 3  # the output is kept
+
+
+def test_a_changed_solution_is_executed_and_the_learners_version_is_not(course):
+    folder, executed = course
+    edit(folder / SOLUTIONS / "01_two.py", "answer = 42", "answer = 43")
+    build(folder)
+    assert [where for where, _ in executed] == [SOLUTIONS]
+
+
+def test_changed_code_is_executed_in_both(course):
+    folder, executed = course
+    edit(folder / SOLUTIONS / "01_two.py", "answer = None", "answer = ...")
+    build(folder)
+    assert [where for where, _ in executed] == [SOLUTIONS, folder.name]
+
+
+def test_an_edit_of_a_generated_cell_is_written_over(course):
+    folder, _ = course
+    source = folder / SOLUTIONS / "00_one.py"
+    edit(source, "about two", "about three")
+    edit(source, "mybinder.org", "example.org")
+    edit(source, 'find_spec("gumbelrao_edu") is None', "True")
+    build(folder)
+    assert "about two" in source.read_text("utf-8")
+    assert "mybinder.org" in source.read_text("utf-8")
+    assert 'find_spec("gumbelrao_edu") is None' in source.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("# *about two*", "# about two"), ("**Time:** 4", "**Time:** four"), ('"links"', '"link"')],
+)
+def test_a_notebook_without_the_common_cells_is_refused(course, old, new):
+    folder, _ = course
+    edit(folder / SOLUTIONS / "01_two.py", old, new)
+    with pytest.raises(ValueError, match="cell"):
+        build(folder)
+
+
+@pytest.mark.parametrize("name", ["00_one", "01_two"])
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_an_edit_of_the_learners_version_is_refused_and_kept(course, name, suffix):
+    folder, _ = course
+    edited = folder / f"{name}{suffix}"
+    edit(edited, "Back to", "Forward to")
+    before = edited.read_bytes()
+    with pytest.raises(ValueError, match=f"{edited.name} was edited, but is made from solutions/"):
+        build(folder)
+    assert edited.read_bytes() == before
+
+
+def test_an_edit_during_the_build_is_kept(course, monkeypatch):
+    folder, _ = course
+    source, execute = folder / SOLUTIONS / "01_two.py", notebooks.execute
+
+    def and_edit(notebook, where):
+        edit(source, "42", "4242") if where.name == SOLUTIONS else None
+        execute(notebook, where)
+
+    monkeypatch.setattr(notebooks, "execute", and_edit)
+    edit(source, "answer = None", "answer = ...")
+    build(folder)
+    assert "answer = 4242" in source.read_text("utf-8")
+    build(folder)
+    assert "answer = 4242" in read(source).cells[4].source
+
+
+def test_a_script_without_a_source_is_named(course, capsys, monkeypatch):
+    folder, _ = course
+    shutil.copy(folder / "00_one.py", folder / "02_three.py")
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "--folder", str(folder)])
+    assert notebooks.main() == 1
+    assert "02_three.py has no source" in capsys.readouterr().err
+
+
+def test_one_failure_leaves_the_others(course, capsys, monkeypatch):
+    folder, executed = course
+    edit(folder / SOLUTIONS / "00_one.py", "# *about one*", "# about one")
+    edit(folder / SOLUTIONS / "01_two.py", "answer = None", "answer = ...")
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "--folder", str(folder)])
+    assert notebooks.main() == 1
+    assert "00_one: left as it was.\nthe first cell has to begin with" in capsys.readouterr().err
+    assert len(executed) == 2
+
+
+# --- An edit in JupyterLab, of the source that has an .ipynb -----------------------------------
 
 
 def edit_notebook(script, change):
     notebook = read(script)
     change(notebook)
     nbformat.write(notebook, script.with_suffix(".ipynb"))
+
+
+@pytest.fixture
+def pair(course):
+    return course[0] / SOLUTIONS / "01_two.py"
 
 
 @pytest.mark.parametrize(
@@ -98,36 +300,44 @@ def test_a_difference_between_the_two_is_seen(pair, change):
 
 
 def test_an_edited_notebook_changes_the_script(pair):
-    edit_notebook(pair, lambda nb: nb.cells[2].update(source="A new title"))
+    edit_notebook(pair, lambda nb: nb.cells[-1].update(source="A new end"))
     notebook = sync(pair)
-    assert notebook.cells[2].source == "A new title"
+    assert notebook.cells[-1].source == "A new end"
     assert cells(read_script(pair)) == cells(notebook)
 
 
 def test_an_edited_script_changes_the_notebook(pair):
-    pair.write_text(pair.read_text() + "\n# %%\n1 + 1\n")
+    pair.write_text(pair.read_text("utf-8") + "\n# %%\n1 + 1\n", "utf-8")
     assert sync(pair).cells[-1].source == "1 + 1"
 
 
 def test_edits_of_both_are_refused_and_kept(pair):
-    edit_notebook(pair, lambda nb: nb.cells[2].update(source="A new title"))
-    pair.write_text(pair.read_text() + "\n# %%\n1 + 1\n")
+    edit_notebook(pair, lambda nb: nb.cells[-1].update(source="A new end"))
+    pair.write_text(pair.read_text("utf-8") + "\n# %%\n1 + 1\n", "utf-8")
     before = pair.read_bytes(), pair.with_suffix(".ipynb").read_bytes()
     with pytest.raises(ValueError, match="both edited"):
         sync(pair)
     assert (pair.read_bytes(), pair.with_suffix(".ipynb").read_bytes()) == before
 
 
-def test_an_edit_during_the_build_is_kept(pair, monkeypatch, capsys):
-    edited = pair.read_text() + "\n# %%\n1 + 1\n"
-    monkeypatch.setattr("notebooks.execute", lambda notebook, folder: pair.write_text(edited))
-    build(pair, force=True)
-    assert pair.read_text() == edited
-    assert "edited meanwhile" in capsys.readouterr().out
-
-
 def test_a_missing_script_is_written_from_the_notebook(pair):
-    text = pair.read_text()
+    text = pair.read_text("utf-8")
     pair.unlink()
     sync(pair)
-    assert pair.read_text() == text
+    assert pair.read_text("utf-8") == text
+
+
+def test_a_notebook_that_jupyterlab_saved_beside_a_source_without_solutions_is_taken_over(course):
+    folder, _ = course
+    source = folder / SOLUTIONS / "00_one.py"
+    notebook = read_script(source)
+    notebook.cells[-1].source = "A new end"
+    write_script(notebook, source)  # JupyterLab saves both
+    nbformat.write(notebook, source.with_suffix(".ipynb"))
+    build(folder)
+    assert not source.with_suffix(".ipynb").exists()
+    assert read(folder / "00_one").cells[-1].source == "A new end"
+
+
+def test_tags_are_read_where_there_are_none():
+    assert tags(nbformat.v4.new_markdown_cell("text")) == []

@@ -13,15 +13,17 @@ from conftest import ROOT
 
 import gumbelrao_edu
 
+HUB = "https://github.com"
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the files that tools/pins.py keeps, and of the tool."""
-    for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
-    for name in ("binder", "notebooks", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    """A copy of the project's files, as a repository of its own."""
+    for path in pins.texts(ROOT):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     return tmp_path
 
 
@@ -61,39 +63,79 @@ def test_a_changed_version_is_noticed_and_written(copy: Path) -> None:
     assert run_tool(copy).stdout == ""
 
 
-def test_every_link_follows_the_address(copy: Path) -> None:
-    old = pins.repository(copy)
-    replace(
-        copy / "pyproject.toml", f"https://github.com/{old}", "https://github.com/some-one/else"
-    )
-    assert run_tool(copy, "--check").returncode == 1
-    assert run_tool(copy).returncode == 0
-    for path in [copy / "README.md", copy / "CITATION.cff", *pins.notebook_files(copy)]:
-        text = path.read_text(encoding="utf-8")
-        assert "some-one/else" in text, path.name
-        assert old not in text, path.name
+def test_one_command_changes_the_address_everywhere_and_again(copy: Path) -> None:
+    """Owner and name both change, twice; nothing keeps an older one, nothing else is touched."""
+    files = pins.texts(copy)
+    address = pins.repository(copy)
+    for new in map("/".join, [("Some-One", "else.where"), ("a-third", "gumbel")]):
+        holders = {path for path, text in pins.texts(copy).items() if f"/{address}" in text}
+        assert len(holders) > 20
+        done = run_tool(copy, "--address", f"{HUB}/{new}")
+        assert done.returncode == 0, done.stderr
+        assert pins.repository(copy) == new
+        after = pins.texts(copy)
+        assert [path for path, text in after.items() if address in text] == []
+        assert {path for path, text in after.items() if f"/{new}" in text} == holders
+        assert run_tool(copy, "--check").returncode == 0
+        address = new
+    readme = (copy / "README.md").read_text(encoding="utf-8")
+    assert f"git clone {HUB}/{address} && cd gumbel\n" in readme
+    # And back: every byte is as it was.
+    assert run_tool(copy, "--address", f"{HUB}/{pins.repository(ROOT)}").returncode == 0
+    assert pins.texts(copy) == files
 
 
-@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
-@pytest.mark.parametrize("host", ["mybinder.org", "colab.research.google.com"])
-def test_a_missing_link_is_noticed(copy: Path, suffix: str, host: str) -> None:
-    replace(copy / f"notebooks/00_start_here{suffix}", host, "example.org")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see {hub}/o/n.", "see {hub}/new/name."),
+        ("git+{hub}/o/n.git@main", "git+{hub}/new/name.git@main"),
+        ("{hub}/o/n-more, o/n", "{hub}/o/n-more, o/n"),
+        ("{raw}/o/n/main", "{raw}/new/name/main"),
+        ("https://mybinder.org/v2/gh{empty}/o/n", "https://mybinder.org/v2/gh{empty}/new/name"),
+        ("https://o{pages}/n/index.html", "https://new{pages}/name/index.html"),
+        ("https://o{pages}/other", "https://o{pages}/other"),
+        ("git clone {hub}/o/n.git\ncd n", "git clone {hub}/new/name.git\ncd name"),
+        ("A/gh/o/n/github/o/n", "A/gh/o/n/github/o/n"),
+    ],
+)
+def test_what_is_an_address(text: str, expected: str) -> None:
+    # In pieces: a whole link in this file would be one that the tool looks at.
+    hosts = {"hub": HUB, "raw": "https://raw.githubusercontent.com", "pages": ".github.io"}
+    given, wanted = (part.format(empty="", **hosts) for part in (text, expected))
+    assert pins.moved(given, "o/n", "new/name") == wanted
+
+
+def test_an_address_in_another_form_is_named(copy: Path) -> None:
+    (copy / "notes.md").write_text(f"the repository {pins.repository(copy)}\n", encoding="utf-8")
+    done = run_tool(copy, "--address", f"{HUB}/new/name")
+    assert done.returncode == 1
+    old = pins.repository(ROOT)
+    assert done.stderr == f"notes.md still names {old}: change it by hand\n"
+
+
+@pytest.mark.parametrize("address", ["new/name", "https://example.org/a/b", f"{HUB}/a"])
+def test_what_is_no_address_changes_nothing(copy: Path, address: str) -> None:
+    before = pins.texts(copy)
+    done = run_tool(copy, "--address", address)
+    assert done.returncode == 1
+    assert "expected https://github.com/OWNER/NAME, got " in done.stderr
+    assert pins.texts(copy) == before
+
+
+@pytest.mark.parametrize(
+    "host", ["github.com", "mybinder.org/v2/gh", "colab.research.google.com/github"]
+)
+def test_a_link_that_was_left_behind_is_noticed(copy: Path, host: str) -> None:
+    (copy / "notes.md").write_text(f"https://{host}/old-owner/old-name\n", encoding="utf-8")
     (problem,) = pins.problems(copy)
-    assert problem.startswith(f"notebooks/00_start_here{suffix} lacks the link https://{host}/")
+    assert problem.startswith("notes.md links to old-owner/old-name, which is not the project's")
 
 
-def test_solutions_link_to_the_version_for_learners(copy: Path) -> None:
-    notebook = copy / "notebooks/solutions/01_gumbel_max.ipynb"
-    replace(notebook, "notebooks/01_gumbel_max", "notebooks/solutions/01_gumbel_max")
-    assert [problem.split(" lacks the link ")[0] for problem in pins.problems(copy)] == [
-        "notebooks/solutions/01_gumbel_max.ipynb"
-    ] * 2
-
-
-def test_a_link_to_another_notebook_is_noticed(copy: Path) -> None:
-    text = (copy / "notebooks/00_start_here.py").read_text(encoding="utf-8")
-    (copy / "notebooks/99_new.py").write_text(text, encoding="utf-8")
-    assert len(pins.problems(copy)) == 2
+def test_a_missing_link_in_the_readme_is_noticed(copy: Path) -> None:
+    replace(copy / "README.md", "mybinder.org/v2", "example.org")
+    (problem,) = pins.problems(copy)
+    assert problem.startswith("README.md lacks the link https://mybinder.org/v2/gh/")
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "tests/requirements.txt"])

@@ -1,15 +1,18 @@
-"""Build the notebooks: sync each pair, execute what changed, leave a light and stable file.
+"""Build the notebooks from their sources: execute what changed, leave light and stable files.
 
     python tools/notebooks.py            the notebooks whose text or modules changed
-    python tools/notebooks.py --all      every notebook
+    python tools/notebooks.py --all      execute every notebook
+    python tools/notebooks.py --jobs 2   two notebooks at a time
     python tools/notebooks.py 03 07      these, if they changed
 
-A notebook is executed on the CPU, on one thread and with the embedded digits, so that everyone gets
-the same numbers. Its widgets are replaced by still pictures, which GitHub shows and which keep 5 MB
-of plotly.js out of the file.
+The source of every notebook is `notebooks/solutions/NN_topic.py`. Made from it are the learners'
+version, `notebooks/NN_topic.py` and .ipynb, without the cells that are tagged `solution`, and, if
+there are such cells, `solutions/NN_topic.ipynb`. In the source, the cells tagged `links`, `install`
+and `map` are written by this tool.
 
-A notebook with exercises is written in `notebooks/solutions/`. The version for learners, one folder
-up, is made from it: without the cells that are tagged `solution`.
+A notebook is executed on the CPU, on one thread and with the embedded digits, so that everyone gets
+the same numbers; where only text changed, its outputs are kept. Widgets are replaced by still
+pictures, which GitHub shows and which keep 5 MB of plotly.js out of the file.
 """
 
 from __future__ import annotations
@@ -24,24 +27,29 @@ import hashlib
 import io
 import json
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jupytext
 import nbformat
 from jupytext.config import load_jupytext_config
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from pins import binder_link, colab_link, repository
 
 ROOT = Path(__file__).resolve().parent.parent
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-TIMEOUT = 300  # seconds a cell may take
-SOLUTIONS = "solutions"  # a folder
+TIMEOUT = 600  # seconds a cell may take
+SOLUTIONS = "solutions"  # the folder of the sources
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 # An expression for the kernel: the figures that are on show, by the id of their panel.
@@ -52,6 +60,17 @@ FIGURES = """__import__("json").dumps({
 MODULES = """__import__("json").dumps(
     sorted(name for name in __import__("sys").modules if name.split(".")[0] == "gumbelrao_edu")
 )"""
+
+INSTALL = """\
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    %pip install -q "gumbelrao_edu[course] @ git+https://github.com/{repository}"
+"""
 
 
 class Kernel(NotebookClient):
@@ -92,9 +111,22 @@ def environment(data_dir: str) -> dict[str, str]:
     }
 
 
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
 def cells(notebook: NotebookNode) -> list[list[Any]]:
-    """What a pair has in common: type, tags and source of each cell."""
-    return [[c.cell_type, c.metadata.get("tags", []), c.source] for c in notebook.cells]
+    """What the two files of a notebook have in common: type, tags and source of each cell."""
+    return [[cell.cell_type, tags(cell), cell.source] for cell in notebook.cells]
+
+
+def code(notebook: NotebookNode) -> list[list[Any]]:
+    """What its outputs depend on. The installation does nothing where notebooks are built."""
+    return [
+        [tags(cell), "" if "install" in tags(cell) else cell.source]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
 
 
 def digest(*parts: object) -> str:
@@ -110,62 +142,127 @@ def digest_modules(names: list[str]) -> str:
     return digest([file.read_text("utf-8") if file.exists() else None for file in files])
 
 
-def sync(script: Path) -> NotebookNode:
-    """Return the notebook as it should be, and carry edits of the .ipynb over to the .py.
+class Title(NamedTuple):
+    """What the first cell of a notebook says of it, and the map repeats."""
+
+    number: str
+    name: str
+    about: str
+    minutes: str
+
+
+def title(notebook: NotebookNode) -> Title:
+    """Read the first cell.
 
     Raises:
-        ValueError: both were edited since the last build.
+        ValueError: if a part is missing.
     """
-    stored = script.with_suffix(".ipynb")
-    built = read_notebook(stored) if stored.exists() else None
-    if built is not None:
-        known = built.metadata.get("gumbelrao_edu", {}).get("cells")
-        edited = digest(cells(built)) != known
-        if not script.exists() or (edited and digest(cells(read_script(script))) == known):
-            print(f"{script.name}: takes over the cells of {stored.name}")
-            write_script(built, script)
-        elif edited and cells(built) != cells(read_script(script)):
+    text = notebook.cells[0].source
+    head = re.match(r"# (\d+) · (.+)\n\n\*([^*\n]+)\*\n", text)
+    time = re.search(r"\*\*Time:\*\*\s(\d+)\sminutes", text)
+    if head is None or time is None:
+        raise ValueError(
+            "the first cell has to begin with '# 3 · Title', an empty line and "
+            "'*what it is about*', and to say '**Time:** 60 minutes'"
+        )
+    return Title(head[1], head[2], head[3], time[1])
+
+
+def links(name: str) -> str:
+    """The cell with the launch links, which lead to the version for learners."""
+    repo = repository(ROOT)
+    binder, colab = binder_link(repo, name), colab_link(repo, name)
+    return f"[Open in Binder]({binder}) ·\n[Open in Colab]({colab})"
+
+
+def course_map(own: Path) -> str:
+    """The table of all notebooks, for the cell tagged `map` of one of them."""
+    rows = ["## The map", "", "| | Notebook | What it is about | Minutes |", "|---|---|---|---|"]
+    for source in find(own.parent, []):
+        notebook = title(read_script(source))
+        name = f"[{notebook.name}](../{source.stem}.ipynb)"
+        name = f"**{notebook.name}**" if source == own else name
+        rows.append(f"| {notebook.number} | {name} | {notebook.about} | {notebook.minutes} |")
+    return "\n".join(rows)
+
+
+def complete(notebook: NotebookNode, source: Path) -> None:
+    """Write what all notebooks have in common, and the map, in place.
+
+    Raises:
+        ValueError: if the notebook does not begin with its title, the links and the installation.
+    """
+    notebook.metadata.kernelspec = KERNELSPEC
+    title(notebook)
+    if [tags(cell) for cell in notebook.cells[1:3]] != [["links"], ["install"]]:
+        raise ValueError("the second cell has to be tagged `links`, the third `install`")
+    written = {
+        "links": lambda: links(source.stem),
+        "install": lambda: INSTALL.format(repository=repository(ROOT)).rstrip(),
+        "map": lambda: course_map(source),
+    }
+    for cell in notebook.cells:
+        for tag in tags(cell):
+            if tag in written:
+                cell.source = written[tag]()
+
+
+def sync(source: Path) -> NotebookNode:
+    """Return a source as it should be; edits of an .ipynb beside it are carried over to the .py.
+
+    Raises:
+        ValueError: both were edited since the last build, or it has not the form of a notebook.
+    """
+    stored = source.with_suffix(".ipynb")
+    if stored.exists():
+        beside = read_notebook(stored)
+        known = beside.metadata.get("gumbelrao_edu", {}).get("cells")
+        edited = digest(cells(beside)) != known
+        if not source.exists() or (edited and digest(cells(read_script(source))) == known):
+            print(f"{source.name}: takes over the cells of {stored.name}")
+            write_script(beside, source)
+        elif edited and cells(beside) != cells(read_script(source)):
             raise ValueError(
-                f"{stored.name} and {script.name} were both edited since the last build. Keep one: "
+                f"{stored.name} and {source.name} were both edited since the last build. Keep one: "
                 f"`jupytext --to py:percent {stored}` keeps the .ipynb, deleting it keeps the .py."
             )
-    notebook = read_script(script)
-    if built is not None and cells(built) == cells(notebook):
-        return built
-    return notebook
+    notebook = read_script(source)
+    complete(notebook, source)
+    write_script(notebook, source)  # as Jupytext writes it, whatever the hand that wrote it
+    return read_script(source)
 
 
-def without_solutions(notebook: NotebookNode) -> NotebookNode:
+def is_left_out(cell: NotebookNode) -> bool:
+    return "solution" in tags(cell)
+
+
+def for_learners(source: NotebookNode) -> NotebookNode:
     """The version for learners, which lies one folder higher."""
-    learners = copy.deepcopy(notebook)
-    learners.cells = [
-        cell for cell in learners.cells if "solution" not in cell.metadata.get("tags", [])
-    ]
+    learners = copy.deepcopy(source)
+    learners.cells = [cell for cell in learners.cells if not is_left_out(cell)]
     for cell in learners.cells:
         cell.source = cell.source.replace("](../", "](")
     return learners
 
 
-def derive(script: Path, source: Path) -> NotebookNode:
-    """Return a learners' notebook as it should be.
+def refuse_edits(script: Path, wanted: NotebookNode) -> None:
+    """See that a learners' version is as it was built, or as it is to be.
 
     Raises:
         ValueError: it was edited, in either of its files.
     """
-    wanted = without_solutions(read_script(source))
     stored = script.with_suffix(".ipynb")
     if not stored.exists():
-        return wanted
+        return
     built = read_notebook(stored)
     expected = (built.metadata.get("gumbelrao_edu", {}).get("cells"), digest(cells(wanted)))
     versions = {stored: built, **({script: read_script(script)} if script.exists() else {})}
     for path, version in versions.items():
         if digest(cells(version)) not in expected:
             raise ValueError(
-                f"{path.name} was edited, but is made from {SOLUTIONS}/{source.name}. Carry the "
+                f"{path.name} was edited, but is made from {SOLUTIONS}/{script.name}. Carry the "
                 f"edit over to that file, then delete {stored.name}."
             )
-    return built if cells(built) == cells(wanted) else wanted
 
 
 def read_notebook(stored: Path) -> NotebookNode:
@@ -182,18 +279,30 @@ def write_script(notebook: NotebookNode, script: Path) -> None:
     write_atomically(script, jupytext.writes(notebook, fmt="py:percent", config=config))
 
 
-def is_current(notebook: NotebookNode) -> bool:
-    """Whether a stored notebook was executed with these cells and these modules."""
-    known = notebook.metadata.get("gumbelrao_edu", {})
+def is_current(built: NotebookNode, wanted: NotebookNode) -> bool:
+    """Whether a stored notebook was executed with this code and these modules."""
+    known = built.metadata.get("gumbelrao_edu", {})
     return bool(
-        known.get("cells") == digest(cells(notebook))
+        code(built) == code(wanted)
+        and known.get("code") == digest(code(wanted))
         and known.get("modules") == digest_modules(known.get("imports", []))
     )
 
 
+def take_outputs(notebook: NotebookNode, built: NotebookNode) -> None:
+    """Give a notebook the outputs of one that has the same code, in place."""
+    notebook.metadata.gumbelrao_edu = built.metadata.gumbelrao_edu
+    pairs = zip(
+        (cell for cell in notebook.cells if cell.cell_type == "code"),
+        (cell for cell in built.cells if cell.cell_type == "code"),
+        strict=True,
+    )
+    for cell, old in pairs:
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+
+
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Execute all cells; outputs get still pictures as they are right after their cell."""
-    notebook.metadata.kernelspec = KERNELSPEC
     client = Kernel(notebook, folder)
     with tempfile.TemporaryDirectory() as empty, client.setup_kernel(env=environment(empty)):
         for index, cell in enumerate(notebook.cells):
@@ -205,7 +314,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
                 still(output, figures)
         imports = client.ask(MODULES)
     notebook.metadata.gumbelrao_edu = {
-        "cells": digest(cells(notebook)),
+        "code": digest(code(notebook)),
         "imports": imports,
         "modules": digest_modules(imports),
     }
@@ -249,6 +358,7 @@ def renderer() -> Any:
 
 def tidy(notebook: NotebookNode) -> None:
     """Drop what changes from run to run, and give the cells ids that follow from their text."""
+    notebook.metadata.gumbelrao_edu["cells"] = digest(cells(notebook))
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.get("jupytext", {}).pop("text_representation", None)
@@ -265,32 +375,45 @@ def text_of(path: Path) -> str | None:
 
 
 def write_atomically(path: Path, text: str) -> None:
+    if text_of(path) == text:
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, "utf-8")
     os.replace(temporary, path)
 
 
-def build(script: Path, *, force: bool) -> None:
-    """Bring one pair up to date, and say what was done."""
-    source = script.parent / SOLUTIONS / script.name
-    notebook = derive(script, source) if source.exists() else sync(script)
-    stored = script.with_suffix(".ipynb")
+def build(stored: Path, wanted: NotebookNode, *, force: bool) -> None:
+    """Bring one .ipynb up to date, and say what was done."""
     name = f"{stored.parent.name}/{stored.name}"
-    if not force and is_current(notebook):
-        print(f"{name}: nothing changed")
-        return
-    start, before = time.monotonic(), text_of(script)
-    print(f"{name}: executing …", flush=True)
-    execute(notebook, script.parent)
-    tidy(notebook)
-    text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
-    write_atomically(stored, text + "\n")
-    if text_of(script) == before:
-        write_script(notebook, script)  # as jupytext writes it, whatever the hand that wrote it
+    built = read_notebook(stored) if stored.exists() else None
+    start = time.monotonic()
+    if built is not None and is_current(built, wanted) and not force:
+        take_outputs(wanted, built)
+        said = "nothing changed" if cells(built) == cells(wanted) else "new text, same outputs"
     else:
-        print(f"{script.name} was edited meanwhile and is kept: build again.")
-    size, seconds = stored.stat().st_size // 1000, time.monotonic() - start
-    print(f"{name}: {size} kB in {seconds:.0f} s")
+        print(f"{name}: executing …", flush=True)
+        execute(wanted, stored.parent)
+        said = f"executed in {time.monotonic() - start:.0f} s"
+    tidy(wanted)
+    text = nbformat.writes(wanted) + "\n"  # type: ignore[no-untyped-call]
+    write_atomically(stored, text)
+    print(f"{name}: {said}, {len(text.encode()) // 1000} kB", flush=True)
+
+
+def build_all_of(source: Path, *, force: bool) -> None:
+    """Build everything that is made from one source."""
+    notebook = sync(source)
+    learners = for_learners(notebook)
+    script = source.parent.parent / source.name
+    refuse_edits(script, learners)
+    beside = source.with_suffix(".ipynb")
+    if any(map(is_left_out, notebook.cells)):
+        build(beside, notebook, force=force)
+    elif beside.exists():
+        beside.unlink()
+        print(f"{SOLUTIONS}/{beside.name}: removed, as nothing is left out of this notebook")
+    build(script.with_suffix(".ipynb"), learners, force=force)
+    write_script(learners, script)
 
 
 def find(folder: Path, names: list[str]) -> list[Path]:
@@ -299,26 +422,47 @@ def find(folder: Path, names: list[str]) -> list[Path]:
     return sorted(s for s in scripts if not names or any(s.name.startswith(n) for n in names))
 
 
+def build_here(source: Path, *, force: bool) -> bool:
+    """Build one source in this process; say what went wrong, and return whether nothing did."""
+    try:
+        build_all_of(source, force=force)
+    except Exception as error:
+        expected = isinstance(error, (CellExecutionError, RuntimeError, TimeoutError, ValueError))
+        said = str(error) if expected else traceback.format_exc()
+        print(f"{source.stem}: left as it was.\n{said}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def build_apart(source: Path, *, force: bool) -> bool:
+    """The same in a process of its own."""
+    folder = ["--folder", str(source.parent.parent)]
+    command = [sys.executable, __file__, source.stem, *folder, *["--all"] * force]
+    return subprocess.run(command, check=False).returncode == 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 03")
     parser.add_argument("--all", action="store_true", help="execute even what did not change")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     parser.add_argument("--folder", type=Path, default=ROOT / "notebooks")
     arguments = parser.parse_args()
-    solutions = find(arguments.folder / SOLUTIONS, arguments.names)
-    learners = {arguments.folder / script.name for script in solutions}
-    scripts = solutions + sorted(learners | {*find(arguments.folder, arguments.names)})
-    if not scripts:
-        print(f"No notebook {' '.join(arguments.names)} in {arguments.folder}.", file=sys.stderr)
+    folder = arguments.folder / SOLUTIONS
+    sources = find(folder, arguments.names)
+    if not sources:
+        print(f"No notebook {' '.join(arguments.names)} in {folder}.", file=sys.stderr)
         return 1
-    failed = False
-    for script in scripts:
-        try:
-            build(script, force=arguments.all)
-        except (CellExecutionError, CellTimeoutError, RuntimeError, ValueError) as error:
-            failed = True
-            print(f"{script.parent.name}/{script.stem}: left as it was.\n{error}", file=sys.stderr)
-    return int(failed)
+    strays = {script.name for script in find(arguments.folder, [])}
+    strays -= {source.name for source in find(folder, [])}
+    for name in sorted(strays):
+        print(f"{name} has no source: move it to {folder}.", file=sys.stderr)
+    if arguments.jobs > 1 and len(sources) > 1:
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            built = list(pool.map(lambda s: build_apart(s, force=arguments.all), sources))
+    else:
+        built = [build_here(source, force=arguments.all) for source in sources]
+    return int(bool(strays) or not all(built))
 
 
 if __name__ == "__main__":

@@ -14,19 +14,9 @@
 # ---
 
 # %% [markdown]
-# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/05_quadratic_programme.ipynb) ·
-# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/05_quadratic_programme.ipynb)
-
-# %% tags=["install"]
-# On Colab and Kaggle this installs the course; elsewhere it finds it installed and does nothing.
-import importlib.util
-
-if importlib.util.find_spec("gumbelrao_edu") is None:
-    print("Installing the course, about a minute …")
-    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
-
-# %% [markdown]
 # # 5 · The quadratic programme
+#
+# *the variance, drawn as a map*
 #
 # **After this notebook you can**
 #
@@ -42,6 +32,20 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
 # [a notebook of their own](../solutions/05_quadratic_programme.ipynb).
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/05_quadratic_programme.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/05_quadratic_programme.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown] tags=["solution"]
 # *This is the notebook with the solutions.* The one without them is

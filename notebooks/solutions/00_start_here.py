@@ -1,0 +1,138 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 0 · Start here
+#
+# *how this course works, and whether it works here*
+#
+# **After this notebook you can** run a cell, move a slider, and know that your installation works.
+#
+# **You need** nothing. **Time:** 5 minutes.
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/00_start_here.ipynb)
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown]
+# ## What this course is about
+#
+# Some neural networks make *choices* on the way from input to output: which of eight codes stands
+# for this picture, which two words of a sentence belong together. A choice is not differentiable,
+# so its gradient has to be *estimated*, from random samples, and such estimates are noisy.
+#
+# A popular estimator, the **straight-through Gumbel-Softmax** (ST-GS), is noisier than it has to be.
+# In 2021 Paulus, Maddison and Krause found how to take out a part of the noise without evaluating
+# the network once more: the **Gumbel-Rao** estimator (GR), from their paper
+# [*Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator*](https://arxiv.org/abs/2010.04838).
+# In your own code it is a change of one line. This course shows where it comes from, why it works,
+# and what it gains when a network is trained.
+
+# %% [markdown] tags=["map"]
+# ## The map
+#
+# | | Notebook | What it is about | Minutes |
+# |---|---|---|---|
+# | 0 | **Start here** | how this course works, and whether it works here | 5 |
+# | 1 | [The Gumbel-max trick](../01_gumbel_max.ipynb) | a choice as noise and an argmax | 30 |
+# | 2 | [Gumbels, given the choice](../02_conditional_gumbels.ipynb) | the noise that a choice does not see | 35 |
+# | 3 | [The Gumbel-Rao estimator](../03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 60 |
+# | 4 | [Why it works](../04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
+# | 5 | [The quadratic programme](../05_quadratic_programme.ipynb) | the variance, drawn as a map | 45 |
+# | 6 | [Learning to parse](../06_listops.ipynb) | choices in a chain: trees that nobody shows | 35 |
+# | 7 | [A discrete autoencoder](../07_discrete_vae.ipynb) | training on real digits: three estimators race | 40 |
+
+# %% [markdown]
+# ## How to use a notebook
+#
+# A notebook is a column of cells. Click on one and press **Shift + Enter**: it runs, and the next one
+# is selected. Run the cells from top to bottom; the menu *Run → Run All Cells* does all of them. Change
+# anything you like: *Kernel → Restart* brings you back to a clean start, and a fresh copy of the file
+# brings back the text.
+#
+# Most notebooks have *exercises*: a cell in which you write a few lines, and under it a cell that checks
+# them. The check answers at once, and says what is wrong if something is. An exercise that you leave out
+# stops nothing. Each of these notebooks has a link to its solutions.
+#
+# ### A first slider
+#
+# Run the next cell. It draws the *softmax at temperature τ*, which turns three numbers into three
+# probabilities:
+#
+# $$\mathrm{softmax}_\tau(x)_i = \frac{\exp(x_i/\tau)}{\sum_j \exp(x_j/\tau)}$$
+#
+# **Before you move the slider, guess:** which way do the bars go when τ gets small?
+#
+# Drag the slider, or click on it and use the **arrow keys**. The sentence under the figure says what
+# the figure shows, and changes with it.
+
+# %%
+import plotly.graph_objects as go
+import torch
+
+from gumbelrao_edu import tempered_softmax
+from gumbelrao_edu.figures import Panel, layout, slider
+
+
+def draw(figure, *, tau):
+    bars = tempered_softmax(torch.tensor([1.0, 0.5, 0.0]), tau)
+    figure.data[0].y = bars.tolist()
+    return f"At τ = {tau:g} the probabilities are " + ", ".join(f"{p:.2f}" for p in bars) + "."
+
+
+axes = layout("class", "probability", height=300) | {"yaxis.range": [0, 1]}
+temperature = slider("τ", [0.1, 0.2, 0.5, 1, 2, 5, 10], 1, tooltip="temperature of the softmax")
+Panel(go.Figure(go.Bar(x=["one", "two", "three"]), axes), draw, tau=temperature)
+
+# %% [markdown]
+# Small τ: nearly all of the probability goes to the largest number. Large τ: the three become equal.
+# You will meet this τ again.
+#
+# ## Does everything work here?
+#
+# The last cell checks your installation: it draws samples, computes a gradient, and stops with an
+# error if something is wrong. It ends with *All is well.*
+
+# %% tags=["nbval-ignore-output"]
+import platform
+from importlib.metadata import version
+
+import gumbelrao_edu
+
+logits = torch.zeros(1000, 3, requires_grad=True)
+sample = gumbelrao_edu.gumbel_rao(logits, tau=0.5, k=10)
+sample.square().sum().backward()
+assert (sample.sort().values == torch.tensor([0, 0, 1])).all(), "the samples are not one-hot"
+assert 0 < logits.grad.abs().sum() < float("inf"), "the gradient is zero or not a number"
+print("Python", platform.python_version(), "on", gumbelrao_edu.default_device())
+for package in ["torch", "ipywidgets", "plotly", "anywidget"]:
+    print(package, version(package))
+print("All is well.")
+
+# %% [markdown]
+# If it stopped with an error, restart the kernel and run the notebook again from the top. If the slider
+# above is missing, reload the page in your browser.
+#
+# **Next:** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb).
