@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -642,3 +643,138 @@ def test_what_is_no_number_is_told(answer):
 
     wrong(a_number(answer))
     right(a_number(2))
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("on purpose")
+
+    __repr__ = __str__
+
+
+def fails_without_a_text(*args):
+    raise Unprintable
+
+
+def leaves(*args):
+    raise SystemExit(3)
+
+
+class Backward(torch.autograd.Function):
+    """The right value, and a backward pass that fails."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise ArithmeticError("on purpose")
+
+
+STRANGE = {
+    "sparse": lambda *a: torch.eye(3).to_sparse(),
+    "compressed": lambda *a: torch.eye(3).to_sparse_csr(),
+    "complex": lambda *a: torch.ones(3) * 1j,
+    "one complex number": lambda *a: 1j,
+    "meta": lambda *a: torch.zeros(3, device="meta"),
+    "nested": lambda *a: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    "bool": lambda *a: torch.zeros(3, dtype=torch.bool),
+    "float8": lambda *a: torch.zeros(3, dtype=torch.float8_e5m2),
+    "int of 400 digits": lambda *a: 10**400,
+    "NumPy array": lambda *a: np.zeros(3),
+    "NumPy number": lambda *a: np.float32(1.5),
+    "NumPy complex number": lambda *a: np.complex64(1.5),
+    "NumPy objects": lambda *a: np.array([None, "a"]),
+    "dictionary": lambda *a: {"a": 1},
+    "generator": lambda *a: iter([1, 2]),
+    "empty tuple": lambda *a: (),
+    "class": lambda *a: Unprintable,
+    "unprintable": lambda *a: Unprintable(),
+    "parameter": lambda *a: torch.nn.Parameter(torch.zeros(3)),
+    "module": lambda *a: torch.nn.Linear(1, 1),
+    "its own backward pass": lambda *a: Backward.apply(torch.zeros(3, requires_grad=True)),
+    "many numbers": lambda *a: torch.zeros(100_000),
+    "error without a text": fails_without_a_text,
+    "exit": leaves,
+}
+NAMES = [name for name in exercises.__all__ if name.startswith("check_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", STRANGE)
+def test_checks_never_raise(name, what):
+    verdict = getattr(exercises, name)(STRANGE[what])
+    assert verdict.text.startswith("Not yet: ")
+    assert len(verdict.text) < 3000
+    if CHECKS.get(name, stub) is None and not what.startswith(("error", "exit")):
+        wrong(getattr(exercises, name)(STRANGE[what]()))
+
+
+@pytest.mark.parametrize("kind", [int, float, np.int64, np.float32, np.array, torch.tensor])
+def test_numbers_are_compared_as_numbers(kind):
+    def enough(inner, outer, excess):
+        return kind(max(1, math.ceil(inner / (excess * outer))))
+
+    right(exercises.check_enough_samples(enough))
+    right(exercises.check_variance(lambda k, st_gs, gr: np.float64(gr + (st_gs - gr) / k)))
+    right(exercises.check_mean_of_max(np.float32(2.88)))
+
+
+def test_an_imaginary_part_is_not_thrown_away():
+    wrong(exercises.check_gumbel_from_uniform(lambda u: -(-u.log()).log() + 5j), "complex")
+    wrong(exercises.check_mean_of_max(2.88 + 5j), "expected one number")
+    wrong(exercises.check_mean_of_max(np.complex128(2.88 + 5j)), "expected one number")
+    wrong(exercises.check_mean_of_max(torch.tensor(2.88 + 5j)), "expected one number")
+    complex_number = lambda inner, outer, e: complex(max(1, math.ceil(inner / (e * outer))), 5)  # noqa: E731
+    wrong(exercises.check_enough_samples(complex_number), "expected one number")
+
+
+def test_a_right_answer_may_be_sparse():
+    def sample(logits, gumbels):
+        return one_hot((logits + gumbels).argmax(-1), len(logits)).to_sparse()
+
+    right(exercises.check_one_hot_sample(sample))
+    right(exercises.check_gumbel_from_uniform(lambda u: (-(-u.log()).log()).to_sparse()))
+
+
+def test_a_backward_pass_of_the_learner_s_own():
+    def relaxed(logits, perturbed, tau):
+        fixed = logits + (perturbed - logits).detach()
+        return Backward.apply((fixed / tau).softmax(-1).mean(0))
+
+    wrong(exercises.check_relaxed_mean(relaxed), "backward pass raised ArithmeticError")
+
+    class Overwrites(torch.autograd.Function):
+        """It writes into all that it is given."""
+
+        @staticmethod
+        def forward(ctx, logits, one_hot, e, tau):
+            e.zero_()
+            return one_hot.mul_(2) / 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad.zero_(), None, None, None
+
+    wrong(exercises.check_backward(Overwrites), "e = [[0.7", "you return\n    [0, 0, 0]")
+
+
+def test_checks_do_not_depend_on_global_defaults():
+    device, dtype = torch.get_default_device(), torch.get_default_dtype()
+    try:
+        torch.set_default_device("meta")
+        torch.set_default_dtype(torch.float64)
+        relaxed = lambda t, g, tau: ((t + g) / tau).softmax(-1)  # noqa: E731
+        right(exercises.check_relaxed_sample(relaxed))
+        overflows = lambda t, g, tau: ((t + g) / tau).exp() / ((t + g) / tau).exp().sum(-1, True)  # noqa: E731
+        wrong(exercises.check_relaxed_sample(overflows), "too large for float32")
+        right(exercises.check_quadratic_matrix(matrix))
+    finally:
+        torch.set_default_device(device)
+        torch.set_default_dtype(dtype)
+
+
+def matrix(p, q, c):
+    d = torch.eye(len(p)) - c
+    return torch.outer(p - c, p - c) * q / (d.T @ (p[:, None] * d))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import numbers as kinds
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_SHOWN = 20  # entries of a list
+
 # What a wrong answer would look like, by the sentence that says what is wrong with it.
-Mistakes = Mapping[str, Tensor]
+Mistakes = Mapping[str, Tensor | float]
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,9 +52,12 @@ def check(praise: str) -> Callable[[Callable[[Any], None]], Callable[[Any], Verd
         @functools.wraps(function)
         def run(answer: Any) -> Verdict:
             try:
-                function(answer)
+                with torch.device("cpu"):  # whatever the learner's default is
+                    function(answer)
             except Wrong as wrong:
                 return Verdict(False, f"Not yet: {wrong}")
+            except Exception as error:  # of something that no exercise expects
+                return Verdict(False, f"Not yet: your answer cannot be checked: {told(error)}")
             return Verdict(True, f"Right: {praise}")
 
         return run
@@ -66,38 +73,100 @@ def call(function: Any, **arguments: Any) -> Any:
     copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments.values()]
     try:
         result = function(*copies)
-    except Exception as error:
-        raise Wrong(
-            f"{name} raised {type(error).__name__}: {error}\nfor{shown(arguments)}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise Wrong(f"{name} raised {told(error)}\nfor{shown(arguments)}") from error
     if result is None or result is ...:
         raise Wrong(f"{name} returned nothing. Write its body, and end it with `return`.")
     return result
 
 
-def expect(got: Any, expected: Tensor, given: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """Raise `Wrong` unless two tensors agree; say what is wrong as closely as is known."""
-    context = f"\nFor{shown(given)}\nyou return\n    {numbers(got)}\nexpected is\n    "
-    context += numbers(expected)
-    if not isinstance(got, Tensor):
-        raise Wrong(f"expected a tensor, got {type(got).__name__}.{context}")
-    value = got.detach().double().cpu()
+def told(error: BaseException) -> str:
+    """The kind of an error and its text, if that can be had."""
+    try:
+        return shortened(f"{type(error).__name__}: {error}", 500)
+    except Exception:  # a class of the learner's
+        return type(error).__name__
+
+
+def expect(
+    got: Any, expected: Tensor | float, given: Mapping[str, Any], mistakes: Mistakes
+) -> None:
+    """Raise `Wrong` unless the numbers agree; say what is wrong as closely as is known.
+
+    One number may be of any kind: a tensor, Python's or NumPy's.
+    """
+    expected = torch.as_tensor(expected, dtype=torch.float64)
+
+    def wrong(sentence: str) -> Wrong:
+        return Wrong(
+            f"{sentence}\nFor{shown(given)}\nyou return\n    {numbers(got)}\n"
+            f"expected is\n    {numbers(expected)}"
+        )
+
+    value = got
+    if expected.dim() == 0 and not isinstance(got, Tensor):
+        try:
+            value = torch.tensor(number(got), dtype=torch.float64)
+        except Wrong as error:
+            raise wrong(str(error)) from None
+    try:
+        value = plain(value)
+    except Wrong as error:
+        raise wrong(str(error)) from None
     if close(value, expected):
         return
-    for sentence, mistake in mistakes.items():
+    for sentence, number_or_tensor in mistakes.items():
+        mistake = torch.as_tensor(number_or_tensor)
         if close(value, mistake) and not close(mistake, expected):
-            raise Wrong(sentence + context)
-    raise Wrong(_in_general(value, expected.double()) + context)
+            raise wrong(sentence)
+    raise wrong(_in_general(value, expected))
+
+
+def plain(got: Any) -> Tensor:
+    """Return the numbers of a tensor of any kind as float64 on the CPU; raise `Wrong` if none."""
+    if not isinstance(got, Tensor):
+        raise Wrong(f"expected a tensor, got {type(got).__name__}.")
+    if got.is_complex():
+        raise Wrong(f"expected real numbers, got complex ones ({got.dtype}).")
+    return got.detach().to_dense().double().cpu()
+
+
+def gradient(got: Any, weights: Tensor | float, theta: Tensor, *, cut: str) -> Tensor:
+    """Return the derivative in θ of Σ weights · got, of which the value is right.
+
+    Args:
+        got: what the learner's function returned.
+        weights: upstream gradient.
+        theta: what was given to the function.
+        cut: what to say when nothing is left to differentiate.
+    """
+    if not isinstance(got, Tensor):
+        raise Wrong(f"the value is right, but expected a tensor, got {type(got).__name__}.")
+    if not got.requires_grad:
+        raise Wrong(f"the value is right, but nothing is left to differentiate: {cut}")
+    try:
+        loss = (got * weights).sum()
+        (found,) = torch.autograd.grad(loss, theta, retain_graph=True, allow_unused=True)
+    except Exception as error:
+        raise Wrong(f"the value is right, but its backward pass raised {told(error)}") from error
+    if found is None:
+        raise Wrong("the value is right, but it does not depend on the logits.")
+    return found
 
 
 def number(answer: Any) -> float:
-    """Return the number that the learner wrote in place of None."""
+    """Return the number that the learner gave, of whatever kind."""
     if answer is None or answer is ...:
         raise Wrong("no answer so far. Write a number in place of None.")
     try:
-        return float(answer)
+        # float() would cut the imaginary part off NumPy's numbers.
+        if not isinstance(answer, kinds.Complex) or isinstance(answer, kinds.Real):
+            return float(answer)
     except (TypeError, ValueError, RuntimeError):
-        raise Wrong(f"expected one number, got {answer!r}.") from None
+        pass
+    except OverflowError:
+        return math.inf
+    raise Wrong(f"expected one number, got {numbers(answer)}.")
 
 
 def close(got: Tensor, expected: Tensor) -> bool:
@@ -112,12 +181,22 @@ def shown(arguments: Mapping[str, Any]) -> str:
 
 
 def numbers(value: Any) -> str:
-    """A tensor as nested lists of numbers with four digits."""
+    """A tensor as nested lists of numbers with four digits, anything else in Python's words."""
     if isinstance(value, Tensor):
-        return numbers(value.detach().tolist())
+        try:
+            return numbers(value.detach().to_dense().tolist())
+        except Exception:  # one without numbers
+            return f"a {value.layout} tensor of shape {list(value.shape)} on {value.device}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(numbers, value)) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+        more = ", …" if len(value) > _SHOWN else ""
+        return "[" + ", ".join(map(numbers, value[:_SHOWN])) + more + "]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return shortened(repr(value), 200)
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]} …"
 
 
 def _in_general(got: Tensor, expected: Tensor) -> str:

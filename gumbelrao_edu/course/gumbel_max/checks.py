@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..verdict import Wrong, call, check, expect, number
+from ..verdict import Wrong, call, check, expect, number, plain
 
 _EULER = 0.5772156649015329  # the mean of a standard Gumbel
 
@@ -47,7 +47,7 @@ def check_gumbel_from_uniform(function: Any) -> None:
             "log(log u) is not a number: log u is negative, and needs a minus.": u.log().log(),
         }
         got = call(function, u=u)
-        if isinstance(got, Tensor) and got.isnan().all():
+        if isinstance(got, Tensor) and plain(got).isnan().all():
             raise Wrong("all is NaN. log u is negative: put a minus before it, then log again.")
         expect(got, -e.log(), {"u": u}, mistakes)
 
@@ -179,9 +179,12 @@ def check_relaxed_sample(function: Any) -> None:
         }
         given: dict[str, Any] = {"logits": logits, "gumbels": gumbels, "tau": tau}
         expect(call(function, **given), x.softmax(-1), given, mistakes)
-    large = {"logits": torch.tensor([30.0, 0.0]), "gumbels": torch.tensor([[0.5, 1.5]])}
+    large = {
+        "logits": torch.tensor([30.0, 0.0], dtype=torch.float32),
+        "gumbels": torch.tensor([[0.5, 1.5]], dtype=torch.float32),
+    }
     got = call(function, **large, tau=0.1)
-    if isinstance(got, Tensor) and not got.isfinite().all():
+    if isinstance(got, Tensor) and not plain(got).isfinite().all():
         raise Wrong(
             "at a small τ it is not a number: exp(305) is too large for float32. "
             "torch.softmax subtracts the largest entry first; use it in place of exp and sum."

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...gumbel import conditional_gumbel
-from ..verdict import Wrong, call, check, expect, numbers, shown
+from ..verdict import Wrong, call, check, expect, gradient, numbers, plain, shown
 
 
 @check("within the classes, between the classes: together all of the variance.")
@@ -42,8 +42,8 @@ def check_split_variance(function: Any) -> None:
         got = call(function, **given)
         try:
             inner, outer = got
-            answer = torch.stack([torch.as_tensor(inner), torch.as_tensor(outer)])
-        except (TypeError, ValueError, RuntimeError):
+            answer = torch.stack([plain(torch.as_tensor(each)) for each in (inner, outer)])
+        except (TypeError, ValueError, RuntimeError, Wrong):
             raise Wrong(
                 f"return two numbers, the inner and the outer variance, got {numbers(got)}."
                 f"\nFor{shown(given)}"
@@ -141,9 +141,7 @@ def check_enough_samples(function: Any) -> None:
         }
         given: dict[str, Any] = {"inner": inner, "outer": outer, "excess": excess}
         got = call(function, **given)
-        got = torch.tensor(got) if isinstance(got, (int, float)) else got
-        wrong = {sentence: torch.tensor(float(value)) for sentence, value in mistakes.items()}
-        expect(got, torch.tensor(float(wanted)), given, wrong)
+        expect(got, wanted, given, mistakes)
 
 
 @check("the value of (9), the derivative of a softmax at a fixed point.")
@@ -188,17 +186,8 @@ def check_relaxed_mean(function: Any) -> None:
                 "one row for each of the K samples; take their mean.": (fixed / tau).softmax(-1),
             },
         )
-        if not got.requires_grad:
-            raise Wrong(
-                "the value is right, but nothing is left to differentiate: detach the noise "
-                "perturbed − θ, not θ itself."
-            )
         g = torch.arange(1.0, len(entries) + 1, dtype=torch.float64).square()
-        (gradient,) = torch.autograd.grad(
-            (got * g).sum(), theta, retain_graph=True, allow_unused=True
-        )
-        if gradient is None:
-            raise Wrong("the value is right, but it does not depend on the logits.")
+        derivative = gradient(got, g, theta, cut="detach the noise perturbed − θ, not θ itself.")
         right = ((theta + (perturbed - theta).detach()) / tau).softmax(-1).mean(0)
         literal = (perturbed / tau).softmax(-1).mean(0)
         wanted, through = (
@@ -210,7 +199,7 @@ def check_relaxed_mean(function: Any) -> None:
             "it runs through θ twice, as θ and through equation (9).": wanted + through,
         }
         try:
-            expect(gradient, wanted, {**given, "g": g}, mistakes)
+            expect(derivative, wanted, {**given, "g": g}, mistakes)
         except Wrong as wrong:
             raise Wrong(f"the value is right, its gradient is not: {wrong}") from None
 
