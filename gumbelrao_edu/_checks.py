@@ -31,24 +31,24 @@ def check_logits(logits: Any, name: str = "logits") -> None:
         )
 
 
-def check_tau(tau: Any, batch: torch.Size, *, allow_zero: bool = False) -> None:
+def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: bool = False) -> None:
     """A positive finite number, or a tensor of them that broadcasts to `batch`."""
     wanted = "non-negative" if allow_zero else "positive"
     if isinstance(tau, Tensor):
-        _check_floating(tau, "tau")
+        _check_floating(tau, name)
         if not _broadcasts_to(tau.shape, batch):
             raise ValueError(
-                f"tau: expected a shape that broadcasts to the batch {tuple(batch)} "
+                f"{name}: expected a shape that broadcasts to the batch {tuple(batch)} "
                 f"of the logits, got {tuple(tau.shape)}"
             )
         value = tau.detach()
         valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
         if not _holds(valid):
-            raise ValueError(f"tau: expected {wanted} finite numbers, got {value.tolist()}")
+            raise ValueError(f"{name}: expected {wanted} finite numbers, got {value.tolist()}")
     elif isinstance(tau, bool) or not isinstance(tau, (int, float)):
-        raise TypeError(f"tau: expected a number or a tensor, got {type(tau).__name__}")
+        raise TypeError(f"{name}: expected a number or a tensor, got {type(tau).__name__}")
     elif not (math.isfinite(tau) and (tau > 0 or (allow_zero and tau == 0))):
-        raise ValueError(f"tau: expected a {wanted} finite number, got {tau}")
+        raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
 
 
 def check_count(value: Any, name: str) -> None:
@@ -57,6 +57,14 @@ def check_count(value: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
     if value < 1:
         raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+def check_number(value: Any, name: str) -> None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
 
 
 def check_k(value: Any) -> None:

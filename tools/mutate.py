@@ -1,6 +1,6 @@
 """Break the estimators in obvious ways, one at a time, and see that a test fails each time.
 
-    python tools/mutate.py              # every mutation, about ten minutes
+    python tools/mutate.py              # every mutation, about a quarter of an hour
     python tools/mutate.py gumbel_rao   # those of files whose name contains this
 
 A mutation replaces one piece of text in a copy of the package. One that no test notices is printed,
@@ -67,6 +67,20 @@ MUTATIONS = [
     ("quadrature.py", "own = -w_q.sum(-1, keepdim=True)", "own = w_q.sum(-1, keepdim=True)", "the sign of the chosen class"),
     ("quadrature.py", "r_sum = 1.0 + plain @ rho  # ρ_i = 1", "r_sum = plain @ rho", "ρ_i = 1 forgotten"),
     ("quadrature.py", ".scatter_(-1, i, -torch.inf)", "", "the chosen class counted among the others"),
+    ("estimators/reinmax.py", "2 * jacobian(middle, theta) - jacobian(", "2 * jacobian(middle, theta) + jacobian(", "the sign of the second term"),
+    ("estimators/reinmax.py", "theta.detach().softmax(-1), theta) / 2", "theta.detach().softmax(-1), theta)", "the half forgotten"),
+    ("estimators/reinmax.py", "jacobian(theta.detach().softmax(-1), theta)", "jacobian(temper(theta.detach(), tau), theta)", "the temperature in the second term, too"),
+    ("estimators/reinmax.py", "return p * (finite - (p * finite).sum(-1, keepdim=True))", "return p * finite", "the Jacobian's second term forgotten"),
+    ("estimators/gapped_straight_through.py", "torch.where(one_hot == 1, -fixed, ", "torch.where(one_hot == 1, 0 * fixed.clamp(min=-1e30), ", "the chosen class is not raised"),
+    ("estimators/gapped_straight_through.py", "-(fixed + gap).clamp(min=0.0)", "-fixed.clamp(min=0.0)", "no gap"),
+    ("estimators/gapped_straight_through.py", "-(fixed + gap).clamp(min=0.0)", "-(fixed + gap)", "the others are raised, too"),
+    ("estimators/gapped_straight_through.py", "theta = centred(logits)  # max θ = 0", "theta = centred(logits.masked_fill(logits == -torch.inf, 1.0))", "padding set to 1 in place of −∞"),
+    ("estimators/decoupled_straight_through.py", "theta.detach() / per_class(tau_forward) + noise)", "theta.detach() + noise)", "the forward temperature is ignored"),
+    ("estimators/decoupled_straight_through.py", "(theta / per_class(tau) + noise)", "((theta + noise) / per_class(tau))", "the temperature divides the noise"),
+    ("estimators/reinmax_rao.py", "2 * rao - jacobian", "rao - jacobian", "the factor 2 forgotten"),
+    ("estimators/reinmax_rao.py", "((p + one_hot) / 2).log()", "p.log()", "Gumbel-Rao at p in place of the middle"),
+    ("estimators/reinmax_cv.py", "eta * (rao - temper(perturbed, tau))", "eta * (temper(perturbed, tau) - rao)", "the bracket's sign"),
+    ("estimators/reinmax_cv.py", "perturb(middle, generator)", "perturb(theta, generator)", "ST-GS at θ in place of θ_D"),
     ("distributions.py", "tau=self.tau,", "tau=1.0,", "the temperature is ignored"),
     ("modules.py", "(1 + math.cos(math.pi * x)) / 2", "math.cos(math.pi * x)", "a cosine that overshoots"),
 ]  # fmt: skip
@@ -76,6 +90,7 @@ TESTS = [
     "tests/test_surrogate.py",
     "tests/test_estimators.py",
     "tests/test_score.py",
+    "tests/test_successors.py",
     "tests/test_modules.py",
     "tests/test_quadrature.py",
 ]

@@ -76,28 +76,56 @@ def gumbel_rao(
     Source: Paulus, Maddison & Krause (2021), equation (10) and appendix A.
     """
     check_logits(logits)
+    check_gumbel_rao(tau, k, noise, logits.shape)
+    check_generator(generator, logits.device)
+    if not isinstance(tau, Tensor) and tau == 0:
+        return zgr(logits, generator=generator)
+    one_hot, _ = perturb(centred(logits.detach()), generator)
+    return averaged_given(logits, one_hot.to(logits.dtype), tau, k, noise, generator)
+
+
+def check_gumbel_rao(
+    tau: Any,
+    k: Any,
+    noise: Any,
+    shape: torch.Size | None = None,
+    *,
+    allow_zero: bool = True,
+) -> None:
+    """The hyper-parameters of `gumbel_rao`, for logits of the given shape where that is known.
+
+    `allow_zero`: with K = ∞ the number τ = 0 stands for the limit.
+    """
     check_k(k)
     if noise not in get_args(Noise):
         raise ValueError(f"noise: expected one of {get_args(Noise)}, got {noise!r}")
-    if k == math.inf and not isinstance(tau, Tensor) and tau == 0:
-        return zgr(logits, generator=generator)
-    check_tau(tau, logits.shape[:-1])
-    check_generator(generator, logits.device)
+    limit = allow_zero and k == math.inf and not isinstance(tau, Tensor)
+    check_tau(tau, torch.Size() if shape is None else shape[:-1], allow_zero=limit)
     if isinstance(tau, Tensor) and tau.requires_grad:
         raise ValueError("tau: expected a tensor without gradient, got one that requires it")
     if k == math.inf:
         check_tau_limit(tau)
-        if logits.shape[-1] > MAX_CLASSES:
+        if shape is not None and shape[-1] > MAX_CLASSES:
             raise ValueError(
                 f"k: expected a finite number for more than {MAX_CLASSES} classes, got inf "
-                f"for {logits.shape[-1]}"
+                f"for {shape[-1]}"
             )
-    one_hot, _ = perturb(centred(logits.detach()), generator)
+
+
+def averaged_given(
+    logits: Tensor,
+    one_hot: Tensor,
+    tau: Tau,
+    k: int | float,
+    noise: Noise,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """D, of the dtype of the logits, whose backward pass is (10), or (7), given D."""
     seed = torch.randint(
         2**62, (), generator=generator, device=None if generator is None else generator.device
     )
     sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
-        logits, one_hot.to(logits.dtype), seed, tau, k, noise
+        logits, one_hot, seed, tau, k, noise
     )
     return sample
 

@@ -1,0 +1,64 @@
+"""Decoupled straight-through Gumbel-Softmax: one temperature forward, another backward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._checks import Tau, check_generator, check_logits, check_tau
+from ..gumbel import centred, per_class, perturb
+from ..surrogate import replace_gradient
+from ._registry import register
+
+
+@register(
+    label="Decoupled ST-GS",
+    equation="Shah et al. (2024)",
+    kind="straight-through",
+    example={"tau": 0.5},
+)
+def decoupled_straight_through(
+    logits: Tensor,
+    *,
+    tau: Tau,
+    tau_forward: Tau = 1.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Sample D at one temperature; backpropagate through the Gumbel-Softmax at another.
+
+        D = one_hot(argmax(θ/τ_f + G)),    v = ∂f(D)/∂D · d softmax(θ/τ_b + G)/dθ
+
+    The temperatures divide the logits and not the noise: τ_f sets how much is explored,
+    D ~ softmax(θ/τ_f), and τ_b how the gradient is spread over the classes. With τ_f = τ_b it is
+    ST-GS at temperature 1 for the logits θ/τ. Unless τ_f = 1 the loss that is minimised is another,
+    E[f(D)] with D ~ softmax(θ/τ_f).
+
+    Args:
+        logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
+        tau: backward temperature τ_b > 0, a number or a tensor that broadcasts to `batch`.
+        tau_forward: forward temperature τ_f > 0, likewise.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        D, `[*batch, n]`, exactly one-hot, with the gradient of softmax(θ/τ_b + G), G held fixed.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
+
+    Example:
+        >>> logits = torch.zeros(3, requires_grad=True)
+        >>> sample = decoupled_straight_through(logits, tau=1.3, tau_forward=0.7)
+        >>> (sample * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+
+    Source: Shah, Yan, Mozer & Liu (2024), Improving discrete optimisation via decoupled
+    straight-through Gumbel-Softmax.
+    """
+    check_logits(logits)
+    check_tau(tau, logits.shape[:-1])
+    check_tau(tau_forward, logits.shape[:-1], name="tau_forward")
+    check_generator(generator, logits.device)
+    theta = centred(logits)
+    _, noise = perturb(torch.zeros_like(theta), generator)
+    winner = (theta.detach() / per_class(tau_forward) + noise).argmax(-1, keepdim=True)
+    one_hot = torch.zeros_like(theta).scatter(-1, winner, 1.0)
+    return replace_gradient(one_hot, (theta / per_class(tau) + noise).softmax(-1)).to(logits.dtype)
