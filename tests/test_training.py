@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from gumbelrao_edu import gumbel_rao
 from gumbelrao_edu.course.live import LiveTraining, digits, digits_over_training
-from gumbelrao_edu.training.loop import Training, TrainingDivergedError
+from gumbelrao_edu.training.errors import TrainingDivergedError
+from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE
 
 IMAGES = (torch.rand(50, 12, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..figures.panel import Panel, slider
 from ..figures.positions import Positions
 from ..figures.style import layout
-from ..training.loop import Callback, Training, TrainingDivergedError
+from ..training.errors import TrainingDivergedError
+from ..training.loop import Callback, Training
 
 _SECONDS_BETWEEN_REDRAWS = 0.4
 _SIDE = 28

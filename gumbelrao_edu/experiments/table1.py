@@ -27,7 +27,8 @@ from ..listops import (
 )
 from ..listops.data import fetch_listops
 from ..training.files import write
-from ..training.loop import Training, TrainingDivergedError
+from ..training.errors import TrainingDivergedError
+from ..training.loop import Training
 from ..training.runs import run_all
 
 WEIGHT_DECAY = 1e-4  # appendix D.1

@@ -1,4 +1,4 @@
-"""What keeps a command from its runs; apart, since the command line does without pandas."""
+"""What keeps a command from its runs, and a run from its end."""
 
 
 class BackendError(RuntimeError):
@@ -7,3 +7,15 @@ class BackendError(RuntimeError):
 
 class TakenOverError(RuntimeError):
     """A newer command works in the folder, or the command that this run belongs to has ended."""
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss, its gradient, or what was computed with the trained model is not finite."""
+
+
+class DamagedFileError(ValueError):
+    """A file that was cut off or changed, or is not of the kind that its name says."""
+
+
+class DamagedFileWarning(UserWarning):
+    """A damaged file was set aside; what it held is computed again."""

@@ -1,11 +1,15 @@
-"""Result files: written whole or not at all, with what is needed to make them again."""
+"""Files that are written whole or not at all, that are checked when read, and hold no code."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
+import json
 import os
 import platform
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import DamagedFileError, DamagedFileWarning
+
 
 @contextmanager
 def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file to write it in one step: a reader finds the old content or the new, never half.
 
     Args:
-        path: its folder is made when it is missing.
+        path: its folder is made if it is missing. A link is replaced, not followed.
         mode: "w" for text (UTF-8) or "wb" for bytes.
 
     Example:
@@ -35,7 +41,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         'text'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -51,7 +57,7 @@ def write(path: Path, text: str) -> None:
     """Write a whole text in one step, see `replacing`.
 
     Args:
-        path: its folder is made when it is missing.
+        path: its folder is made if it is missing.
         text: the whole text.
 
     Example:
@@ -64,6 +70,42 @@ def write(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what `replacing` left in a folder when its process was killed.
+
+    Args:
+        folder: need not exist.
+
+    Example:
+        >>> remove_parts(Path("nowhere"))
+    """
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def set_aside(path: Path, why: object) -> None:
+    """Rename a damaged file, so that what it held is computed again, and say so in a warning.
+
+    Args:
+        path: gets the further ending ".damaged"; an older file of that name is replaced.
+        why: what is wrong with it, a sentence.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     path = Path(folder, "a.json")
+        ...     write(path, "{")
+        ...     set_aside(path, "it ends too early")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['a.json.damaged']
+    """
+    aside = path.with_name(path.name + ".damaged")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+    warnings.warn(f"{why}. It is now {aside.name}.", DamagedFileWarning, stacklevel=2)
 
 
 def storable(value: Any, name: str) -> Any:
@@ -86,6 +128,8 @@ def storable(value: Any, name: str) -> Any:
     if isinstance(value, np.generic):
         return storable(value.item(), name)
     if isinstance(value, Tensor):
+        if value.layout != torch.strided:
+            raise TypeError(f"{name}: expected a dense tensor, got one of layout {value.layout}")
         return value.detach()
     if isinstance(value, Mapping):
         return {
@@ -103,6 +147,110 @@ def storable(value: Any, name: str) -> Any:
         f"{name}: expected a number, a text, a truth value, None, a tensor, or a list, tuple or "
         f"dictionary of them, got {type(value).__name__}{advice}"
     )
+
+
+def save_state(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
+    """Write tensors and numbers to a file that holds no code and carries a checksum.
+
+    The format is safetensors; what is not a tensor stands in its header, as JSON.
+
+    Args:
+        path: of the file, which is never half written.
+        state: by name, what `storable` takes.
+        about: what it is the state of, such as a configuration; `load_state` compares it.
+
+    Raises:
+        TypeError: if the state holds anything else; the file stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "state.safetensors")
+        ...     save_state(path, {"weights": torch.ones(2), "step": 3}, about={"seed": 0})
+        ...     load_state(path, about={"seed": 0})
+        {'weights': tensor([1., 1.]), 'step': 3}
+    """
+    from safetensors.torch import save  # only what writes needs it
+
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps([_pack(storable(part, "state"), tensors) for part in (about, state)])
+    with replacing(path, "wb") as file:
+        file.write(save(tensors, {"state": text, "sha256": _checksum(text, tensors)}))
+
+
+def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Args:
+        path: of the file.
+        about: what it has to be the state of.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        DamagedFileError: if the file was cut off or changed, or is of another kind.
+        ValueError: if it is the state of something else; the message names what differs.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = header["state"]
+        if header["sha256"] != _checksum(text, tensors):
+            raise DamagedFileError("its checksum is wrong")
+        known, state = (_unpack(part, tensors) for part in json.loads(text))
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(
+            f"{path} is damaged or of another kind ({type(error).__name__}: {error})"
+        ) from error
+    wanted = storable(about, "about")
+    if known != wanted:
+        names = sorted({*known, *wanted}, key=str)
+        missing = "nothing"
+        other = [
+            f"{name} = {known.get(name, missing)!r}, not {wanted.get(name, missing)!r}"
+            for name in names
+            if known.get(name, missing) != wanted.get(name, missing)
+        ]
+        raise ValueError(f"{path} was saved with other settings: {'; '.join(other)}")
+    return dict(state)
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON in which each container and each tensor is a list that begins with its kind."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().clone().contiguous()  # two names may share memory
+        return ["tensor", name]
+    if isinstance(value, dict):
+        return ["dict", *([key, _pack(item, tensors)] for key, item in value.items())]
+    if isinstance(value, (list, tuple)):
+        return [type(value).__name__, *(_pack(item, tensors) for item in value)]
+    return value
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, list):
+        return value
+    kind, *items = value
+    if kind == "tensor":
+        return tensors[items[0]]
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in items}
+    parts = [_unpack(item, tensors) for item in items]
+    return tuple(parts) if kind == "tuple" else parts
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def provenance(device: torch.device) -> dict[str, str]:

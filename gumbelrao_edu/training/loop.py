@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_count
-from .files import replacing, storable
+from .errors import DamagedFileError, TrainingDivergedError
+from .files import load_state, save_state, set_aside, storable
 
 Callback = Callable[["Training"], object]
 
@@ -30,10 +29,6 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Tensor, /) -> Any: ...
-
-
-class TrainingDivergedError(ArithmeticError):
-    """The loss or its gradient is no longer a finite number."""
 
 
 class Training:
@@ -121,6 +116,7 @@ class Training:
         self._generators = [torch.Generator().manual_seed(self.settings["seed"]), *generators]
         self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
         self._losses: list[float] = []  # since the last report
+        self._torn = False  # in the middle of a step
 
     def run(
         self,
@@ -148,14 +144,31 @@ class Training:
             KeyboardInterrupt: when interrupted.
             TypeError: when the callback has noted what a checkpoint cannot hold.
             ValueError: when the checkpoint is of a run with other settings.
+            RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
+
+        Warns:
+            DamagedFileWarning: when the checkpoint is damaged. It is set aside, and the training
+                begins anew.
         """
         check_count(until, "until")
         check_count(every, "every")
+        if self._torn:
+            raise RuntimeError(
+                f"an interrupt came in the middle of step {self.step + 1}, and its state is lost: "
+                f"make a new Training, which goes on from its checkpoint"
+            )
         if checkpoint is not None and self.step == 0 and os.path.exists(checkpoint):
-            self.load(checkpoint)
+            try:
+                self.load(checkpoint)
+            except DamagedFileError as damage:
+                set_aside(Path(checkpoint), damage)
         with _interrupts_held() as interrupted:
             while self.step < until:
-                self._step()
+                try:
+                    self._step()
+                except KeyboardInterrupt:  # a second one, see `_interrupts_held`
+                    self._torn = True
+                    raise
                 if self.step % every == 0 or self.step == until:
                     self._report()
                     if callback is not None:
@@ -176,7 +189,6 @@ class Training:
         """
         self._check_history()
         state = {
-            "settings": self.settings,
             "step": self.step,
             "history": self.history,
             "losses": self._losses,
@@ -185,40 +197,19 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        written = io.BytesIO()
-        torch.save(state, written)
-        try:
-            torch.load(io.BytesIO(written.getbuffer()), weights_only=True)
-        except pickle.UnpicklingError as error:  # an extra state of a module, for example
-            raise TypeError(
-                "model: its state or the optimizer's holds an object that cannot be loaded without "
-                "running code; keep to numbers, texts and tensors"
-            ) from error
-        with replacing(Path(path), "wb") as file:
-            file.write(written.getbuffer())
+        save_state(Path(path), state, about=self.settings)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take up the state that `save` wrote.
 
         Raises:
-            ValueError: when the file is of a run with other settings or not a checkpoint.
+            DamagedFileError: when the file was cut off or changed, or is not a checkpoint.
+            ValueError: when it is of a run with other settings.
         """
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            settings = state["settings"]
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise ValueError(
-                f"checkpoint: {path} is damaged or not a checkpoint ({type(error).__name__}); "
-                f"remove it to start anew"
-            ) from error
-        if settings != self.settings:
-            other = {
-                name: value for name, value in settings.items() if value != self.settings.get(name)
-            }
-            raise ValueError(
-                f"checkpoint: {path} is of a run with other settings: {other}; "
-                f"remove it to start anew"
-            )
+            state = load_state(Path(path), about=self.settings)
+        except ValueError as error:
+            raise type(error)(f"checkpoint: {error}; remove it to start anew") from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for generator, saved in zip(self._generators, state["generators"], strict=True):

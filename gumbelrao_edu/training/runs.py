@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 import hashlib
 import importlib
 import json
 import math
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -31,213 +35,144 @@ from tqdm import tqdm
 
 from .._checks import check_count
 from ..device import default_device
-from .errors import BackendError, TakenOverError
-from .files import provenance, write
-from .loop import TrainingDivergedError
+from .errors import (
+    BackendError,
+    DamagedFileError,
+    TakenOverError,
+    TrainingDivergedError,
+)
+from .files import provenance, remove_parts, set_aside, write
 
-Tick = Callable[[float], None]
-Function = Callable[[dict[str, Any], Path, Tick], dict[str, Any]]
+Function = Callable[["Run"], dict[str, Any]]
 
 BACKENDS = ("joblib", "dask", "ray")
+MAX_JOBS = 1000
 _FLOATS = {"inf", "-inf", "nan"}  # strict JSON has no numbers for them
+_STATUS = ("done", "diverged", "failed")
 _OUTCOMES = ("status", "error", "seconds")
 _PROVENANCE = ("date", "hardware", "system", "python", "torch", "gumbelrao_edu")
 _TAKEN = {*_OUTCOMES, *_PROVENANCE}
-_KEYS = {"config", "results", "provenance", *_OUTCOMES}
 _TRACEBACK_LINES = 12
+_LONGEST = 64  # characters of a name, so that the path of a row fits everywhere
+_PATIENCE = 60.0  # seconds that a cluster may be without a worker
 
 
-def run_all(
-    function: Function,
-    configs: Sequence[Mapping[str, Any]],
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Compute one run for each configuration, each in one thread; finished ones are only read.
+@dataclass
+class Run:
+    """One configuration, its name and its files; a training is given one.
 
-    A run that has ended is a file of its own, `out/runs/ID.json`, with the keys "config",
-    "status", "error", "results", "seconds" and "provenance"; `load_row` reads it. The status is
-
-    - "done";
-    - "diverged", after a `TrainingDivergedError`: a result like any other, not computed again;
-    - "failed", after any other exception, with the end of its traceback, or when its worker
-      process died. The other runs go on; the next call tries it again, from its checkpoint.
-
-    `out/runs.csv` is the table of the runs that have ended, written anew after each. What a run
-    needs to go on, its checkpoint, is in `out/unfinished/ID` until it is done or has diverged.
-    After Ctrl-C or a kill the same call goes on. Of two calls that work in the same folder the
-    older one ends.
-
-    Args:
-        function: called with a copy of the configuration, the path of a checkpoint for
-            `Training.run`, and a function to call now and then with the fraction done, 0 to 1.
-            Other processes have to be able to import it. It returns the results, by name: numbers,
-            texts, None, and lists and dictionaries of them, which are left out of the table. The
-            result "device", if there is one, names what it ran on.
-        configs: dictionaries of the same kinds of values, no two of them equal.
-        out: folder of the files; a cluster has to share it.
-        jobs: processes on this machine; with 1 the runs are computed in this one. A cluster does
-            as many runs at a time as it has threads or CPUs.
-        backend: "joblib" for this machine, "dask" or "ray" for a cluster that runs already: that
-            of `DASK_SCHEDULER_ADDRESS` (with one thread a worker), or of `RAY_ADDRESS`.
-        report: called with a line about what was done.
-
-    Returns:
-        The table, in the order of `configs`: configuration, results, status, error, seconds, and
-        versions, hardware and date. Seconds are those of all parts of a run that was interrupted,
-        less what was lost since the last tick.
-
-    Raises:
-        TypeError, ValueError: for arguments that do not fit.
-        BackendError: when a cluster is not named or does not answer, or its package is missing.
-        TakenOverError: when a newer call works in the same folder.
-        KeyboardInterrupt: when interrupted.
+    Attributes:
+        config: plain values by name: numbers, texts, truth values, None, and lists and dictionaries
+            of them.
+        out: the folder of the grid.
+        title: the readable part of the name: what varies from run to run.
+        before: the run whose result this one starts from, if there is one.
 
     Example:
-        >>> import tempfile
-        >>> def square(config, checkpoint, tick):
-        ...     return {"square": config["x"] ** 2}
-        >>> with tempfile.TemporaryDirectory() as out:
-        ...     table = run_all(square, [{"x": 2}, {"x": 3}], Path(out), report=lambda line: 0)
-        >>> table[["x", "square", "status"]].values.tolist()
-        [[2, 4, 'done'], [3, 9, 'done']]
+        >>> run = Run({"tau": 0.5, "seed": 3}, Path("results"), "tau0.5_seed3")
+        >>> run.name, run.row.name
+        ('tau0.5_seed3-a09ba0ea', 'tau0.5_seed3-a09ba0ea.json')
     """
-    check_count(jobs, "jobs")
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    runs = [_run(config, f"configs[{i}]", out) for i, config in enumerate(configs)]
-    for name, count in Counter(run.id for run in runs).items():
-        if count > 1:
-            raise ValueError(f"configs: expected different ones, got {name} {count} times")
-
-    rows: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        try:
-            row = run.load()
-        except ValueError as damage:
-            report(f"{damage}; computed anew")
-            run.row.unlink()
-        else:
-            if row is not None and row["status"] != "failed":
-                rows[run.id] = row
-    report(f"{len(rows)} of {len(runs)} runs are in {out / 'runs'}")
-
-    def say(line: str) -> None:
-        with tqdm.external_write_mode():
-            report(line)
-
-    left = [run for run in runs if run.id not in rows]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with (
-            _bar(out, runs, rows),
-            closing(_ended(function, left, out, jobs, backend, say)) as ended,
-        ):
-            for run, row in ended:
-                rows[run.id] = row
-                _write_table(out, runs, rows)
-                error = f": {row['error'].splitlines()[-1]}" if row["error"] else ""
-                say(f"{run.id}: {row['status']}{error}")
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped with {len(rows)} of {len(runs)} runs ended; the same command goes on"
-        ) from None
-    finally:
-        torch.set_num_threads(threads)
-    if failed := sum(row["status"] == "failed" for row in rows.values()):
-        report(f"{failed} of {len(runs)} runs failed; the same command tries them again")
-    return _write_table(out, runs, rows)
-
-
-def load_row(config: Mapping[str, Any], out: Path) -> dict[str, Any] | None:
-    """The row of a run that has ended, with the results that the table leaves out.
-
-    Args:
-        config: its configuration.
-        out: the folder given to `run_all`.
-
-    Returns:
-        What `run_all` describes, or None when there is no such file.
-
-    Raises:
-        ValueError: when the file is damaged or of another configuration.
-
-    Example:
-        >>> load_row({"k": math.inf}, Path("nowhere")) is None
-        True
-    """
-    return _run(config, "config", out).load()
-
-
-def run_id(config: Mapping[str, Any]) -> str:
-    """The name of a run in its files, readable and the same whatever the order of the keys.
-
-    Args:
-        config: its configuration.
-
-    Example:
-        >>> run_id({"k": 10, "tau": 0.5}) == run_id({"tau": 0.5, "k": 10})
-        True
-    """
-    return _run(config, "config", Path()).id
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One configuration and its files."""
 
     config: dict[str, Any]
     out: Path
+    title: str = "run"
+    before: Run | None = None
+    _command: str | None = field(default=None, repr=False)
+    _start: float = field(default=0.0, repr=False)
 
     @cached_property
-    def id(self) -> str:
-        """Readable, the same whatever the order of the keys, and safe as the name of a file."""
+    def name(self) -> str:
+        """Of the files: the title, and a hash of the configuration, whatever its keys' order."""
         text = json.dumps(_to_json(self.config, "config"), sort_keys=True)
-        readable = re.sub(r"[^\w.=,+-]", "", text.replace('": ', "="), flags=re.ASCII)
-        return f"{readable[:100]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        title = re.sub(r"[^\w.=+-]", "", self.title, flags=re.ASCII)
+        return f"{title[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
     def row(self) -> Path:
-        return self.out / "runs" / f"{self.id}.json"
+        """The file of what came out."""
+        return self.out / "runs" / f"{self.name}.json"
+
+    @property
+    def weights(self) -> Path:
+        """Where a training may leave its weights for later."""
+        return self.out / "models" / f"{self.name}.safetensors"
+
+    @property
+    def folder(self) -> Path:
+        """Of what is needed to go on after a stop; it is removed when the run has ended."""
+        return _unfinished(self.out) / self.name
 
     @property
     def checkpoint(self) -> Path:
-        return _unfinished(self.out) / self.id / "checkpoint.pt"
+        """For `Training.run`."""
+        return self.folder / "checkpoint.safetensors"
 
     @property
     def _progress(self) -> Path:
-        return _unfinished(self.out) / self.id / "progress.json"
+        return self.folder / "progress.json"
 
-    def load(self) -> dict[str, Any] | None:
-        try:
-            row = json.loads(self.row.read_text(encoding="utf-8"))
-            right = row["config"] == _to_json(self.config, "config") and row.keys() >= _KEYS
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError):
-            right = False
-        if not right:
-            raise ValueError(f"{self.row} is damaged or of another configuration")
-        return {**row, **{name: _from_json(row[name]) for name in ("config", "results")}}
+    def tick(self, fraction: float) -> None:
+        """Say how much is done; to be called now and then.
+
+        Args:
+            fraction: from 0 to 1.
+
+        Raises:
+            ValueError: if the fraction is out of range.
+            TakenOverError: if another command works in the folder now.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
+        if self._command is not None:
+            self._check_command()
+            self.note(fraction, time.monotonic() - self._start)
+
+    def _check_command(self) -> None:
+        if self._command is not None and _current(self.out) != self._command:
+            raise TakenOverError(f"another command works in {self.out}; this one ends")
+
+    def note(self, fraction: float, seconds: float) -> None:
+        progress = {"fraction": fraction, "seconds": seconds, "command": self._command}
+        _overwrite(self._progress, json.dumps(progress))
 
     def progress(self) -> dict[str, Any]:
         """What the last tick noted: the fraction done, the seconds, and which command it was."""
+        noted = {"fraction": 0.0, "seconds": 0.0, "command": None}
         try:
-            return dict(json.loads(self._progress.read_text(encoding="utf-8")))
-        except (OSError, ValueError):  # not there, or just being written
-            return {"fraction": 0.0, "seconds": 0.0, "command": None}
+            read = json.loads(self._progress.read_text(encoding="utf-8"))
+            numbers = {name: float(read[name]) for name in ("fraction", "seconds")}
+            if 0 <= numbers["fraction"] <= 1 and 0 <= numbers["seconds"] < math.inf:
+                noted = {**numbers, "command": read.get("command")}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass  # not there, just being written, or damaged: it only feeds the bar
+        return noted
 
-    def note(self, **progress: Any) -> None:
-        _overwrite(self._progress, json.dumps(progress))
+    def load(self) -> dict[str, Any] | None:
+        """The row of a run that has ended, with the results that the table leaves out.
+
+        Returns:
+            What `run_all` describes, or None if there is no such file.
+
+        Raises:
+            DamagedFileError: if the file is damaged or of another configuration.
+        """
+        if not self.row.is_file():
+            return None
+        row = read_row(self.row)
+        if _to_json(row["config"], "config") != _to_json(self.config, "config"):
+            raise DamagedFileError(f"{self.row} is of another configuration")
+        return row
 
     def end(
         self, status: str, error: str | None, results: dict[str, Any], seconds: float
     ) -> dict[str, Any]:
-        """Write the row; a run that has failed keeps its checkpoint."""
+        """Write the row, unless another command has taken over or has done the run already."""
+        self._check_command()
+        with contextlib.suppress(DamagedFileError):
+            known = self.load()
+            if status == "failed" and known is not None and known["status"] != "failed":
+                return known
         device = torch.device(results.get("device", default_device()))
         row = {
             "config": _to_json(self.config, "config"),
@@ -248,28 +183,268 @@ class _Run:
             "provenance": provenance(device),
         }
         write(self.row, json.dumps(row, indent=1, allow_nan=False) + "\n")
-        if status != "failed":
-            shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
+        if status != "failed":  # which goes on from its checkpoint
+            shutil.rmtree(self.folder, ignore_errors=True)
         return {**row, "config": self.config, "results": results}
 
 
-def _run(config: Mapping[str, Any], name: str, out: Path) -> _Run:
-    if not isinstance(config, Mapping):
-        raise TypeError(f"{name}: expected a dictionary, got {type(config).__name__}")
-    _to_json(config, name)
-    if taken := sorted(_TAKEN & config.keys()):
-        raise ValueError(f"{name}: {taken} are other columns of the table")
-    return _Run(copy.deepcopy(dict(config)), out.resolve())
+def read_row(path: Path) -> dict[str, Any]:
+    """Read the row of a run that has ended, and check its form.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        What `run_all` describes.
+
+    Raises:
+        DamagedFileError: if it is not such a row.
+    """
+
+    def constant(text: str) -> Any:
+        raise ValueError(f"{text} is not JSON")
+
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
+        what = _wrong(row)
+        parts = {name: _from_json(row[name]) for name in ("config", "results")} if not what else {}
+    except (ValueError, RecursionError) as error:
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+    if what:
+        raise DamagedFileError(f"{path} is damaged: {what}")
+    return {**row, **parts}
+
+
+def _wrong(row: Any) -> str:
+    """What is wrong with the form of a row; empty if nothing is."""
+    forms: dict[str, tuple[Any, ...]] = {
+        "config": (dict,),
+        "status": (str,),
+        "error": (str, type(None)),
+        "results": (dict,),
+        "seconds": (int, float),
+        "provenance": (dict,),
+    }
+    if not isinstance(row, dict):
+        return f"expected a dictionary, got {type(row).__name__}"
+    for name, kinds in forms.items():
+        if name not in row:
+            return f"there is no {name!r}"
+        if not isinstance(row[name], kinds) or isinstance(row[name], bool):
+            return f"{name}: got {type(row[name]).__name__}"
+    if row["status"] not in _STATUS:
+        return f"status: expected one of {', '.join(_STATUS)}, got {row['status']!r}"
+    if not 0 <= row["seconds"] < math.inf:
+        return f"seconds: got {row['seconds']}"
+    if not all(isinstance(row["provenance"].get(name), str) for name in _PROVENANCE):
+        return f"provenance: expected texts for {', '.join(_PROVENANCE)}"
+    return ""
+
+
+def runs_of(
+    configs: Sequence[Mapping[str, Any]],
+    out: Path,
+    title: Callable[[dict[str, Any]], str] = lambda config: "run",
+) -> list[Run]:
+    """Return a run for each configuration.
+
+    Args:
+        configs: no two of them equal.
+        out: folder of the files.
+        title: gives the readable part of a run's name, from its configuration.
+
+    Raises:
+        TypeError, ValueError: if a configuration has the wrong type or two are equal.
+
+    Example:
+        >>> runs = runs_of([{"x": 1}, {"x": 2}], Path("results"), lambda config: f"x{config['x']}")
+        >>> [run.name for run in runs]
+        ['x1-e2bbcfe2', 'x2-a3e6c5f0']
+    """
+    runs = []
+    for i, config in enumerate(configs):
+        name = f"configs[{i}]"
+        if not isinstance(config, Mapping):
+            raise TypeError(f"{name}: expected a dictionary, got {type(config).__name__}")
+        _to_json(config, name)
+        if taken := sorted(_TAKEN & config.keys()):
+            raise ValueError(f"{name}: {taken} are other columns of the table")
+        own = copy.deepcopy(dict(config))
+        runs.append(Run(own, out.resolve(), title(own)))
+    for name, count in Counter(run.name for run in runs).items():
+        if count > 1:
+            raise ValueError(f"configs: expected different ones, but {name} occurs {count} times")
+    return runs
+
+
+def run_all(
+    function: Function,
+    runs: Sequence[Run],
+    *,
+    jobs: int = 1,
+    backend: str = "joblib",
+    say: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Compute all runs of a grid, each in one thread; those that have ended are only read.
+
+    A run that has ended is a file of its own, `out/runs/NAME.json`, with the keys "config",
+    "status", "error", "results", "seconds" and "provenance". The status is
+
+    - "done";
+    - "diverged", after a `TrainingDivergedError`: a result like any other, not computed again;
+    - "failed", after any other exception, with the end of its traceback, or when its worker
+      process died. The other runs go on; the next call tries it again, from its checkpoint.
+
+    `out/runs.csv` is the table of the runs that have ended, written anew after each. What a run
+    needs to go on is in `out/unfinished/NAME` until it is done or has diverged. After Ctrl-C or a
+    kill the same call goes on. Of two calls that work in the same folder the older one ends, and
+    writes nothing any more.
+
+    Args:
+        function: called with a `Run`: its `config` says what to compute, its `checkpoint` is for
+            `Training.run`, and its `tick` is to be called now and then with the fraction done.
+            Other processes have to be able to import it. It returns the results, by name: numbers,
+            texts, None, and lists and dictionaries of them, which are left out of the table. The
+            result "device", if there is one, names what it ran on.
+        runs: from `runs_of`, all of one folder; a cluster has to share it.
+        jobs: processes on this machine, at most one for each run and each core; with 1 the runs are
+            computed in this process. A cluster does as many at a time as it has threads or CPUs.
+        backend: "joblib" for this machine, "dask" or "ray" for a cluster that runs already: that
+            of `DASK_SCHEDULER_ADDRESS` (with one thread a worker), or of `RAY_ADDRESS`.
+        say: called with a line about what was done.
+
+    Returns:
+        The rows, in the order of `runs`; `table_of` makes a table of them. Seconds are those of all
+        parts of a run that was interrupted, minus what was lost since the last tick.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type or range.
+        BackendError: when a cluster is not named or does not answer, or its package is missing.
+        TakenOverError: when a newer call works in the same folder.
+        KeyboardInterrupt: when interrupted.
+
+    Example:
+        >>> import tempfile
+        >>> def square(run):
+        ...     return {"square": run.config["x"] ** 2}
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     runs = runs_of([{"x": 2}, {"x": 3}], Path(out))
+        ...     rows = run_all(square, runs, say=lambda line: 0)
+        >>> table_of(rows)[["x", "square", "status"]].values.tolist()
+        [[2, 4, 'done'], [3, 9, 'done']]
+    """
+    check_count(jobs, "jobs")
+    if jobs > MAX_JOBS:
+        raise ValueError(f"jobs: expected at most {MAX_JOBS}, got {jobs}")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+    if not runs:
+        return []
+    out = runs[0].out
+    if any(run.out != out for run in runs):
+        raise ValueError("runs: expected runs of one folder")
+
+    rows: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        try:
+            row = run.load()
+        except DamagedFileError as damage:
+            set_aside(run.row, damage)
+        else:
+            if row is not None and row["status"] != "failed":
+                rows[run.name] = row
+                shutil.rmtree(run.folder, ignore_errors=True)  # a kill may have left it
+    for folder in (out, out / "runs", out / "models"):
+        remove_parts(folder)
+    say(f"{len(rows)} of {len(runs)} runs are in {out / 'runs'}")
+
+    def say_above(line: str) -> None:
+        with tqdm.external_write_mode():
+            say(line)
+
+    left = [run for run in runs if run.name not in rows]
+    jobs = min(jobs, max(2, joblib.cpu_count()), max(1, len(left)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with (
+            _termination_as_exit(),
+            _bar(out, runs, rows),
+            closing(_ended(function, left, out, jobs, backend, say_above)) as ended,
+        ):
+            for run, row in ended:
+                rows[run.name] = row
+                _write_table(out, runs, rows)
+                error = f": {row['error'].splitlines()[-1]}" if row["error"] else ""
+                say_above(f"{run.name}: {row['status']}{error}")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped with {len(rows)} of {len(runs)} runs ended; the same command goes on"
+        ) from None
+    finally:
+        torch.set_num_threads(threads)
+    if failed := sum(row["status"] == "failed" for row in rows.values()):
+        say(f"{failed} of {len(runs)} runs failed; the same command tries them again")
+    _write_table(out, runs, rows)
+    return [rows[run.name] for run in runs]
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a table of the rows of runs: configuration, results, status, error, seconds, origin.
+
+    Args:
+        rows: from `run_all` or `read_row`. Results that are lists or dictionaries are left out.
+    """
+    records = []
+    for row in rows:
+        scalars = {
+            name: value
+            for name, value in row["results"].items()
+            if not isinstance(value, (list, tuple, dict))
+        }
+        records.append((row["config"], scalars, row))
+    columns = [
+        *(name for config, _, _ in records for name in config),
+        *(name for _, results, _ in records for name in results),
+        *_OUTCOMES,
+        *_PROVENANCE,
+    ]
+    return pd.DataFrame(
+        [{**row, **row["provenance"], **results, **config} for config, results, row in records],
+        columns=list(dict.fromkeys(columns)),
+    )
+
+
+def _write_table(out: Path, runs: Sequence[Run], rows: Mapping[str, dict[str, Any]]) -> None:
+    table = table_of([rows[run.name] for run in runs if run.name in rows])
+    write(out / "runs.csv", table.to_csv(index=False, lineterminator="\n"))
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """SIGTERM ends this process in order, and with it the processes that compute for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ended(
     function: Function,
-    runs: Sequence[_Run],
+    runs: Sequence[Run],
     out: Path,
     jobs: int,
     backend: str,
     say: Callable[[str], object],
-) -> Generator[tuple[_Run, dict[str, Any]], None, None]:
+) -> Generator[tuple[Run, dict[str, Any]], None, None]:
     """Compute runs, and give each with its row when it has ended.
 
     With a process that dies, its pool dies, and nothing says which run it was. So the runs that
@@ -277,13 +452,16 @@ def _ended(
     """
     if not runs:
         return
-    left = {run.id: run for run in runs}
+    left = {run.name: run for run in runs}
     deaths: Counter[str] = Counter()
     with _workers(backend, jobs, len(runs)) as (compute, lost):
         while left:
-            group = [run for run in left.values() if deaths[run.id] < 2] or [*left.values()][:1]
+            group = [run for run in left.values() if deaths[run.name] < 2] or [*left.values()][:1]
             with _command(out) as command:
-                tasks = (delayed(compute)(function, run, command) for run in group)
+                tasks = (
+                    delayed(compute)(function, dataclasses.replace(run, _command=command))
+                    for run in group
+                )
                 pool = Parallel(
                     batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
                 )
@@ -294,39 +472,38 @@ def _ended(
                     continue
                 except lost as error:
                     died = f"a worker process died, short of memory? ({type(error).__name__})"
-            group = [run for run in group if run.id in left]  # the others have been heard of
+            group = [run for run in group if run.name in left]  # the others have been heard of
             suspects = [run for run in group if run.progress()["command"] == command] or group
-            say(f"{died}; under way: {', '.join(run.id for run in suspects)}")
-            deaths.update(run.id for run in suspects)
+            say(f"{died}; under way: {', '.join(run.name for run in suspects)}")
+            deaths.update(run.name for run in suspects)
             for run in group:
-                row = run.load()
+                row = _load_quietly(run)
                 if row is not None and row["status"] != "failed":  # it ended, unheard
-                    yield left.pop(run.id), row
-                elif deaths[run.id] > 2:
+                    yield left.pop(run.name), row
+                elif deaths[run.name] > 2:
                     seconds = run.progress()["seconds"]
-                    yield left.pop(run.id), run.end("failed", died, {}, seconds)
+                    yield left.pop(run.name), run.end("failed", died, {}, seconds)
 
 
-def _compute(function: Function, run: _Run, command: str) -> tuple[str, dict[str, Any]]:
+def _load_quietly(run: Run) -> dict[str, Any] | None:
+    try:
+        return run.load()
+    except DamagedFileError:
+        return None
+
+
+def _compute(function: Function, run: Run) -> tuple[str, dict[str, Any]]:
     """What a worker does: one run, whatever becomes of it, to its row."""
     torch.set_num_threads(1)
     done, seconds = 0.0, 0.0
     if run.checkpoint.exists():
         before = run.progress()
         done, seconds = before["fraction"], before["seconds"]
-    start = time.monotonic() - seconds
-
-    def tick(fraction: float) -> None:
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
-        if _current(run.out) not in (command, None):
-            raise TakenOverError(f"another command works in {run.out}; this one ends")
-        run.note(fraction=fraction, seconds=time.monotonic() - start, command=command)
-
-    tick(done)
+    run = dataclasses.replace(run, _start=time.monotonic() - seconds)
+    run.tick(done)
     status, error, results = "done", None, {}
     try:
-        results = function(copy.deepcopy(run.config), run.checkpoint, tick)
+        results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
         _check_results(results, run.config)
     except TakenOverError:
         raise
@@ -335,7 +512,7 @@ def _compute(function: Function, run: _Run, command: str) -> tuple[str, dict[str
     except Exception:
         lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
         status, error, results = "failed", "\n".join(lines), {}
-    return run.id, run.end(status, error, results, time.monotonic() - start)
+    return run.name, run.end(status, error, results, time.monotonic() - run._start)
 
 
 def _check_results(results: Any, config: Mapping[str, Any]) -> None:
@@ -373,7 +550,12 @@ def _workers(
         with client, parallel_config("threading", n_jobs=runs):
 
             def compute(*arguments: Any) -> Any:
-                return client.submit(_compute, *arguments, pure=False).result()
+                future = client.submit(_compute, *arguments, pure=False)
+                return _wait(
+                    future.result,
+                    distributed.TimeoutError,
+                    lambda: client.scheduler_info()["workers"],
+                )
 
             yield compute, (distributed.KilledWorker,)
     else:
@@ -381,7 +563,35 @@ def _workers(
         task = ray.remote(_compute)
         with _ray_cluster(ray), parallel_config("threading", n_jobs=runs):
             crashes = ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError
-            yield lambda *arguments: ray.get(task.remote(*arguments)), crashes
+
+            def compute(*arguments: Any) -> Any:
+                future = task.remote(*arguments)
+                return _wait(
+                    lambda timeout: ray.get(future, timeout=timeout),
+                    ray.exceptions.GetTimeoutError,
+                    lambda: [node for node in ray.nodes() if node["Alive"]],
+                )
+
+            yield compute, crashes
+
+
+def _wait(
+    result: Callable[[float], Any], pending: type[Exception], workers: Callable[[], Sized]
+) -> Any:
+    """The result of a cluster's task, unless the cluster has been without a worker for long."""
+    alive = time.monotonic()
+    while True:
+        try:
+            return result(2.0)
+        except pending:
+            with contextlib.suppress(Exception):  # a scheduler that does not answer has none
+                if len(workers()):
+                    alive = time.monotonic()
+            if time.monotonic() - alive > _PATIENCE:
+                raise BackendError(
+                    f"backend: the cluster has had no worker for {_PATIENCE:g} seconds; what is "
+                    f"done is kept, the same command goes on"
+                ) from None
 
 
 @contextmanager
@@ -417,13 +627,15 @@ def _current(out: Path) -> str | None:
     """Which command works in the folder; None when no file says so."""
     try:
         return (_unfinished(out) / "command").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 
 def _overwrite(path: Path, text: str) -> None:
     """Write a file that others look at all the time; on Windows it could not be replaced then."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():  # what it points to is not ours
+        path.unlink()
     path.write_text(text, encoding="utf-8")
 
 
@@ -437,18 +649,18 @@ def _command(out: Path) -> Iterator[str]:
     finally:
         if _current(out) == command:
             _overwrite(path, "none")
-            if [*path.parent.iterdir()] == [path]:
+            if [*path.parent.iterdir()] == [path] and not path.parent.is_symlink():
                 shutil.rmtree(path.parent)
 
 
 @contextmanager
-def _bar(out: Path, runs: Sequence[_Run], rows: Mapping[str, object]) -> Iterator[None]:
+def _bar(out: Path, runs: Sequence[Run], rows: Mapping[str, object]) -> Iterator[None]:
     """Show how much of all runs is done, and the time left at the mean speed so far."""
 
     def done() -> float:
         # Of thousands of runs few have begun: only their files are looked at.
         begun = {path.name for path in _unfinished(out).glob("*")}
-        going = [run for run in runs if run.id in begun and run.id not in rows]
+        going = [run for run in runs if run.name in begun and run.name not in rows]
         return len(rows) + math.fsum(run.progress()["fraction"] for run in going)
 
     with tqdm(
@@ -478,32 +690,6 @@ def _bar(out: Path, runs: Sequence[_Run], rows: Mapping[str, object]) -> Iterato
             ended.set()
             thread.join()
             look()
-
-
-def _write_table(
-    out: Path, runs: Sequence[_Run], rows: Mapping[str, dict[str, Any]]
-) -> pd.DataFrame:
-    ended = [(run, rows[run.id]) for run in runs if run.id in rows]
-    records = []
-    for run, row in ended:
-        scalars = {
-            name: value
-            for name, value in row["results"].items()
-            if not isinstance(value, (list, tuple, dict))
-        }
-        records.append((run.config, scalars, row))
-    columns = [
-        *(name for config, _, _ in records for name in config),
-        *(name for _, results, _ in records for name in results),
-        *_OUTCOMES,
-        *_PROVENANCE,
-    ]
-    table = pd.DataFrame(
-        [{**row, **row["provenance"], **results, **config} for config, results, row in records],
-        columns=list(dict.fromkeys(columns)),
-    )
-    write(out / "runs.csv", table.to_csv(index=False, lineterminator="\n"))
-    return table
 
 
 def _to_json(value: Any, name: str) -> Any:
