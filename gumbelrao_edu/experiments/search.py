@@ -1,71 +1,51 @@
-"""Random search over the hyper-parameters of discrete VAEs (section 5.4, appendix D.2)."""
+"""The paper's search over hyper-parameters of discrete VAEs, which three experiments share."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from .. import estimators
 from ..device import default_device
+from ..figures.rows import Row, row_of
 from ..gumbel import gumbel_max
-from ..training.files import replacing, write
-from ..training.loop import Training
-from ..training.runs import run_all, run_id
+from ..training.errors import DamagedFileError, TrainingDivergedError
+from ..training.files import load_state, save_state, set_aside
+from ..training.loop import Training, exploded
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
+from .experiment import Config, Outcome
 
-Tick = Callable[[float], None]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..training.runs import Run
+
+Cell = tuple[Row, int, int]  # a row, an arity, a batch size
+
+SHARED_BY = ("table2", "table3", "fig4", "seeds")  # experiments that have runs in common
+BOUND_CHUNK = 200  # images of a bound that is stopped and goes on
 
 _REPORTS = 50  # over a training
 _WATCHED = 2000  # validation images that a training is watched by
-_CHUNK = 200  # images of a bound that is stopped and goes on
 _SAME_DRAWS = 2021  # seed of what models are compared by
-_SEARCHES = ("table2", "table3", "fig4")  # folders of searches that have runs in common
 
 
 @dataclass(frozen=True)
-class Row:
-    """An estimator of the registry, with its K or its S where it has one.
+class Search:
+    """A profile of a search.
 
     Attributes:
-        label: as tables print it.
-        estimator: the name in the registry.
-        k: inner samples of `gumbel_rao`.
-        num_samples: S of a score-function estimator, 0 for the others.
-    """
-
-    label: str
-    estimator: str
-    k: float | None = None
-    num_samples: int = 0
-
-
-GS = Row("GS", "gumbel_softmax")
-REINFORCE = Row("REINFORCE", "reinforce", num_samples=1)
-ST = Row("ST", "straight_through")
-ST_GS = Row("ST-GS", "st_gumbel_softmax")
-GR_10, GR_100, GR_1000 = (Row(f"GR-MC{k}", "gumbel_rao", k) for k in (10, 100, 1000))
-GR_INF = Row("GR-∞", "gumbel_rao", math.inf)
-ZGR = Row("ZGR", "zgr")
-RLOO = Row("RLOO", "rloo", num_samples=4)
-ROWS = (GS, REINFORCE, RLOO, ST, ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The runs of a profile.
-
-    Attributes:
-        cells: each a row, an arity and a batch size.
+        cells: gives the cells, when it is asked: an estimator that is registered later is found.
         draws: hyper-parameters tried in each cell; the same ones in all cells.
         steps: of each training.
         full: train on the full set of digits, or on the 5,000 that come with the course.
@@ -75,7 +55,7 @@ class Settings:
         images: how many of each of these sets are used; None for all.
     """
 
-    cells: tuple[tuple[Row, int, int], ...]
+    cells: Callable[[], Sequence[Cell]]
     draws: int = 20
     steps: int = 50_000
     full: bool = True
@@ -84,26 +64,74 @@ class Settings:
     test_samples: int = 5000
     images: int | None = None
 
-    def configs(self) -> list[dict[str, Any]]:
-        """What `train` is called with, draw by draw, so that a stopped search is a smaller one."""
-        return [
-            {
-                "estimator": row.estimator,
-                "k": row.k,
-                "num_samples": row.num_samples,
-                "arity": arity,
-                "batch_size": batch_size,
-                **hyperparameters(draw, estimators.get(row.estimator)),
-                "seed": draw,
-                "steps": self.steps,
-                "full": self.full,
-                "hidden": list(self.hidden),
-                "valid_samples": self.valid_samples,
-                "images": self.images,
-            }
-            for draw in range(self.draws)
-            for row, arity, batch_size in self.cells
-        ]
+
+def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
+    """Return the profiles of a search: its cells, and what is the same for all searches.
+
+    Args:
+        **cells: for each name of a profile.
+    """
+    small = {"draws": 1, "full": False}
+    common: dict[str, dict[str, Any]] = {
+        "smoke": {
+            **small,
+            "steps": 10,
+            "hidden": (16,),
+            "valid_samples": 2,
+            "test_samples": 3,
+            "images": 20,
+        },
+        "lecture": {
+            **small,
+            "steps": 1000,
+            "hidden": (200,),
+            "valid_samples": 10,
+            "test_samples": 100,
+            "images": 200,
+        },
+        # Cut: 14 of 20 draws; M, to 100, on the validation set; most cells.
+        "cpu": {"draws": 6, "valid_samples": 100},
+        "paper": {},
+    }
+    return {name: Search(which, **common[name]) for name, which in cells.items()}
+
+
+def configurations(search: Search) -> list[Config]:
+    """Return what `train` needs, draw by draw, so that a stopped search is a smaller one.
+
+    Args:
+        search: the profile.
+    """
+    cells = search.cells()
+    return [
+        configuration(search, cell, draw, seed=draw)
+        for draw in range(search.draws)
+        for cell in cells
+    ]
+
+
+def configuration(search: Search, cell: Cell, draw: int, *, seed: int) -> Config:
+    """Return the configuration of one training.
+
+    Args:
+        search: the profile.
+        cell: row, arity and batch size.
+        draw: number of the hyper-parameters.
+        seed: of the weights, the order of the data and the draws of the estimator.
+    """
+    row, arity, batch_size = cell
+    return {
+        **row.config(),
+        "arity": arity,
+        "batch_size": batch_size,
+        **hyperparameters(draw, estimators.get(row.estimator)),
+        "seed": seed,
+        "steps": search.steps,
+        "full": search.full,
+        "hidden": list(search.hidden),
+        "valid_samples": search.valid_samples,
+        "images": search.images,
+    }
 
 
 def hyperparameters(draw: int, record: estimators.Record) -> dict[str, float | None]:
@@ -127,37 +155,59 @@ def hyperparameters(draw: int, record: estimators.Record) -> dict[str, float | N
     return drawn if "tau" in record.example else {**drawn, "tau": None}
 
 
+def run_title(config: Config) -> str:
+    """Return what varies from run to run, for the names of files.
+
+    Args:
+        config: of a training.
+
+    Example:
+        >>> run_title({"estimator": "gumbel_rao", "k": 10, "arity": 8, "batch_size": 20, "seed": 3})
+        'GR-MC10_n8_B20_draw3'
+    """
+    where = f"n{config['arity']}_B{config['batch_size']}"
+    return f"{row_of(config).file_label}_{where}_draw{config['seed']}"
+
+
+def prepare(search: Search) -> None:
+    """Download the full set where it is asked for, and say so before a worker does."""
+    if search.full:
+        fetch_binarized_mnist()
+
+
 @functools.lru_cache(maxsize=1)
-def _data(full: bool) -> Digits:
+def digits(full: bool) -> Digits:
+    """The digits of a run, read once in a process."""
     return load_digits(full=full)
 
 
-def build(config: dict[str, Any]) -> tuple[DiscreteVAE, torch.Generator]:
+def build(config: Config) -> tuple[DiscreteVAE, torch.Generator]:
     """Return the model of a run before its training, and what its estimator draws from."""
     device = default_device()
     draws = torch.Generator(device).manual_seed(config["seed"])
-    hyper = {name: config[name] for name in estimators.get(config["estimator"]).example}
+    row = row_of(config)
+    hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
     model = DiscreteVAE(
         config["arity"],
-        estimators.sampler(config["estimator"], generator=draws, **hyper),
-        pixel_mean=_data(config["full"]).train.float().mean(0),
+        estimators.sampler(row.estimator, generator=draws, **hyper),
+        pixel_mean=digits(config["full"]).train.float().mean(0),
         hidden=config["hidden"],
         generator=torch.Generator().manual_seed(config["seed"]),
     )
     return model.to(device), draws
 
 
-def objective(model: DiscreteVAE, images: Tensor) -> Tensor:
+def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
     """Return the mean of −ELBO over a minibatch, for `Training`."""
     return -model.elbo(images.to(model.pixel_mean)).mean()
 
 
-def begin(config: dict[str, Any], model: DiscreteVAE, draws: torch.Generator) -> Training:
+def begin(config: Config, model: DiscreteVAE, draws: torch.Generator) -> Training:
     """Return the training of what `build` made, before its first step."""
     return Training(
         model,
-        objective,
-        _data(config["full"]).train,
+        loss,
+        digits(config["full"]).train,
         batch_size=config["batch_size"],
         learning_rate=config["learning_rate"],
         momentum=config["momentum"],
@@ -167,200 +217,238 @@ def begin(config: dict[str, Any], model: DiscreteVAE, draws: torch.Generator) ->
     )
 
 
-def train(config: dict[str, Any], checkpoint: Path, tick: Tick, *, models: Path) -> dict[str, Any]:
-    """Train one model, as `run_all` asks for it, and keep its weights.
+def train(run: Run) -> dict[str, Any]:
+    """Train one model, as `run_all` asks for it, and keep its weights in `run.weights`.
 
     Args:
-        config: see `Settings.configs`.
-        checkpoint: file to resume from and to save to.
-        tick: called with the fraction done.
-        models: folder of the weights.
+        run: see `configuration`.
 
     Returns:
         `valid_bound`, the importance-weighted bound on the validation set, in nats (higher is
         better), by which models are chosen; `valid_elbo` with one sample on a part of it, with
         a code that is drawn whatever the training relaxes; the history of the latter.
+
+    Raises:
+        TrainingDivergedError: when the training or a bound is not finite.
     """
+    config = run.config
     model, draws = build(config)
     training, steps = begin(config, model, draws), config["steps"]
-    valid = _data(config["full"]).valid[: config["images"]]
+    valid = digits(config["full"]).valid[: config["images"]]
 
     def report(training: Training) -> None:
-        training.history[-1]["valid_elbo"] = _elbo(model, valid[:_WATCHED])
-        tick(0.9 * training.step / steps)
+        training.history[-1]["valid_elbo"] = elbo(model, valid[:_WATCHED])
+        run.tick(0.9 * training.step / steps)
 
-    training.run(steps, every=max(1, steps // _REPORTS), callback=report, checkpoint=checkpoint)
-    bounds = _bounds(
+    every = max(1, steps // _REPORTS)
+    training.run(steps, every=every, callback=report, checkpoint=run.checkpoint)
+    bound = bounds(
         model,
         valid,
         config["valid_samples"],
-        checkpoint.with_name("valid.pt"),
-        lambda fraction: tick(0.9 + 0.1 * fraction),
+        run.folder / "valid.safetensors",
+        about=config,
+        tick=lambda fraction: run.tick(0.9 + 0.1 * fraction),
     )
-    with replacing(models / f"{run_id(config)}.pt", "wb") as file:
-        torch.save(model.state_dict(), file)
+    save_state(run.weights, model.state_dict(), about=config)
     return {
         "device": str(model.pixel_mean.device),
-        "valid_bound": bounds.mean().item(),
+        "valid_bound": bound.mean().item(),
         "valid_elbo": training.history[-1]["valid_elbo"],
         "history": training.history,
     }
 
 
-def test(config: dict[str, Any], checkpoint: Path, tick: Tick, *, models: Path) -> dict[str, Any]:
+def test(run: Run) -> dict[str, Any]:
     """Compute the bound of a trained model on the test set, as `run_all` asks for it.
 
     Args:
-        config: that of the training, and `test_samples`.
-        checkpoint: file of the bounds so far.
-        tick: called with the fraction done.
-        models: folder of the weights; if they are not there, the model is trained again.
+        run: its configuration has `test_samples`; `run.before` is the training. If its weights are
+            not there, the model is trained again.
 
     Returns:
         `test_bound`, the mean over the images in nats, and its `standard_error`.
     """
-    trained = {name: value for name, value in config.items() if name != "test_samples"}
-    weights = models / f"{run_id(trained)}.pt"
-    if not weights.exists():  # only the rows were kept
-        train(trained, checkpoint.with_name("training.pt"), lambda fraction: None, models=models)
-    model, _ = build(trained)
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    images = _data(config["full"]).test[: config["images"]]
-    bounds = _bounds(model, images, config["test_samples"], checkpoint, tick)
+    assert run.before is not None
+    config = run.before.config
+    model = trained(run.before)
+    images = digits(config["full"]).test[: config["images"]]
+    bound = bounds(
+        model,
+        images,
+        run.config["test_samples"],
+        run.checkpoint,
+        about=run.config,
+        tick=run.tick,
+    )
     return {
         "device": str(model.pixel_mean.device),
-        "test_bound": bounds.mean().item(),
-        "standard_error": (bounds.std() / math.sqrt(len(bounds))).item(),
+        "test_bound": bound.mean().item(),
+        "standard_error": (bound.std() / math.sqrt(len(bound))).item(),
     }
 
 
+def trained(run: Run) -> DiscreteVAE:
+    """Return the trained model of a run; without its weights it is trained again.
+
+    Args:
+        run: a training of a search.
+    """
+    model, _ = build(run.config)
+    for _ in range(2):
+        try:
+            model.load_state_dict(load_state(run.weights, about=run.config))
+            return model
+        except FileNotFoundError:  # only the rows were kept
+            pass
+        except DamagedFileError as damage:
+            set_aside(run.weights, damage)
+        train(run)
+    raise DamagedFileError(f"{run.weights} is damaged again, right after it was written")
+
+
 @torch.no_grad()
-def _elbo(model: DiscreteVAE, images: Tensor) -> float:
-    """The mean single-sample bound, each time with the same draws."""
+def elbo(model: DiscreteVAE, images: Tensor) -> float:
+    """Return the mean single-sample bound, each time with the same draws.
+
+    Args:
+        model: is not changed.
+        images: `[N, pixels]`.
+
+    Raises:
+        TrainingDivergedError: when it is not finite.
+    """
     device = model.pixel_mean.device
     draws = torch.Generator(device).manual_seed(_SAME_DRAWS)
 
     def draw(logits: Tensor) -> Tensor:
         return gumbel_max(logits, generator=draws)[0]
 
-    parts = [model.elbo(part.to(device), estimator=draw) for part in torch.split(images, 1000)]
-    return torch.cat(parts).mean().item()
+    with _exploded("the validation loss", model):
+        parts = [model.elbo(part.to(device), estimator=draw) for part in torch.split(images, 1000)]
+        value = torch.cat(parts).mean().item()
+        if not math.isfinite(value):
+            raise ArithmeticError(f"it is {value}")
+    return value
 
 
-def _bounds(
-    model: DiscreteVAE, images: Tensor, num_samples: int, checkpoint: Path, tick: Tick
-) -> Tensor:
-    """The importance-weighted bound of each image; what was stopped goes on from the file."""
-    device = model.pixel_mean.device
-    bounds = torch.load(checkpoint) if checkpoint.exists() else torch.empty(0)
-    while len(bounds) < len(images):
-        draws = torch.Generator(device).manual_seed(_SAME_DRAWS + len(bounds))
-        part = images[len(bounds) : len(bounds) + _CHUNK].to(device)
-        new = importance_weighted_bound(
-            model, part, num_samples=num_samples, chunk=10, generator=draws
-        )
-        bounds = torch.cat([bounds, new.cpu()])
-        with replacing(checkpoint, "wb") as file:
-            torch.save(bounds, file)
-        tick(len(bounds) / len(images))
-    return bounds
-
-
-def run(
-    settings: Settings,
-    out: Path,
+def bounds(
+    model: DiscreteVAE,
+    images: Tensor,
+    num_samples: int,
+    path: Path,
     *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Search all cells: train what is missing, choose, and test what was chosen.
+    about: Config,
+    tick: Callable[[float], object],
+) -> Tensor:
+    """Return the importance-weighted bound of each image; what was stopped goes on.
 
     Args:
-        settings: the cells.
-        out: folder of the files: `runs.csv` and `runs/` of the trainings (see `run_all`), the same
-            of the tests in `test/`, and the weights in `models/`. What Table 2, Table 3 and
-            Figure 4 have in common is copied from their folders beside, not computed again.
-        jobs, backend, report: as for `run_all`.
-
-    Returns:
-        One row for each cell: `row`, `arity`, `batch_size`; the hyper-parameters chosen;
-        `draws`, how many were tried, and how many `diverged`; `valid` and `test`, the bounds of
-        the negative log-likelihood in nats (lower is better), and the `standard_error` of the
-        latter over the images.
+        model: is not changed.
+        images: `[N, pixels]`.
+        num_samples: M.
+        path: of the file with the bounds so far.
+        about: the configuration that the file has to be of.
+        tick: called with the fraction done.
 
     Raises:
-        ArithmeticError: when no run of a cell ended well; the rows are written.
-        DataError: when the full set is asked for and cannot be had.
+        TrainingDivergedError: when a bound is not finite.
     """
-    if settings.full:
-        fetch_binarized_mnist()  # say so before a worker does
-    models = out / "models"
-    parallel: dict[str, Any] = {"jobs": jobs, "backend": backend, "report": report}
-    configs = settings.configs()
-    _adopt(out, (f"runs/{run_id(config)}.json" for config in configs))
-    runs = run_all(functools.partial(train, models=models.resolve()), configs, out, **parallel)
-    chosen = choose(runs)
-    tests = [{**configs[i], "test_samples": settings.test_samples} for i in chosen.index]
-    _adopt(out, (f"models/{run_id(configs[i])}.pt" for i in chosen.index))
-    _adopt(out, (f"test/runs/{run_id(config)}.json" for config in tests))
-    tested = run_all(
-        functools.partial(test, models=models.resolve()), tests, out / "test", **parallel
-    )
-    return chosen.assign(
-        test=-tested.test_bound.to_numpy(), standard_error=tested.standard_error.to_numpy()
-    )
+    device = model.pixel_mean.device
+    known = torch.empty(0)
+    try:
+        known = load_state(path, about=about)["bounds"]
+    except FileNotFoundError:
+        pass
+    except DamagedFileError as damage:
+        set_aside(path, damage)
+    while len(known) < len(images):
+        draws = torch.Generator(device).manual_seed(_SAME_DRAWS + len(known))
+        part = images[len(known) : len(known) + BOUND_CHUNK].to(device)
+        with _exploded("a bound", model):
+            new = importance_weighted_bound(
+                model, part, num_samples=num_samples, chunk=10, generator=draws
+            )
+            if not bool(new.isfinite().all()):
+                raise ArithmeticError("it is not a finite number")
+        known = torch.cat([known, new.cpu()])
+        save_state(path, {"bounds": known}, about=about)
+        tick(len(known) / len(images))
+    return known
 
 
-def _adopt(out: Path, files: Iterable[str]) -> None:
-    """Copy files that are missing from the folders of the other searches."""
-    for file in files:
-        found = [path for name in _SEARCHES if (path := out.parent / name / file).exists()]
-        if found and not (out / file).exists():
-            with replacing(out / file, "wb") as copy:
-                copy.write(found[0].read_bytes())
+@contextmanager
+def _exploded(what: str, model: DiscreteVAE) -> Iterator[None]:
+    """Turns what exploded weights do to a computation into the result that it is."""
+    try:
+        yield
+    except (ArithmeticError, ValueError) as error:  # argument checks refuse logits that are NaN
+        if isinstance(error, ValueError) and not exploded(model):
+            raise
+        raise TrainingDivergedError(
+            f"{what} of the trained model cannot be computed: {error}"
+        ) from error
 
 
 def choose(runs: pd.DataFrame) -> pd.DataFrame:
     """Choose the run of each cell with the best bound on the validation set.
 
     Args:
-        runs: rows as `run_all` returns them.
+        runs: a table of trainings, see `table_of`.
 
     Returns:
-        Cells as `run` describes, without the test; the index says which run.
+        One row for each cell: `row`, `arity`, `batch_size`; the hyper-parameters chosen; `draws`,
+        how many were tried, how many `diverged` and `failed`; `valid`, the bound of the negative
+        log-likelihood in nats (lower is better). The index says which run it is. A cell of which no
+        run ended well has only the numbers of these, and one of its runs as its index.
     """
-    cells = {}
-    runs = runs.assign(k=runs.k.fillna(0.0).astype(float))
-    keys = ["estimator", "k", "num_samples", "arity", "batch_size"]
-    for which, cell in runs.groupby(keys, sort=False):
+    import pandas as pd
+
+    runs = runs.assign(row=[row_of(run).label for run in runs.to_dict("records")])
+    if "valid_bound" not in runs:
+        runs = runs.assign(valid_bound=math.nan)
+    cells: dict[Any, dict[str, Any]] = {}
+    for _, cell in runs.groupby(["row", "arity", "batch_size"], sort=False):
         done = cell[cell.status == "done"]
-        if done.empty:
-            raise ArithmeticError(f"no run of {which} ended well; runs.csv says why")
-        best = done.loc[done.valid_bound.astype(float).idxmax()]
+        best = cell.iloc[0] if done.empty else done.loc[done.valid_bound.astype(float).idxmax()]
+        chosen = ["learning_rate", "momentum", "weight_decay", "tau"]
         cells[best.name] = {
-            "row": label_of(*which[:3]),
-            **best[[*keys[3:], "learning_rate", "momentum", "weight_decay", "tau"]],
+            **best[["row", "arity", "batch_size"]],
+            **(best[chosen] if len(done) else dict.fromkeys(chosen, math.nan)),
             "draws": len(cell),
             "diverged": int((cell.status == "diverged").sum()),
-            "valid": -best.valid_bound,
+            "failed": int((cell.status == "failed").sum()),
+            "valid": -best.valid_bound if len(done) else math.nan,
         }
     return pd.DataFrame.from_dict(cells, orient="index")
 
 
-def label_of(estimator: str, k: float | None, num_samples: int) -> str:
-    """Return what tables call an estimator.
+def second(outcome: Outcome) -> list[tuple[int, Config]]:
+    """Return the runs that are chosen, for the bound on the test set.
 
     Args:
-        estimator, k, num_samples: of a configuration; for k None or 0 where it has none.
-
-    Example:
-        >>> label_of("gumbel_rao", 10, 0)
-        'GR-MC10'
+        outcome: of the trainings.
     """
-    wanted = (estimator, float(k or 0), num_samples)
-    rows = {(row.estimator, float(row.k or 0), row.num_samples): row.label for row in ROWS}
-    return rows[wanted]
+    chosen = choose(outcome.runs)
+    more = {"test_samples": outcome.profile.test_samples}
+    return [(int(i), more) for i in chosen.index[chosen.valid.notna()]]
+
+
+def cells_of(outcome: Outcome) -> pd.DataFrame:
+    """Return what `choose` does, with `test` and its `standard_error` over the images.
+
+    Args:
+        outcome: of both rounds.
+    """
+    chosen = choose(outcome.runs)
+    tested = [row["results"] for row in outcome.second]
+    found = dict(zip(chosen.index[chosen.valid.notna()], tested, strict=True))
+    missing = {"test_bound": math.nan, "standard_error": math.nan}
+    results = [{**missing, **found.get(i, {})} for i in chosen.index]
+    return chosen.assign(
+        test=[-result["test_bound"] for result in results],
+        standard_error=[result["standard_error"] for result in results],
+    )
 
 
 def arity_name(arity: int) -> str:
@@ -380,29 +468,12 @@ def beside(ours: float, paper: float) -> str:
     """Return a bound as tables show it, the paper's beside it where the paper has one.
 
     Args:
-        ours, paper: in nats; the latter may be nan.
+        ours: in nats; nan where no training ended well.
+        paper: in nats, or nan.
 
     Example:
-        >>> beside(97.56, 97.4), beside(98.0, math.nan)
-        ('97.6 (paper: 97.4)', '98.0')
+        >>> beside(97.56, 97.4), beside(98.0, math.nan), beside(math.nan, 97.4)
+        ('97.6 (paper: 97.4)', '98.0', 'none ended well (paper: 97.4)')
     """
-    return f"{ours:.1f}" + ("" if math.isnan(paper) else f" (paper: {paper:.1f})")
-
-
-def write_table(
-    path: Path, cells: pd.DataFrame, table: pd.DataFrame, report: Callable[[str], object]
-) -> None:
-    """Write the cells of a search and the table that is made of them.
-
-    Args:
-        path: of the files, without the ending: `.csv` for the cells, `.html` for the table.
-        cells: numbers.
-        table: texts.
-        report: called with the table.
-    """
-    write(
-        path.with_suffix(".csv"),
-        cells.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
-    )
-    write(path.with_suffix(".html"), table.to_html())
-    report(table.to_string())
+    number = "none ended well" if math.isnan(ours) else f"{ours:.1f}"
+    return number + ("" if math.isnan(paper) else f" (paper: {paper:.1f})")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from ..figures.rows import GR_10, GR_INF, GS, ST_GS, label_rank, rows
 from . import search
-from .search import GR_10, GR_INF, GS, ROWS, ST_GS, Settings
+from .experiment import Experiment, Outcome, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Bounds of the test negative log-likelihood in nats as Table 2 of the paper prints them, at batch
 # size 20 and 200 for each arity.
@@ -31,38 +32,25 @@ PRINTED = {
 
 _SMALL = tuple((row, 8, 20) for row in (GS, ST_GS, GR_10, GR_INF))
 
-PROFILES = {
-    "smoke": Settings(
-        tuple((row, 8, 20) for row in ROWS),
-        draws=1,
-        steps=10,
-        full=False,
-        hidden=(16,),
-        valid_samples=2,
-        test_samples=3,
-        images=20,
-    ),
-    "lecture": Settings(
-        _SMALL,
-        draws=1,
-        steps=1000,
-        full=False,
-        hidden=(200,),
-        valid_samples=10,
-        test_samples=100,
-        images=200,
-    ),
-    # Two hours on two cores, two thirds of them for the trainings, the rest for the four tests.
-    # Cut: 14 of 20 draws; M, to 100, on the validation set; all cells but these four.
-    "cpu": Settings(_SMALL, draws=6, valid_samples=100),
-    "paper": Settings(tuple((row, *column) for row in ROWS for column in PAPER_COLUMNS)),
-}
+
+def tables(outcome: Outcome) -> Tables:
+    """Return the cells, see `search.cells_of`, with the number that the `paper` prints for each.
+
+    Args:
+        outcome: of the searches.
+    """
+    cells = search.cells_of(outcome)
+    paper = [PRINTED.get((c.row, c.arity, c.batch_size), math.nan) for c in cells.itertuples()]
+    return {"table2": cells.assign(paper=paper)}
 
 
 def layout(cells: pd.DataFrame) -> pd.DataFrame:
-    """Arrange the cells of `search.run` as Table 2: a row an estimator, a column each n and B.
+    """Arrange the cells as Table 2: a row an estimator, a column each n and B.
 
-    A cell reads "ours (the paper's)".
+    A cell reads "97.6 (paper: 97.4)".
+
+    Args:
+        cells: from `tables`.
     """
     texts = cells.assign(
         cell=[*map(search.beside, cells.test, cells.paper)],
@@ -71,37 +59,30 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
         ],
     )
     table = texts.pivot(index="row", columns="column", values="cell").fillna("")
-    rows = [row.label for row in ROWS if row.label in table.index]
     columns = texts.sort_values(["arity", "batch_size"]).column.unique()
-    return table.loc[rows, columns].rename_axis(index="estimator", columns=None)
+    ordered = table.loc[sorted(table.index, key=label_rank), columns]
+    return ordered.rename_axis(index="estimator", columns=None)
 
 
-def run(
-    settings: Settings,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Search what is missing and write the table.
-
-    Args:
-        settings: see `PROFILES`.
-        out: folder of the files: those of `search.run`, `table2.csv` with the cells and
-            `table2.html` in the form of the paper.
-        jobs, backend, report: as for `run_all`.
-
-    Returns:
-        The cells, see `search.run`, with the number that the `paper` prints for each.
-
-    Raises:
-        ArithmeticError: when no run of a cell ended well; the rows are written.
-        DataError: when the full set is asked for and cannot be had.
-    """
-    cells = search.run(settings, out, jobs=jobs, backend=backend, report=report)
-    cells = cells.assign(
-        paper=[PRINTED.get((c.row, c.arity, c.batch_size), math.nan) for c in cells.itertuples()]
-    )
-    search.write_table(out / "table2", cells, layout(cells), report)
-    return cells
+EXPERIMENT = Experiment(
+    name="table2",
+    title="Table 2",
+    # The cpu profile takes two hours on two cores, two thirds of them for the trainings, the rest
+    # for the four tests.
+    profiles=search.profiles(
+        smoke=lambda: [(row, 8, 20) for row in rows()],
+        lecture=lambda: _SMALL,
+        cpu=lambda: _SMALL,
+        paper=lambda: [(row, *column) for row in rows() for column in PAPER_COLUMNS],
+    ),
+    configurations=search.configurations,
+    run_title=search.run_title,
+    train=search.train,
+    tables=tables,
+    page=lambda tables: layout(tables["table2"]).to_html(),
+    text=lambda tables: layout(tables["table2"]).to_string(),
+    prepare=search.prepare,
+    second=search.second,
+    train_second=search.test,
+    shares=search.SHARED_BY,
+)

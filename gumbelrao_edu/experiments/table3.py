@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from ..figures.rows import GR_1000, GR_INF, ST_GS, ZGR
+from . import search
+from .experiment import Experiment, Outcome, Tables
 
-from . import search, table2
-from .search import GR_1000, GR_INF, ST_GS, ZGR
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Bounds of the negative log-likelihood in nats as Table 3 of the paper prints them, on the
 # validation and the test set for each arity.
@@ -39,39 +39,52 @@ PRINTED = {
     for (arity, part), number in zip(PAPER_COLUMNS, numbers, strict=True)
 }
 
-# The paper has the first two.
-ROWS = (ST_GS, GR_1000, GR_INF, ZGR)
+ROWS = (ST_GS, GR_1000, GR_INF, ZGR)  # the paper has the first two
 _BATCHES = (5, 10, 15, 20, 25, 50, 100, 200)
 
-# Everything but the cells is as in Table 2, so that both have the runs at 20 and 200 in common.
-PROFILES = {
-    "smoke": replace(
-        table2.PROFILES["smoke"],
-        cells=tuple((row, arity, batch) for row in ROWS for arity in (2, 8) for batch in (5, 20)),
-    ),
-    "lecture": replace(
-        table2.PROFILES["lecture"],
-        cells=tuple((row, 8, batch) for row in (ST_GS, GR_INF) for batch in (5, 10, 20)),
-    ),
+
+def cells_of_profile(name: str) -> list[search.Cell]:
+    """Return the cells of a profile; those at batch sizes 20 and 200 are in Table 2, too.
+
+    Args:
+        name: of the profile.
+    """
+    if name == "smoke":
+        return [(row, arity, batch) for row in ROWS for arity in (2, 8) for batch in (5, 20)]
+    if name == "lecture":
+        return [(row, 8, batch) for row in (ST_GS, GR_INF) for batch in (5, 10, 20)]
     # 24 trainings, 12 of them also in Table 2, and 4 tests: an estimated 2 hours on two cores. Cut:
     # all arities but 8; all batch sizes but 20 and 5, where the paper has a gap of 2.3 nats;
-    # K = 1000, as K = ∞ is its limit; ZGR; 14 of 20 draws; M, to 100, on the validation set.
-    "cpu": replace(
-        table2.PROFILES["cpu"],
-        cells=tuple((row, 8, batch) for row in (ST_GS, GR_INF) for batch in (5, 20)),
-    ),
-    "paper": replace(
-        table2.PROFILES["paper"],
-        cells=tuple((row, arity, b) for row in ROWS for arity in (2, 4, 8, 16) for b in _BATCHES),
-    ),
-}
+    # K = 1000, as K = ∞ is its limit; ZGR.
+    if name == "cpu":
+        return [(row, 8, batch) for row in (ST_GS, GR_INF) for batch in (5, 20)]
+    return [(row, arity, batch) for row in ROWS for arity in (2, 4, 8, 16) for batch in _BATCHES]
+
+
+def tables(outcome: Outcome) -> Tables:
+    """Return the cells, see `search.cells_of`, with `paper_valid` and `paper_test`.
+
+    Args:
+        outcome: of the searches.
+    """
+    cells = search.cells_of(outcome)
+    for part in ("valid", "test"):
+        cells[f"paper_{part}"] = [
+            PRINTED.get((c.row, c.arity, c.batch_size, part), math.nan) for c in cells.itertuples()
+        ]
+    return {"table3": cells}
 
 
 def layout(cells: pd.DataFrame) -> pd.DataFrame:
-    """Arrange the cells of `run` as Table 3: a row each B and estimator, a column each n and set.
+    """Arrange the cells as Table 3: a row each B and estimator, a column each n and set.
 
-    A cell reads "ours (paper: theirs)".
+    A cell reads "97.6 (paper: 97.4)".
+
+    Args:
+        cells: from `tables`.
     """
+    import pandas as pd
+
     columns = [(n, part) for n in sorted({*cells.arity}) for part in ("valid", "test")]
     texts = pd.DataFrame(
         "",
@@ -90,34 +103,23 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
     return texts[(texts != "").any(axis=1)].rename(columns=names)
 
 
-def run(
-    settings: search.Settings,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Search what is missing and write the table.
-
-    Args:
-        settings: see `PROFILES`.
-        out: folder of the files: those of `search.run`, `table3.csv` with the cells and
-            `table3.html` in the form of the paper.
-        jobs, backend, report: as for `run_all`.
-
-    Returns:
-        The cells, see `search.run`, with the numbers that the paper prints for each,
-        `paper_valid` and `paper_test`.
-
-    Raises:
-        ArithmeticError: when no run of a cell ended well; the rows are written.
-        DataError: when the full set is asked for and cannot be had.
-    """
-    cells = search.run(settings, out, jobs=jobs, backend=backend, report=report)
-    for part in ("valid", "test"):
-        cells[f"paper_{part}"] = [
-            PRINTED.get((c.row, c.arity, c.batch_size, part), math.nan) for c in cells.itertuples()
-        ]
-    search.write_table(out / "table3", cells, layout(cells), report)
-    return cells
+EXPERIMENT = Experiment(
+    name="table3",
+    title="Table 3",
+    profiles=search.profiles(
+        smoke=lambda: cells_of_profile("smoke"),
+        lecture=lambda: cells_of_profile("lecture"),
+        cpu=lambda: cells_of_profile("cpu"),
+        paper=lambda: cells_of_profile("paper"),
+    ),
+    configurations=search.configurations,
+    run_title=search.run_title,
+    train=search.train,
+    tables=tables,
+    page=lambda tables: layout(tables["table3"]).to_html(),
+    text=lambda tables: layout(tables["table3"]).to_string(),
+    prepare=search.prepare,
+    second=search.second,
+    train_second=search.test,
+    shares=search.SHARED_BY,
+)

@@ -70,6 +70,14 @@ class Row:
         return label if self.clip is None else f"{label}, clipped at {self.clip:g}"
 
     @property
+    def file_label(self) -> str:
+        """The label in the names of files."""
+        label = estimators.get(self.estimator).label
+        if (k := self.hyper.get("k")) is not None:
+            label += "-inf" if math.isinf(k) else f"-MC{k:g}"
+        return label if self.clip is None else f"{label}-clip{self.clip:g}"
+
+    @property
     def color(self) -> str:
         return COLORS.get(self.estimator) or MORE_COLORS[self._number % len(MORE_COLORS)]
 
@@ -151,12 +159,34 @@ def rows() -> list[Row]:
     return [*_ORDER, *map(Row, drawn)]
 
 
-def rank(row: Row) -> int:
-    """Return where a row stands in tables.
+def row_of_label(label: str) -> Row:
+    """Return the row that tables print under a label.
+
+    Args:
+        label: see `Row.label`.
+
+    Raises:
+        ValueError: if no row has it.
 
     Example:
-        >>> sorted([ZGR, GS, ST_GS], key=rank) == [GS, ST_GS, ZGR]
+        >>> row_of_label("GR-∞") == GR_INF
         True
     """
-    known = rows()
-    return known.index(row) if row in known else len(known)
+    for row in (*rows(), ST_GS_CLIPPED):
+        if row.label == label:
+            return row
+    raise ValueError(f"label: expected that of a row, got {label!r}")
+
+
+def label_rank(label: str) -> int:
+    """Return where the row of a label stands in tables.
+
+    Args:
+        label: see `Row.label`; one that is not known comes last.
+
+    Example:
+        >>> sorted(["ZGR", "GS", "ST-GS"], key=label_rank)
+        ['GS', 'ST-GS', 'ZGR']
+    """
+    labels = [row.label for row in (*rows(), ST_GS_CLIPPED)]
+    return labels.index(label) if label in labels else len(labels)

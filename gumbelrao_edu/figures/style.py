@@ -42,7 +42,7 @@ MORE_SYMBOLS = (
 )
 
 _AXIS = {"gridcolor": "#E5E5E5", "linecolor": "#444444", "zerolinecolor": "#BBBBBB"}
-_TEMPLATE = {
+TEMPLATE = {
     "layout": {
         "colorway": list(PALETTE.values())[1:],
         "font": {"color": "#222222", "size": 13},
@@ -75,7 +75,7 @@ def layout(x: str, y: str, *, title: str = "", height: int = 380) -> dict[str, A
         'step'
     """
     return {
-        "template": _TEMPLATE,
+        "template": TEMPLATE,
         "title": {"text": title, "x": 0.01, "xanchor": "left"},
         "xaxis": {"title": {"text": x}},
         "yaxis": {"title": {"text": y}},

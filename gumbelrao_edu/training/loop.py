@@ -224,7 +224,7 @@ class Training:
         try:
             loss = self.loss(self.model, self.examples[index])
         except ValueError as error:  # an argument check met what exploded weights have made
-            if _norm(self.model.parameters()) < _EXPLODED:
+            if not exploded(self.model):
                 raise
             raise self._diverged("the weights have exploded") from error
         value = loss.item()
@@ -256,6 +256,19 @@ class Training:
             {"step": self.step, "loss": math.fsum(self._losses) / len(self._losses)}
         )
         self._losses = []
+
+
+def exploded(model: nn.Module) -> bool:
+    """Whether the weights of a model are so large, or NaN, that its training has diverged.
+
+    Args:
+        model: any.
+
+    Example:
+        >>> exploded(nn.Linear(2, 2))
+        False
+    """
+    return not _norm(model.parameters()) < _EXPLODED
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

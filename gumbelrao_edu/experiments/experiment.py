@@ -1,0 +1,188 @@
+"""The record of an experiment, and the one way in which all of them are computed and written.
+
+    reproduce table2 --profile cpu
+      configurations(profile)     what to compute, one dictionary a run
+      train(run)                  one run, in a process of its own, to its row
+      second(profile, …)          where there is one: what is computed with the best of these
+      tables(outcome)             numbers, from the rows
+      text, page                  what is printed and what is looked at
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..training.files import replacing, write
+
+if TYPE_CHECKING:  # the command line lists the experiments without pandas
+    import pandas as pd
+
+    from ..training.runs import Run
+
+Config = dict[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+Tables = dict[str, "pd.DataFrame"]
+
+PROFILES = ("smoke", "lecture", "cpu", "paper")
+
+
+class RunsFailedError(RuntimeError):
+    """Some runs failed; what could be made without them is written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs of an experiment have left, for its tables.
+
+    Attributes:
+        profile: the entry of `Experiment.profiles`.
+        folder: of the experiment; those of the others lie beside it.
+        rows: of the runs, in the order of the configurations, as `run_all` describes them.
+        second: of the second round, where there is one.
+    """
+
+    profile: Any
+    folder: Path
+    rows: Rows
+    second: Rows = ()
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The rows as a table, without results that are lists."""
+        from ..training.runs import table_of
+
+        return table_of(self.rows)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A figure or a table of the paper, as data and functions.
+
+    Attributes:
+        name: in the command line, and of the folder.
+        title: of the page.
+        profiles: for each name of `PROFILES` what the other functions are called with.
+        configurations: gives the configurations of the runs, from a profile.
+        run_title: the readable part of a run's name, from its configuration.
+        train: computes one run, see `run_all`; other processes import it.
+        tables: makes the numbers from the outcome, by the names of their files. The first is the
+            experiment's own; it is called again in an unfinished experiment with fewer rows.
+        page: makes the body of the page from the tables, as HTML.
+        text: makes what is printed from the tables.
+        check: raises `ArithmeticError` if the tables contradict what has to hold; they are written.
+        prepare: called with the profile before a worker starts; fetches data.
+        second: from the outcome of the first round, the runs of a second one, in the order of its
+            rows; each as its first run and what its configuration has besides.
+        train_second: as `train`, for the second round; `run.before` is the first run.
+        shares: experiments whose runs, where they are the same, are taken from their folders.
+    """
+
+    name: str
+    title: str
+    profiles: Mapping[str, Any]
+    configurations: Callable[[Any], list[Config]]
+    run_title: Callable[[Config], str]
+    train: Callable[[Run], dict[str, Any]]
+    tables: Callable[[Outcome], Tables]
+    page: Callable[[Tables], str]
+    text: Callable[[Tables], str] = field(
+        default=lambda tables: "\n\n".join(table.to_string() for table in tables.values())
+    )
+    check: Callable[[Tables], object] = field(default=lambda tables: None)
+    prepare: Callable[[Any], object] = field(default=lambda profile: None)
+    second: Callable[[Outcome], list[tuple[int, Config]]] | None = None
+    train_second: Callable[[Run], dict[str, Any]] | None = None
+    shares: tuple[str, ...] = ()
+
+
+def reproduce(
+    experiment: Experiment,
+    profile: Any,
+    out: Path,
+    *,
+    jobs: int = 1,
+    backend: str = "joblib",
+    say: Callable[[str], object] = print,
+) -> Tables:
+    """Compute what is missing of an experiment, and write its tables and its page.
+
+    Args:
+        experiment: the record.
+        profile: the name of one of its profiles, or such a profile itself.
+        out: folder of all experiments. In it `NAME/` gets `NAME.csv`, `NAME.html`, further tables,
+            `runs.csv` and `runs/` of the runs (see `run_all`), the same of a second round in
+            `test/`, and the weights that it needs in `models/`.
+        jobs, backend, say: as for `run_all`.
+
+    Returns:
+        The tables, as they are in the files.
+
+    Raises:
+        ArithmeticError: when no run ended well, or the numbers contradict what has to hold.
+        RunsFailedError: when some runs failed; all that the others give is written.
+        DataError: when the full data is asked for and cannot be had.
+        BackendError, TakenOverError, KeyboardInterrupt: as `run_all` does.
+    """
+    import pandas as pd
+
+    from ..figures.page import page
+    from ..training.runs import run_all, runs_of
+
+    profile = experiment.profiles[profile] if isinstance(profile, str) else profile
+    folder = out / experiment.name
+    experiment.prepare(profile)
+    options: dict[str, Any] = {"jobs": jobs, "backend": backend, "say": say}
+    runs = runs_of(experiment.configurations(profile), folder, experiment.run_title)
+    beside = [out / name for name in experiment.shares if name != experiment.name]
+    _adopt((run.row for run in runs), folder, beside)
+    rows = run_all(experiment.train, runs, **options)
+    if not any(row["status"] == "done" for row in rows):
+        raise ArithmeticError(f"no run ended well; {folder / 'runs.csv'} says why")
+    outcome = Outcome(profile, folder, rows)
+    if experiment.second is not None and experiment.train_second is not None:
+        chosen = experiment.second(outcome)
+        tests = _after([(runs[i], more) for i, more in chosen], folder / "test")
+        _adopt((run.before.weights for run in tests if run.before), folder, beside)
+        _adopt((run.row for run in tests), folder, beside)
+        outcome = Outcome(
+            profile, folder, rows, run_all(experiment.train_second, tests, **options)
+        )
+    tables = {}
+    for name, table in experiment.tables(outcome).items():
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write(folder / f"{name}.csv", text)
+        tables[name] = pd.read_csv(io.StringIO(text))  # the numbers as they are in the file
+    body = experiment.page(tables)
+    write(folder / f"{experiment.name}.html", page(experiment.title, body))
+    say(experiment.text(tables))
+    files = ", ".join(f"{name}.csv" for name in (*tables, "runs"))
+    say(f"written to {folder}: {files}, {experiment.name}.html")
+    experiment.check(tables)
+    if failed := sum(row["status"] == "failed" for row in (*outcome.rows, *outcome.second)):
+        raise RunsFailedError(
+            f"{failed} runs failed, and the tables lack them; {folder / 'runs.csv'} says why, and "
+            f"the same command tries them again"
+        )
+    return tables
+
+
+def _after(chosen: Sequence[tuple[Run, Config]], out: Path) -> list[Run]:
+    """Runs that start from what others have left."""
+    from ..training.runs import Run
+
+    return [Run({**run.config, **more}, out.resolve(), run.title, run) for run, more in chosen]
+
+
+def _adopt(files: Any, folder: Path, beside: Sequence[Path]) -> None:
+    """Copy files that are missing from the same place in the folders of other experiments."""
+    for file in files:
+        place = file.relative_to(folder.resolve())
+        found = [path for other in beside if (path := other / place).is_file()]
+        if found and not file.exists():
+            with found[0].open("rb") as source, replacing(file, "wb") as copy:
+                shutil.copyfileobj(source, copy)
