@@ -18,40 +18,42 @@ from typing import Any
 import torch
 
 from gumbelrao_edu import default_device
-from gumbelrao_edu.experiments import search, table2
-from gumbelrao_edu.experiments.search import Settings
+from gumbelrao_edu.experiments import reproduce, search, table2
+from gumbelrao_edu.experiments.search import Search
+from gumbelrao_edu.figures.rows import row_of_label, rows
 
 _WARMING_UP, _STEPS = 50, 200
 
 
-def expected_seconds(settings: Settings) -> dict[str, float]:
+def expected_seconds(profile: Search) -> dict[str, float]:
     """Time 200 steps and the bound of 200 images, and return what the whole cell will take.
 
     Args:
-        settings: of one cell; its runs are assumed to take turns.
+        profile: of one cell; its runs are assumed to take turns.
 
     Returns:
         Seconds for "trainings", the bounds of all of them on the "validation" set, and the bound
         of the chosen one on the "test" set.
     """
-    config = settings.configs()[0]
+    config = search.configurations(profile)[0]
     training = search.begin(config, *search.build(config))
     training.run(_WARMING_UP, every=_WARMING_UP)
     step = _seconds(training.run, _WARMING_UP + _STEPS, every=_STEPS) / _STEPS
-    data = search._data(settings.full)
-    images = data.valid[: settings.images][: search._CHUNK]  # as many as in the runs
+    data = search.digits(profile.full)
+    images = data.valid[: profile.images][: search.BOUND_CHUNK]  # as many as in the runs
     bound: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for samples in {settings.valid_samples, settings.test_samples}:
-            file = Path(folder) / f"{samples}.pt"
-            arguments = (training.model, images, samples, file, lambda fraction: None)
-            bound[samples] = _seconds(search._bounds, *arguments) / len(images)
+        for samples in {profile.valid_samples, profile.test_samples}:
+            file = Path(folder) / f"{samples}.safetensors"
+            options: dict[str, Any] = {"about": config, "tick": lambda fraction: None}
+            arguments = (training.model, images, samples, file)
+            bound[samples] = _seconds(search.bounds, *arguments, **options) / len(images)
     return {
-        "trainings": settings.draws * settings.steps * step,
-        "validation": settings.draws
-        * len(data.valid[: settings.images])
-        * bound[settings.valid_samples],
-        "test": len(data.test[: settings.images]) * bound[settings.test_samples],
+        "trainings": profile.draws * profile.steps * step,
+        "validation": profile.draws
+        * len(data.valid[: profile.images])
+        * bound[profile.valid_samples],
+        "test": len(data.test[: profile.images]) * bound[profile.test_samples],
     }
 
 
@@ -63,7 +65,7 @@ def _seconds(function: Any, *arguments: Any, **options: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("row", choices=[row.label for row in search.ROWS])
+    parser.add_argument("row", choices=[row.label for row in rows()])
     parser.add_argument("--arity", type=int, choices=(2, 4, 8, 16), default=8)
     parser.add_argument("--batch-size", type=int, choices=(20, 200), default=20)
     parser.add_argument("--profile", choices=("smoke", "paper"), default="paper")
@@ -72,16 +74,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
 
-    row = next(row for row in search.ROWS if row.label == options.row)
-    cell = (row, options.arity, options.batch_size)
-    settings = replace(table2.PROFILES[options.profile], cells=(cell,))
+    cell = (row_of_label(options.row), options.arity, options.batch_size)
+    profile = replace(table2.EXPERIMENT.profiles[options.profile], cells=lambda: [cell])
     torch.set_num_threads(1)  # as in the runs
-    parts = expected_seconds(settings)
+    parts = expected_seconds(profile)
     print(f"expected on {default_device()}, one run at a time: {sum(parts.values()) / 60:.1f} min")
     print(", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items()))
     if options.run:
-        cells = search.run(settings, options.out / "table2", jobs=options.jobs)
-        print(cells.to_string(index=False))
+        tables = reproduce(table2.EXPERIMENT, profile, options.out, jobs=options.jobs)
+        print(tables["table2"].to_string(index=False))
 
 
 if __name__ == "__main__":

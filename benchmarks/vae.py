@@ -13,24 +13,22 @@ from _steps import report
 
 from gumbelrao_edu import estimators
 from gumbelrao_edu.experiments import search
-from gumbelrao_edu.experiments.search import Row
+from gumbelrao_edu.figures.rows import ST_GS, Row, rows
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE, load_digits_5k
 
 
 def training(row: Row, images: torch.Tensor) -> Training:
     draws = torch.Generator().manual_seed(0)
-    known = {"k": row.k, "num_samples": row.num_samples}
-    hyper = {name: known[name] for name in estimators.get(row.estimator).example.keys() & known}
     model = DiscreteVAE(
         8,
-        estimators.sampler(row.estimator, generator=draws, **hyper),
+        estimators.sampler(row.estimator, generator=draws, **row.hyper),
         pixel_mean=images.float().mean(0),
         generator=torch.Generator().manual_seed(0),
     )
     return Training(
         model,
-        search.objective,
+        search.loss,
         images,
         batch_size=20,
         learning_rate=0.001,
@@ -42,8 +40,8 @@ def training(row: Row, images: torch.Tensor) -> Training:
 
 def main() -> None:
     images = load_digits_5k().train
-    rows = (search.ST_GS, *(row for row in search.ROWS if row != search.ST_GS))
-    runs = {row.label: training(row, images) for row in rows}
+    order = (ST_GS, *(row for row in rows() if row != ST_GS))
+    runs = {row.label: training(row, images) for row in order}
     report(runs, "ST-GS", description=__doc__.splitlines()[0])
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import io
+import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TextIO
 
+from . import __version__
 from ._download import DATA_DIR_VARIABLE, DataError, data_dir
+from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
 from .training.errors import BackendError, TakenOverError
 from .vae.data import fetch_binarized_mnist
 
-if TYPE_CHECKING:
-    import pandas as pd
+MAX_JOBS = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         /home/ada/.cache/gumbelrao_edu
         0
     """
+    _print_everywhere()
     parser = argparse.ArgumentParser(prog="python -m gumbelrao_edu", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"gumbelrao_edu {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     data = commands.add_parser(
@@ -44,49 +49,99 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data.add_argument("--where", action="store_true", help="only print the folder")
     data.set_defaults(run=_data)
 
-    reproduce = commands.add_parser(
+    compute = commands.add_parser(
         "reproduce",
         help="compute a figure or a table of the paper anew",
         description="Compute a figure or a table of the paper anew and write it with its numbers. "
         "What was stopped goes on, and what is there already is not computed again.",
     )
-    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
-    reproduce.add_argument(
+    compute.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    compute.add_argument(
         "--profile",
-        choices=("smoke", "lecture", "cpu", "paper"),
+        choices=PROFILES,
         default="lecture",
-        help="how much is computed: seconds, a minute, minutes, hours (default: lecture)",
+        help="how much is computed: seconds, a minute, minutes to hours, the paper's protocol "
+        "(default: lecture)",
     )
-    reproduce.add_argument(
-        "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
+    compute.add_argument(
+        "--out",
+        type=_folder,
+        default=Path("results"),
+        help="folder of the files (default: results)",
     )
-    reproduce.add_argument(
-        "--jobs", type=_count, default=1, help="trainings at a time, one thread each (not for fig1)"
+    compute.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        help="runs at a time, one thread each; at most one for each core",
     )
-    reproduce.add_argument(
+    compute.add_argument(
         "--backend",
         choices=("joblib", "dask", "ray"),
         default="joblib",
-        help="this machine (joblib), or a cluster that runs already (not for fig1)",
+        help="this machine (joblib), or a cluster that runs already",
     )
-    reproduce.set_defaults(run=lambda options: EXPERIMENTS[options.experiment](options))
+    compute.set_defaults(run=_reproduce)
 
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
-    except (ArithmeticError, DataError, BackendError, TakenOverError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options.run(options)
+    except (ArithmeticError, DataError, BackendError, TakenOverError, RunsFailedError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}. The same command goes on from here.")
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        _fail("Stopped. The same command goes on from here.")
         return 130
     return 0
 
 
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+def _print_everywhere() -> None:
+    """Let no output end a computation: neither a τ that cannot be written nor a closed pipe."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # was closed by the caller
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """A sentence, without the place in the code."""
+    _say(str(message), sys.stderr)
+
+
+def _say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line while anybody listens."""
+    try:
+        print(line, file=stream or sys.stdout, flush=True)
+    except (BrokenPipeError, ValueError):  # `| head -1` has gone
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    if not 1 <= number <= MAX_JOBS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MAX_JOBS}, got {number}")
     return number
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, but {text} is a file")
+    return path
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -95,67 +150,15 @@ def _data(options: argparse.Namespace) -> None:
         return
     for fetch in (fetch_binarized_mnist, fetch_listops):
         for path in fetch():
-            print(f"right: {path}")
+            print(f"verified: {path}")
 
 
-def _fig1(options: argparse.Namespace) -> None:
-    # Imported here, since the other commands do without pandas and plotly.
-    from .experiments import fig1
-    from .experiments._fig1_page import figure_1_page
-    from .training.files import write
-
-    table = fig1.run(fig1.PROFILES[options.profile], options.out)
-    write(options.out / "fig1.html", figure_1_page(table))
-    print(f"written: {options.out / 'fig1'}.csv, .json and .html")
-
-
-def _grid(
-    options: argparse.Namespace, page: Callable[[pd.DataFrame, Path], str] | None = None
-) -> None:
-    """Run what trains many models; a figure's page is made from its numbers and their folder."""
-    from .training.files import write
-
-    name = options.experiment
-    module = importlib.import_module(f".experiments.{name}", __package__)
-    out = options.out / name
-    settings = module.PROFILES[options.profile]
-    table = module.run(settings, out, jobs=options.jobs, backend=options.backend)
-    if page is not None:
-        write(out / f"{name}.html", page(table, out))
-    print(f"written: {out / name}.csv and .html, {out / 'runs.csv'}")
-
-
-def _fig2(options: argparse.Namespace) -> None:
-    import pandas as pd
-
-    from .experiments._fig23_page import figure_2_page
-
-    def page(table: pd.DataFrame, out: Path) -> str:
-        reached = out / "thresholds.csv"
-        return figure_2_page(table, pd.read_csv(reached) if reached.exists() else None)
-
-    _grid(options, page)
-
-
-def _fig3(options: argparse.Namespace) -> None:
-    from .experiments._fig23_page import figure_3_page
-
-    _grid(options, lambda table, _: figure_3_page(table))
-
-
-def _fig4(options: argparse.Namespace) -> None:
-    from .experiments._fig4_page import figure_4_page
-
-    _grid(options, lambda table, _: figure_4_page(table))
-
-
-# What `reproduce` knows, by the names of the paper.
-EXPERIMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "fig1": _fig1,
-    "fig2": _fig2,
-    "fig3": _fig3,
-    "fig4": _fig4,
-    "table1": _grid,
-    "table2": _grid,
-    "table3": _grid,
-}
+def _reproduce(options: argparse.Namespace) -> None:
+    reproduce(
+        EXPERIMENTS[options.experiment],
+        options.profile,
+        options.out,
+        jobs=options.jobs,
+        backend=options.backend,
+        say=_say,
+    )

@@ -1,9 +1,9 @@
 """Figure 1: exact variances against sampled ones, files that survive an interrupt."""
 
-import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,24 +11,24 @@ import torch
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.diagnostics import variance
-from gumbelrao_edu.experiments import fig1
-from gumbelrao_edu.experiments.fig1 import Settings
+from gumbelrao_edu.experiments import EXPERIMENTS, fig1, reproduce
+from gumbelrao_edu.experiments.fig1 import Sampling
 from gumbelrao_edu.problems import QuadraticProgramme, exact_fields, simplex_grid
 from gumbelrao_edu.training import files as results
 
 CPU = torch.device("cpu")
-SMALL = Settings(rows=6, num_samples=40, k=10)
+SMALL = Sampling(rows=6, num_samples=40, k=10)
 
 
-def run(settings, out, report=lambda line: None):
-    return fig1.run(settings, out, device=CPU, report=report)
+def run(sampling, out, say=lambda line: None, experiment=fig1.EXPERIMENT):
+    return reproduce(experiment, sampling, out, say=say)["fig1"]
 
 
 @pytest.fixture(scope="module")
 def table():
     """Three temperatures, 300 points with 200 draws each: half a minute of the paper's method."""
-    settings = Settings(rows=24, num_samples=200, k=100, seed=1)
-    return pd.concat([fig1.compare(settings, tau, device=CPU) for tau in settings.taus])
+    sampling = Sampling(rows=24, num_samples=200, k=100, seed=1)
+    return pd.concat([fig1.compare(sampling, tau, device=CPU) for tau in sampling.taus])
 
 
 # --- exact and sampled ----------------------------------------------------------------------------
@@ -79,93 +79,73 @@ def test_columns_fit_together(table):
 
 def test_run_writes_the_table_and_its_origin(tmp_path):
     lines = []
-    table = run(SMALL, tmp_path / "new", lines.append)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["fig1.csv", "fig1.json"]
-    text = (tmp_path / "new" / "fig1.csv").read_text()
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "fig1.csv"), table)
+    table = run(SMALL, tmp_path, lines.append)
+    out = tmp_path / "fig1"
+    assert {path.name for path in out.iterdir()} == {
+        *("fig1.csv", "agreement.csv", "fig1.html", "runs.csv", "runs")
+    }
+    pd.testing.assert_frame_equal(pd.read_csv(out / "fig1.csv"), table)
     assert len(table) == 3 * 2 * 21
     assert table.notna().all().all()
-    origin = json.loads((tmp_path / "new" / "fig1.json").read_text())
-    assert origin["settings"] == {
-        "rows": 6, "num_samples": 40, "taus": [1.0, 0.5, 0.1], "k": 10, "seed": 0,
-    }  # fmt: skip
-    assert origin["csv_sha256"] == hashlib.sha256(text.encode()).hexdigest()
-    assert origin["torch"] == torch.__version__
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", origin["date"])
-    assert len(origin["agreement"]) == 12
-    assert sum("agrees" in line for line in lines) == 12
+    origins = [json.loads(path.read_text()) for path in (out / "runs").iterdir()]
+    assert sorted(origin["config"]["taus"] for origin in origins) == [[0.1], [0.5], [1.0]]
+    for origin in origins:
+        assert {**origin["config"], "taus": 0} == {
+            "rows": 6, "num_samples": 40, "taus": 0, "k": 10, "seed": 0,
+        }  # fmt: skip
+        assert origin["provenance"]["torch"] == torch.__version__
+        date = origin["provenance"]["date"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", date)
+    assert len(pd.read_csv(out / "agreement.csv")) == 12
+    assert sum("agrees" in line for line in "\n".join(lines).splitlines()) == 12
 
 
-def test_the_same_settings_give_the_same_file(tmp_path):
+def test_the_same_sampling_gives_the_same_file(tmp_path):
     for name in "ab":
         run(SMALL, tmp_path / name)
-    texts = [(tmp_path / name / "fig1.csv").read_bytes() for name in "ab"]
+    texts = [(tmp_path / name / "fig1/fig1.csv").read_bytes() for name in "ab"]
     assert texts[0] == texts[1]
-    run(Settings(rows=6, num_samples=40, k=10, seed=1), tmp_path / "c")
-    assert (tmp_path / "c" / "fig1.csv").read_bytes() != texts[0]
+    run(Sampling(rows=6, num_samples=40, k=10, seed=1), tmp_path / "c")
+    assert (tmp_path / "c/fig1/fig1.csv").read_bytes() != texts[0]
 
 
-def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path):
     run(SMALL, tmp_path / "whole")
-    compare, computed = fig1.compare, []
+    computed = []
 
-    def stops(settings, tau, **options):
+    def stops(one):
         if len(computed) == 1:
             raise KeyboardInterrupt
-        computed.append(tau)
-        return compare(settings, tau, **options)
+        return counts(one)
 
-    monkeypatch.setattr(fig1, "compare", stops)
+    def counts(one):
+        computed.extend(one.config["taus"])
+        return fig1.compute(one)
+
     with pytest.raises(KeyboardInterrupt):
-        run(SMALL, tmp_path / "stopped")
-    kept = pd.read_csv(tmp_path / "stopped" / "fig1.csv")
-    assert set(kept.tau) == {1.0}
-
-    def counts(settings, tau, **options):
-        computed.append(tau)
-        return compare(settings, tau, **options)
-
-    monkeypatch.setattr(fig1, "compare", counts)
-    run(SMALL, tmp_path / "stopped")
+        run(SMALL, tmp_path / "stopped", experiment=replace(fig1.EXPERIMENT, train=stops))
+    assert len([*(tmp_path / "stopped/fig1/runs").iterdir()]) == 1
+    counting = replace(fig1.EXPERIMENT, train=counts)
+    run(SMALL, tmp_path / "stopped", experiment=counting)
     assert computed == [1.0, 0.5, 0.1]
-    whole, stopped = (tmp_path / name / "fig1.csv" for name in ("whole", "stopped"))
+    whole, stopped = (tmp_path / name / "fig1/fig1.csv" for name in ("whole", "stopped"))
     assert whole.read_bytes() == stopped.read_bytes()
-    run(SMALL, tmp_path / "stopped")  # and now there is nothing left to compute
+    run(SMALL, tmp_path / "stopped", experiment=counting)  # now nothing is left to compute
     assert len(computed) == 3
+    run(Sampling(rows=6, num_samples=41, k=10), tmp_path / "stopped", experiment=counting)
+    assert len(computed) == 6  # with other settings all is
 
 
-@pytest.mark.parametrize("damage", ["settings", "csv", "json", "missing"])
-def test_what_does_not_fit_is_computed_anew(tmp_path, damage):
-    run(SMALL, tmp_path)
-    before = (tmp_path / "fig1.csv").read_bytes()
-    settings = SMALL
-    if damage == "settings":
-        settings = Settings(rows=6, num_samples=41, k=10)
-    elif damage == "csv":
-        (tmp_path / "fig1.csv").write_bytes(before[: len(before) // 2])
-    elif damage == "json":
-        (tmp_path / "fig1.json").write_text('{"settings": ')
-    else:
-        (tmp_path / "fig1.csv").unlink()
-    lines = []
-    run(settings, tmp_path, lines.append)
-    assert not any("taken from" in line for line in lines)
-    assert ((tmp_path / "fig1.csv").read_bytes() == before) == (damage != "settings")
+def test_disagreement_is_an_error_after_the_files_are_written(tmp_path):
+    def wrong(one):
+        points = fig1.compute(one)["points"]
+        return {"points": {**points, "gr_mc": [3 * value for value in points["gr_mc"]]}}
 
-
-def test_disagreement_is_an_error_after_the_files_are_written(tmp_path, monkeypatch):
-    compare = fig1.compare
-
-    def wrong(settings, tau, **options):
-        table = compare(settings, tau, **options)
-        return table.assign(gr_mc=3 * table.gr_mc)
-
-    monkeypatch.setattr(fig1, "compare", wrong)
     lines = []
     with pytest.raises(ArithmeticError, match="do not agree"):
-        run(SMALL, tmp_path, lines.append)
-    assert sum("DOES NOT AGREE" in line for line in lines) == 6
-    assert (tmp_path / "fig1.csv").exists()
+        run(SMALL, tmp_path, lines.append, replace(fig1.EXPERIMENT, train=wrong))
+    assert "\n".join(lines).count("DOES NOT AGREE") == 6
+    assert (tmp_path / "fig1/fig1.csv").exists()
 
 
 def test_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
@@ -187,25 +167,23 @@ def test_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
 
 def test_command_writes_a_page_that_asks_no_network(tmp_path, capsys):
     assert cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", str(tmp_path)]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "fig1.csv", "fig1.html", "fig1.json",
-    ]  # fmt: skip
-    page = (tmp_path / "fig1.html").read_text()
+    page = (tmp_path / "fig1/fig1.html").read_text(encoding="utf-8")
     assert re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", page) == []
     assert page.count("Plotly.newPlot(") >= 2
     assert "A held fixed" in page
     assert "whole derivative" in page
     printed = capsys.readouterr().out
     assert printed.count(": agrees") == 12
-    assert "fig1.csv, .json and .html" in printed
+    assert "fig1.csv, agreement.csv, runs.csv, fig1.html" in printed
 
 
 def test_command_fails_when_the_numbers_do_not_agree(tmp_path, capsys, monkeypatch):
-    def disagrees(*arguments, **options):
+    def disagrees(tables):
         raise ArithmeticError("the sampled variances do not agree")
 
-    monkeypatch.setattr(fig1, "run", disagrees)
-    assert cli.main(["reproduce", "fig1", "--out", str(tmp_path)]) == 1
+    monkeypatch.setitem(EXPERIMENTS, "fig1", replace(fig1.EXPERIMENT, check=disagrees))
+    command = ["reproduce", "fig1", "--profile", "smoke", "--out", str(tmp_path)]
+    assert cli.main(command) == 1
     assert "do not agree" in capsys.readouterr().err
 
 

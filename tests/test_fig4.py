@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_search import TINY, few  # noqa: F401, random images in place of the digits
-from test_table3 import never
+from small_search import refusing, small
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import fig4, search, table2, table3
-from gumbelrao_edu.experiments._fig4_page import figure_4, figure_4_page
-from gumbelrao_edu.experiments.search import GR_10, GR_100, GR_INF, ST_GS, ZGR
+from gumbelrao_edu.experiments import EXPERIMENTS, fig4, table2, table3
+from gumbelrao_edu.experiments.fig4 import figure_4
+from gumbelrao_edu.figures.rows import GR_10, GR_100, GR_INF, ST_GS, ZGR
+
+pytestmark = pytest.mark.usefixtures("few")
 
 COLUMNS = ["part", "arity", "batch_size", "row", "k", "test", "standard_error", "paper"]
 
@@ -24,25 +25,28 @@ def table():
     random = np.random.default_rng(0)
     cells = [
         (row.label, arity, batch_size, random.uniform(90, 110), 0.2)
-        for row, arity, batch_size in fig4.PROFILES["paper"].cells
+        for row, arity, batch_size in fig4.EXPERIMENT.profiles["paper"].cells()
     ]
     columns = ["row", "arity", "batch_size", "test", "standard_error"]
     return fig4.arrange(pd.DataFrame(cells, columns=columns))
 
 
 def test_profiles_are_table_3_and_more_k():
-    for name, settings in fig4.PROFILES.items():
-        assert replace(settings, cells=()) == replace(table3.PROFILES[name], cells=())
-        assert len({*settings.cells}) == len(settings.cells)
-        assert {*table3.PROFILES[name].cells} < {*settings.cells}
-    paper = fig4.PROFILES["paper"]
-    assert {*paper.cells} - {*table3.PROFILES["paper"].cells} == {
+    cells = {
+        module: {name: {*profile.cells()} for name, profile in module.EXPERIMENT.profiles.items()}
+        for module in (fig4, table2, table3)
+    }
+    for name, profile in fig4.EXPERIMENT.profiles.items():
+        other = table3.EXPERIMENT.profiles[name]
+        assert replace(profile, cells=None) == replace(other, cells=None)
+        assert len(cells[fig4][name]) == len(profile.cells())
+        assert cells[table3][name] < cells[fig4][name]
+    assert cells[fig4]["paper"] - cells[table3]["paper"] == {
         *itertools.product((GR_10, GR_100), (2, 4, 8, 16), (20,))
     }
     # After Tables 2 and 3 nothing is left to train.
     for name in ("cpu", "paper"):
-        known = {*table2.PROFILES[name].cells} | {*table3.PROFILES[name].cells}
-        assert {*fig4.PROFILES[name].cells} <= known
+        assert cells[fig4][name] <= cells[table2][name] | cells[table3][name]
 
 
 def test_both_rows_of_the_figure_and_the_paper_s_numbers(table):
@@ -115,8 +119,7 @@ def test_markers_differ_in_form_and_axes_have_labels(table):
 
 
 def test_the_page_says_the_numbers_and_needs_no_network(table):
-    page = figure_4_page(table)
-    assert page.count('<html lang="en">') == 1
+    page = fig4.page(table)
     assert page.count("<li>") == 4 * 4 + 4
     cell = table[(table["row"] == "ZGR") & (table.arity == 16) & (table.batch_size == 200)]
     assert f", {cell.test.item():.1f} at 200</li>" in page
@@ -126,8 +129,8 @@ def test_the_page_says_the_numbers_and_needs_no_network(table):
 
 def test_command_writes_the_figure_and_computes_nothing_twice(tmp_path, monkeypatch, capsys):
     cells = [(row, n, b) for row in (ST_GS, GR_INF, ZGR) for n in (2, 8) for b in (5, 20)]
-    settings = replace(TINY, draws=1, cells=(*cells, (GR_10, 2, 20), (GR_10, 8, 20)))
-    monkeypatch.setitem(fig4.PROFILES, "smoke", settings)
+    profile = small([*cells, (GR_10, 2, 20), (GR_10, 8, 20)], draws=1)
+    monkeypatch.setitem(fig4.EXPERIMENT.profiles, "smoke", profile)
     command = ["reproduce", "fig4", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 0
     out = tmp_path / "fig4"
@@ -144,12 +147,12 @@ def test_command_writes_the_figure_and_computes_nothing_twice(tmp_path, monkeypa
     for arity, part in itertools.product((2, 8), ("batch_size", "k")):
         assert shown(figure, table, arity, part) == expected(table, arity, part)
     page = (out / "fig4.html").read_text(encoding="utf-8")
+    assert page.count('<html lang="en">') == page.count('<meta charset="utf-8">') == 1
     assert "Plotly.newPlot(" in page
     assert f"binary, ST-GS: {table.test[0]:.1f} at 5, {table.test[1]:.1f} at 20</li>" in page
-    assert "fig4.csv and .html" in capsys.readouterr().out
+    assert "fig4.csv, runs.csv, fig4.html" in capsys.readouterr().out
 
-    monkeypatch.setattr(search, "train", never)
-    monkeypatch.setattr(search, "test", never)
+    monkeypatch.setitem(EXPERIMENTS, "fig4", refusing(fig4.EXPERIMENT))
     before = (out / "fig4.csv").read_bytes()
     assert cli.main(command) == 0
     assert "14 of 14 runs are in" in capsys.readouterr().out

@@ -23,10 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from gumbelrao_edu.training import runs
-from gumbelrao_edu.training.errors import BackendError, TakenOverError
+from gumbelrao_edu.training.errors import (
+    BackendError,
+    DamagedFileError,
+    DamagedFileWarning,
+    TakenOverError,
+)
 from gumbelrao_edu.training.files import write
 from gumbelrao_edu.training.loop import Training
-from gumbelrao_edu.training.runs import load_row, run_all
+from gumbelrao_edu.training.runs import Run, run_all, runs_of, table_of
 
 STEPS = 60
 CONFIGS = [
@@ -43,9 +48,10 @@ def square(model: nn.Module, x: Tensor) -> Tensor:
     return (model(x) - 2 * x).square().mean()
 
 
-def fit(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+def fit(run: Run) -> dict[str, Any]:
     """A line through the origin; where it ran is noted beside the results, not in them."""
-    place = checkpoint.parent.parent.parent / "places" / str(os.getpid())
+    config = run.config
+    place = run.out / "places" / str(os.getpid())
     write(place, str(torch.get_num_threads()))
     model = nn.Linear(1, 1)
     nn.init.zeros_(model.weight)
@@ -57,8 +63,8 @@ def fit(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
     training.run(
         STEPS,
         every=10,
-        checkpoint=checkpoint,
-        callback=lambda training: tick(training.step / STEPS),
+        checkpoint=run.checkpoint,
+        callback=lambda training: run.tick(training.step / STEPS),
     )
     return {
         "weight": model.weight.item(),
@@ -70,36 +76,51 @@ def fit(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
 def half_way(act: Any) -> Any:
     """`fit`, with something that happens when half of it is done and before that is saved."""
 
-    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+    def function(run: Run) -> dict[str, Any]:
         def acting(fraction: float) -> None:
-            tick(fraction)
+            Run.tick(run, fraction)
             if fraction == 0.5:
-                act(checkpoint)
+                act(run)
 
-        return fit(config, checkpoint, acting)
+        run.tick = acting
+        return fit(run)
 
     return function
 
 
-def die_once(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+def die_once(run: Run) -> dict[str, Any]:
     """The first run to come half way takes its process with it."""
 
-    def die(checkpoint: Path) -> None:
+    def die(run: Run) -> None:
         with contextlib.suppress(FileExistsError):
-            (checkpoint.parent.parent.parent / "died").touch(exist_ok=False)
+            (run.out / "died").touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return half_way(die)(config, checkpoint, tick)
+    return half_way(die)(run)
 
 
-def interrupt(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+def interrupt(run: Run) -> dict[str, Any]:
     """One of two endless runs presses Ctrl-C when both have a checkpoint."""
-    fit(config, checkpoint, tick)
+    fit(run)
     while True:
-        tick(0.5)
-        if config["seed"] == 1 and len([*checkpoint.parent.parent.glob("*/checkpoint.pt")]) == 2:
+        run.tick(0.5)
+        checkpoints = [*run.folder.parent.glob("*/checkpoint.safetensors")]
+        if run.config["seed"] == 1 and len(checkpoints) == 2:
             os.kill(os.getppid(), signal.SIGINT)
             signal.pause()
+
+
+def title(config: dict[str, Any]) -> str:
+    return "_".join(f"{name}{config[name]}" for name in CONFIGS[0] if name in config) or "run"
+
+
+def compute(function: Any, configs: Any, out: Path, **options: Any) -> pd.DataFrame:
+    """The table of a grid."""
+    return table_of(run_all(function, runs_of(configs, out, title), **{"say": quiet, **options}))
+
+
+def load_row(config: Any, out: Path) -> dict[str, Any] | None:
+    return runs_of([config], out, title)[0].load()
 
 
 def quiet(line: str) -> None:
@@ -125,9 +146,9 @@ def same(table: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def counted(calls: list[dict[str, Any]]) -> Any:
-    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
-        calls.append(config)
-        return fit(config, checkpoint, tick)
+    def function(run: Run) -> dict[str, Any]:
+        calls.append(run.config)
+        return fit(run)
 
     return function
 
@@ -136,7 +157,7 @@ def counted(calls: list[dict[str, Any]]) -> Any:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
     """All runs computed in this process."""
     out = tmp_path_factory.mktemp("reference")
-    return out, run_all(fit, CONFIGS, out, report=quiet)
+    return out, compute(fit, CONFIGS, out)
 
 
 def test_the_rows(reference: tuple[Path, pd.DataFrame]) -> None:
@@ -163,7 +184,7 @@ def test_the_rows(reference: tuple[Path, pd.DataFrame]) -> None:
             assert [entry["step"] for entry in row["results"]["history"]] == [*range(10, 61, 10)]
     assert {path.name for path in out.iterdir()} == {"places", "runs", "runs.csv", "unfinished"}
     assert [path.name for path in (out / "unfinished").iterdir() if path.is_dir()] == [
-        path.stem for path in (out / "runs").iterdir() if "rate=-1.0" in path.name
+        path.stem for path in (out / "runs").iterdir() if "rate-1.0" in path.name
     ]
 
 
@@ -175,7 +196,7 @@ def places(out: Path) -> set[int]:
 
 
 def test_two_processes_give_the_same(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
-    same(run_all(fit, CONFIGS, tmp_path, jobs=2, report=quiet), reference[1])
+    same(compute(fit, CONFIGS, tmp_path, jobs=2), reference[1])
     assert files(tmp_path) == files(reference[0])
     assert os.getpid() not in places(tmp_path)
 
@@ -190,7 +211,7 @@ def test_two_dask_workers_give_the_same(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
     )
     with cluster, dask.config.set({"scheduler-address": cluster.scheduler_address}):
-        same(run_all(fit, CONFIGS, tmp_path, backend="dask", report=quiet), reference[1])
+        same(compute(fit, CONFIGS, tmp_path, backend="dask"), reference[1])
         workers = {worker.pid for worker in cluster.workers.values()}
     assert files(tmp_path) == files(reference[0])
     assert places(tmp_path) <= workers
@@ -202,7 +223,7 @@ def test_ray_gives_the_same(reference: tuple[Path, pd.DataFrame], tmp_path: Path
     importable = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}
     ray.init(address="local", num_cpus=2, include_dashboard=False, runtime_env=importable)
     try:
-        same(run_all(fit, CONFIGS, tmp_path, backend="ray", report=quiet), reference[1])
+        same(compute(fit, CONFIGS, tmp_path, backend="ray"), reference[1])
         assert ray.is_initialized()
     finally:
         ray.shutdown()
@@ -214,10 +235,10 @@ def test_in_this_process_with_one_thread_meanwhile(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        run_all(fit, CONFIGS[:1], tmp_path, report=quiet)
+        compute(fit, CONFIGS[:1], tmp_path)
         assert torch.get_num_threads() == 2
         # A worker sees to it as well: not every cluster tells its processes.
-        runs._compute(fit, runs._run(CONFIGS[1], "config", tmp_path / "worker"), "command")
+        runs._compute(fit, *runs_of(CONFIGS[1:2], tmp_path / "worker"))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
@@ -231,8 +252,8 @@ def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
         import test_runs
-        killed = test_runs.half_way(lambda checkpoint: os.kill(os.getpid(), signal.SIGKILL))
-        test_runs.run_all(killed, test_runs.CONFIGS[:2], Path(sys.argv[1]))
+        killed = test_runs.half_way(lambda run: os.kill(os.getpid(), signal.SIGKILL))
+        test_runs.compute(killed, test_runs.CONFIGS[:2], Path(sys.argv[1]))
         """
     )
     done = subprocess.run(
@@ -247,10 +268,11 @@ def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path
     assert before["fraction"] == 0.5
     ticks = []
 
-    def watched(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
-        return fit(config, checkpoint, lambda fraction: (tick(fraction), ticks.append(fraction)))
+    def watched(run: Run) -> dict[str, Any]:
+        run.tick = lambda fraction: (Run.tick(run, fraction), ticks.append(fraction))
+        return fit(run)
 
-    table = run_all(watched, CONFIGS[:2], tmp_path, report=quiet)
+    table = compute(watched, CONFIGS[:2], tmp_path)
     # What was half done goes on from the checkpoint before that.
     assert [round(STEPS * tick) for tick in ticks] == [30, 40, 50, 60, 10, 20, 30, 40, 50, 60]
     assert table.seconds[0] > before["seconds"]
@@ -264,13 +286,13 @@ def test_a_worker_that_is_killed_loses_nothing(
     reference: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    run_all(die_once, CONFIGS[:3], tmp_path, jobs=2, report=lines.append)
+    compute(die_once, CONFIGS[:3], tmp_path, jobs=2, say=lines.append)
     expected = files(reference[0])
     assert files(tmp_path) == {name: expected[name] for name in files(tmp_path)}
     assert len(files(tmp_path)) == 3
     (died,) = (line for line in lines if "a worker process died" in line)
     assert "TerminatedWorkerError" in died
-    assert "under way: k=" in died
+    assert "under way: rate" in died
 
 
 def test_a_run_that_always_kills_its_worker(
@@ -283,20 +305,20 @@ def test_a_run_that_always_kills_its_worker(
 
     tried: list[tuple[float, int]] = []
 
-    def compute(function: Any, run: Any, command: str) -> Any:
+    def compute_one(function: Any, run: Run) -> Any:
         tried.append((run.config["rate"], run.config["seed"]))
         if run.config == CONFIGS[1]:
-            run.note(fraction=0.2, seconds=7.0, command=command)
+            run.note(0.2, 7.0)
             raise LostError
-        return runs._compute(function, run, command)
+        return runs._compute(function, run)
 
     @contextlib.contextmanager
     def workers(backend: str, jobs: int, number: int) -> Iterator[Any]:
         with joblib.parallel_config("sequential"):
-            yield compute, (LostError,)
+            yield compute_one, (LostError,)
 
     monkeypatch.setattr(runs, "_workers", workers)
-    table = run_all(fit, CONFIGS[:3], tmp_path, report=quiet)
+    table = compute(fit, CONFIGS[:3], tmp_path)
     assert table.status.tolist() == ["done", "failed", "done"]
     assert tried == [(0.1, 0), (0.1, 1), (0.1, 1), (0.1, 0), (0.1, 1)]
     assert table.error[1].startswith("a worker process died")
@@ -304,11 +326,11 @@ def test_a_run_that_always_kills_its_worker(
 
 
 def test_ctrl_c_in_this_process(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
-    pressed = half_way(lambda checkpoint: signal.raise_signal(signal.SIGINT))
+    pressed = half_way(lambda run: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended; the same command"):
-        run_all(pressed, CONFIGS[:2], tmp_path, report=quiet)
-    assert len([*tmp_path.glob("unfinished/*/checkpoint.pt")]) == 1
-    run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+        compute(pressed, CONFIGS[:2], tmp_path)
+    assert len([*tmp_path.glob("unfinished/*/checkpoint.safetensors")]) == 1
+    compute(fit, CONFIGS[:2], tmp_path)
     expected = files(reference[0])
     assert files(tmp_path) == {name: expected[name] for name in files(tmp_path)}
 
@@ -326,25 +348,25 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
     try:
         with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended"):
-            run_all(interrupt, CONFIGS[:2], tmp_path, jobs=2, report=quiet)
+            compute(interrupt, CONFIGS[:2], tmp_path, jobs=2)
     finally:
         signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while any(map(alive, places(tmp_path))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert len([*tmp_path.glob("unfinished/*/checkpoint.pt")]) == 2
-    table = run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+    assert len([*tmp_path.glob("unfinished/*/checkpoint.safetensors")]) == 2
+    table = compute(fit, CONFIGS[:2], tmp_path)
     assert table.status.tolist() == ["done", "done"]
 
 
 def test_only_what_is_missing_is_computed(tmp_path: Path) -> None:
     calls: list[dict[str, Any]] = []
     lines: list[str] = []
-    first = run_all(counted(calls), CONFIGS[1:], tmp_path, report=quiet)
+    first = compute(counted(calls), CONFIGS[1:], tmp_path)
     assert calls == CONFIGS[1:]
     calls.clear()
-    second = run_all(counted(calls), CONFIGS[1:], tmp_path, report=lines.append)
+    second = compute(counted(calls), CONFIGS[1:], tmp_path, say=lines.append)
     assert calls == CONFIGS[-1:]  # the one that failed
     assert lines[0] == f"3 of 4 runs are in {tmp_path / 'runs'}"
     assert lines[-1] == "1 of 4 runs failed; the same command tries them again"
@@ -353,7 +375,7 @@ def test_only_what_is_missing_is_computed(tmp_path: Path) -> None:
     assert second.seconds[:3].tolist() == first.seconds[:3].tolist()
     calls.clear()
     other_order = [dict(reversed(config.items())) for config in CONFIGS[:3]]
-    third = run_all(counted(calls), other_order, tmp_path, report=quiet)
+    third = compute(counted(calls), other_order, tmp_path)
     assert calls == CONFIGS[:1]
     assert third.columns[:3].tolist() == ["k", "seed", "rate"]
     assert third.seed.tolist() == [0, 1, 0]
@@ -363,12 +385,12 @@ def test_only_what_is_missing_is_computed(tmp_path: Path) -> None:
 def test_the_table_grows_with_each_run(tmp_path: Path) -> None:
     lengths = []
 
-    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
+    def function(run: Run) -> dict[str, Any]:
         path = tmp_path / "runs.csv"
         lengths.append(len(pd.read_csv(path)) if path.exists() else 0)
         return {}
 
-    run_all(function, [{"x": x} for x in range(3)], tmp_path, report=quiet)
+    compute(function, [{"x": x} for x in range(3)], tmp_path)
     assert lengths == [0, 1, 2]
 
 
@@ -376,27 +398,28 @@ def test_the_table_grows_with_each_run(tmp_path: Path) -> None:
 def test_a_damaged_row_is_computed_anew(
     reference: tuple[Path, pd.DataFrame], tmp_path: Path, content: bytes | str
 ) -> None:
-    run_all(fit, CONFIGS[:2], tmp_path, report=quiet)
+    compute(fit, CONFIGS[:2], tmp_path)
     one, other = sorted((tmp_path / "runs").iterdir())
     one.write_bytes(other.read_bytes() if content == "other" else content)
     lines: list[str] = []
-    run_all(fit, CONFIGS[:2], tmp_path, report=lines.append)
-    assert lines[0] == f"{one} is damaged or of another configuration; computed anew"
-    assert lines[1].startswith("1 of 2 runs are in")
+    with pytest.warns(DamagedFileWarning, match=rf"{one.name} is .*now {one.name}.damaged\."):
+        compute(fit, CONFIGS[:2], tmp_path, say=lines.append)
+    assert lines[0].startswith("1 of 2 runs are in")
+    (tmp_path / "runs" / f"{one.name}.damaged").unlink()
     assert files(tmp_path)[one.name] == files(reference[0])[one.name]
     other.write_text("{")
-    with pytest.raises(ValueError, match="damaged or of another configuration"):
+    with pytest.raises(DamagedFileError, match="damaged"):
         [load_row(config, tmp_path) for config in CONFIGS[:2]]
 
 
 def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:
-    def function(config: dict[str, Any], checkpoint: Path, tick: Any) -> dict[str, Any]:
-        assert config == {"k": math.inf, "nested": {"low": [-math.inf]}}
+    def function(run: Run) -> dict[str, Any]:
+        assert run.config == {"k": math.inf, "nested": {"low": [-math.inf]}}
         return {"loss": math.inf, "history": [{"loss": -math.inf}, {"loss": math.nan}]}
 
     config = {"k": math.inf, "nested": {"low": [-math.inf]}}
     for _ in range(2):
-        table = run_all(function, [config], tmp_path, report=quiet)
+        table = compute(function, [config], tmp_path)
         assert table.status.tolist() == ["done"]
         assert table[["k", "loss"]].iloc[0].tolist() == [math.inf, math.inf]
     row = load_row(config, tmp_path)
@@ -409,17 +432,25 @@ def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:
 
 
 def test_names_of_the_files(tmp_path: Path) -> None:
-    config = {"tau": 0.1, "estimator": "../gumbel rao\n", "list": [1, 2], "long": "x" * 300}
-    run_all(lambda *_: {}, [config], tmp_path, report=quiet)
-    (path,) = (tmp_path / "runs").iterdir()
-    assert path.name.startswith("estimator=..gumbelraon,list=1,2,long=xxx")
-    assert len(path.name) < 120
+    """Readable, safe on every system, and different for different configurations."""
+    config = {"tau": 0.1, "estimator": "../gumbel rao\n", "long": "x" * 300}
+
+    def title(config: dict[str, Any]) -> str:
+        return f"{config['estimator']}_τ{config['tau']}_{config['long']}"
+
+    runs = runs_of([config, {**config, "long": "x" * 301}], tmp_path, title)
+    run_all(lambda run: {}, runs, say=quiet)
+    names = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(names) == 2
+    for name in names:
+        assert name.startswith("..gumbelrao_0.1_xxx")
+        assert len(name) < 80
 
 
 @pytest.mark.parametrize(
     ("configs", "error", "message"),
     [
-        ([{"x": 1}, {"x": 2}, {"x": 1}], ValueError, r"different ones, got x=1-\w+ 2 times"),
+        ([{"x": 1}, {"x": 2}, {"x": 1}], ValueError, r"different ones, but run-\w+ occurs 2 times"),
         ([{"x": 1, "y": 2}, {"y": 2, "x": 1}], ValueError, "expected different ones"),
         ([{"x": 1}, [1]], TypeError, r"configs\[1\]: expected a dictionary, got list"),
         ([{"x": [torch.ones(1)]}], TypeError, r"configs\[0\]\['x'\]\[0\]: .* got Tensor"),
@@ -432,7 +463,7 @@ def test_bad_configurations(
     tmp_path: Path, configs: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        run_all(fit, configs, tmp_path, report=quiet)
+        compute(fit, configs, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
@@ -443,44 +474,44 @@ def test_bad_configurations(
         (lambda *_: {"a": torch.ones(1)}, "results['a']: expected a number, a text"),
         (lambda *_: {"x": 1}, "ValueError: results: ['x'] are other columns of the table"),
         (lambda *_: {"device": "abacus"}, "RuntimeError: "),
-        (lambda config, checkpoint, tick: tick(2), "fraction: expected a number between 0 and 1"),
+        (lambda run: run.tick(2), "fraction: expected a number between 0 and 1"),
     ],
 )
 def test_bad_results_are_failures(tmp_path: Path, function: Any, message: str) -> None:
-    table = run_all(function, [{"x": 1}], tmp_path, report=quiet)
+    table = compute(function, [{"x": 1}], tmp_path)
     assert table.status.tolist() == ["failed"]
     assert message in table.error[0]
 
 
 def test_no_runs(tmp_path: Path) -> None:
-    table = run_all(fit, [], tmp_path, backend="dask", report=quiet)
+    table = compute(fit, [], tmp_path, backend="dask")
     assert len(table) == 0
     assert "status" in table
 
 
 def test_the_older_of_two_commands_ends(tmp_path: Path) -> None:
-    def newer(checkpoint: Path) -> None:
-        run_all(fit, CONFIGS[1:2], tmp_path, report=quiet)
+    def newer(run: Run) -> None:
+        compute(fit, CONFIGS[1:2], tmp_path)
 
     with pytest.raises(TakenOverError, match="another command works in"):
-        run_all(half_way(newer), CONFIGS[:1], tmp_path, report=quiet)
+        compute(half_way(newer), CONFIGS[:1], tmp_path)
     assert load_row(CONFIGS[0], tmp_path) is None
     assert load_row(CONFIGS[1], tmp_path)["status"] == "done"
 
 
 def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_all(fit, CONFIGS[:2], tmp_path)
+    compute(fit, CONFIGS[:2], tmp_path)
     shown, lines = capsys.readouterr().err, []
     assert "100 % |" in shown
     assert "2 of 2 runs" in shown
     assert shown.rstrip().endswith("left")
-    run_all(fit, CONFIGS[:3], tmp_path, report=lines.append)
+    compute(fit, CONFIGS[:3], tmp_path, say=lines.append)
     assert " 67 % |" in capsys.readouterr().err
 
 
 def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(**options: Any) -> None:
-        run_all(fit, CONFIGS[:1], tmp_path, report=quiet, **options)
+        compute(fit, CONFIGS[:1], tmp_path, **options)
 
     with pytest.raises(ValueError, match="backend: expected one of joblib, dask, ray, got 'spark'"):
         run(backend="spark")
@@ -494,12 +525,12 @@ def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_results_may_be_numpy_numbers(tmp_path):
-    def function(config, checkpoint, tick):
+    def function(run):
         return {"mean": np.float32(0.5), "count": np.int64(3), "list": [np.float64("inf")]}
 
     config = {"x": np.int64(2)}
-    table = run_all(function, [config], tmp_path, report=lambda line: None)
+    table = compute(function, [config], tmp_path)
     assert table[["x", "mean", "count", "status"]].values.tolist() == [[2, 0.5, 3, "done"]]
-    again = run_all(lambda *_: 1 / 0, [{"x": 2}], tmp_path, report=lambda line: None)
+    again = compute(lambda *_: 1 / 0, [{"x": 2}], tmp_path)
     assert again.status.tolist() == ["done"]  # the same run, which is not computed again
     assert load_row(config, tmp_path)["results"]["list"] == [float("inf")]

@@ -10,49 +10,43 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from small_search import CELLS, reproduced, runs, small
 
 from gumbelrao_edu import cli, estimators
 from gumbelrao_edu.experiments import search, table2
-from gumbelrao_edu.experiments.search import GR_10, GR_INF, RLOO, ST_GS, ZGR, Settings
-from gumbelrao_edu.training.runs import load_row, run_id
-from gumbelrao_edu.vae import Digits, importance_weighted_bound
+from gumbelrao_edu.experiments.experiment import Outcome
+from gumbelrao_edu.figures.rows import GR_10, row_of_label, rows
+from gumbelrao_edu.training.errors import DamagedFileWarning
+from gumbelrao_edu.training.files import load_state
+from gumbelrao_edu.training.runs import Run, read_row, runs_of
+from gumbelrao_edu.vae import importance_weighted_bound
 
-CELLS = tuple((row, 4, 5) for row in (ST_GS, GR_INF, ZGR, RLOO))
-TINY = Settings(
-    CELLS, draws=2, steps=6, full=False, hidden=(5,), valid_samples=3, test_samples=4, images=30
-)
+TINY = small()
 
-
-def quiet(_):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def few(monkeypatch):
-    """A few random images in place of the digits."""
-    images = torch.rand(300, 784, generator=torch.Generator().manual_seed(0)) < 0.2
-    data = Digits(*images.to(torch.uint8).split(100), "few")
-    monkeypatch.setattr(search, "load_digits", lambda full: data)
-    search._data.cache_clear()
-    yield data
-    search._data.cache_clear()
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def test_profiles_are_those_of_the_paper_and_smaller_ones():
-    paper, cpu = table2.PROFILES["paper"], table2.PROFILES["cpu"]
-    assert len(paper.configs()) == 20 * 10 * 8
+    paper, cpu = table2.EXPERIMENT.profiles["paper"], table2.EXPERIMENT.profiles["cpu"]
+    assert len(search.configurations(paper)) == 20 * 10 * 8
     for settings in (paper, cpu):
         assert (settings.steps, settings.full, settings.test_samples) == (50_000, True, 5000)
         assert settings.images is None
-    assert [(row.label, n, b) for row, n, b in cpu.cells] == [
+    assert [(row.label, n, b) for row, n, b in cpu.cells()] == [
         (label, 8, 20) for label in ("GS", "ST-GS", "GR-MC10", "GR-∞")
     ]
     assert cpu.draws == 6
     # The first draws of a larger search are those of a smaller one.
-    few = [config["learning_rate"] for config in replace(paper, draws=6, cells=CELLS).configs()]
-    assert few == [c["learning_rate"] for c in replace(paper, cells=CELLS).configs()[: len(few)]]
-    for settings in table2.PROFILES.values():
-        texts = [json.dumps(config) for config in settings.configs()]
+    few = [
+        config["learning_rate"]
+        for config in search.configurations(replace(paper, draws=6, cells=lambda: CELLS))
+    ]
+    assert few == [
+        c["learning_rate"]
+        for c in search.configurations(replace(paper, cells=lambda: CELLS))[: len(few)]
+    ]
+    for settings in table2.EXPERIMENT.profiles.values():
+        texts = [json.dumps(config) for config in search.configurations(settings)]
         assert len(set(texts)) == len(texts)
 
 
@@ -74,9 +68,11 @@ def test_hyperparameters_are_drawn_as_the_paper_says():
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path):
-    config = {**TINY.configs()[1], "valid_samples": 2, "images": None}
+    config = {**search.configurations(TINY)[1], "valid_samples": 2, "images": None}
     fractions = []
-    whole = search.train(config, tmp_path / "a/c.pt", fractions.append, models=tmp_path / "a")
+    (run,) = runs_of([config], tmp_path / "whole")
+    run.tick = fractions.append
+    whole = search.train(run)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
 
@@ -86,34 +82,39 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path):
             if fraction > stop:
                 raise KeyboardInterrupt
 
-        folder = tmp_path / str(stop)
+        (stopped,) = runs_of([config], tmp_path / str(stop))
+        stopped.tick = stops
         with pytest.raises(KeyboardInterrupt):
-            search.train(config, folder / "c.pt", stops, models=folder)
-        assert (folder / "c.pt").exists()
-        again = search.train(config, folder / "c.pt", quiet, models=folder)
-        assert again == whole
-        weights = [torch.load(place / f"{run_id(config)}.pt") for place in (tmp_path / "a", folder)]
+            search.train(stopped)
+        assert stopped.checkpoint.exists()
+        (again,) = runs_of([config], tmp_path / str(stop))
+        assert search.train(again) == whole
+        weights = [load_state(each.weights, about=config) for each in (run, again)]
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
-    config = TINY.configs()[0]
-    trained = search.train(config, tmp_path / "run/c.pt", quiet, models=tmp_path)
-    model, _ = search.build(config)
-    start = search._elbo(model, few.valid[:30])
-    model.load_state_dict(torch.load(tmp_path / f"{run_id(config)}.pt"))
-    assert trained["valid_elbo"] == search._elbo(model, few.valid[:30]) != start
+    run = runs(TINY, tmp_path)[0]
+    result = search.train(run)
+    model, _ = search.build(run.config)
+    start = search.elbo(model, few.valid[:30])
+    model.load_state_dict(load_state(run.weights, about=run.config))
+    assert result["valid_elbo"] == search.elbo(model, few.valid[:30]) != start
     bound = partial(importance_weighted_bound, model, generator=torch.Generator().manual_seed(2021))
     valid = bound(few.valid[:30], num_samples=3).mean().item()
-    assert trained["valid_bound"] == pytest.approx(valid, rel=1e-5)
-    # Of the test the same, with weights that are there and with weights that were lost.
-    config = {**config, "test_samples": 4}
-    tested = search.test(config, tmp_path / "test/c.pt", quiet, models=tmp_path)
+    assert result["valid_bound"] == pytest.approx(valid, rel=1e-5)
+    # Of the test the same, with weights that are there, that were lost, and that were damaged.
+    config = {**run.config, "test_samples": 4}
+    tested = search.test(Run(config, tmp_path / "test", before=run))
     bound.keywords["generator"].manual_seed(2021)
     bounds = bound(few.test[:30], num_samples=4)
     assert tested["test_bound"] == pytest.approx(bounds.mean().item(), rel=1e-5)
     assert tested["standard_error"] == pytest.approx(bounds.std().item() / 30**0.5, rel=1e-4)
-    assert search.test(config, tmp_path / "anew/c.pt", quiet, models=tmp_path / "lost") == tested
+    lost = runs(TINY, tmp_path / "lost")[0]
+    assert search.test(Run(config, tmp_path / "lost/test", before=lost)) == tested
+    lost.weights.write_bytes(lost.weights.read_bytes()[:-1])
+    with pytest.warns(DamagedFileWarning, match=r"is damaged .* It is now .*\.damaged"):
+        assert search.test(Run(config, tmp_path / "damaged/test", before=lost)) == tested
 
 
 def some_runs(*rows):
@@ -137,9 +138,16 @@ def test_the_best_on_the_validation_set_is_chosen():
     assert cells.valid.tolist() == [101.0, 105.0, 102.0]
     assert cells.draws.tolist() == [2, 2, 1]
     assert cells.diverged.tolist() == [0, 1, 0]
-    runs.loc[1, "status"] = "failed"
-    with pytest.raises(ArithmeticError, match=r"no run of .*gumbel_rao.* ended well"):
-        search.choose(runs)
+    assert cells.failed.tolist() == [0, 0, 0]
+    runs.loc[1, "status"] = "failed"  # a cell of which no run ended well is not left out
+    cells = search.choose(runs).set_index("row")
+    assert math.isnan(cells.valid["GR-MC10"])
+    assert cells.loc["GR-MC10", ["draws", "diverged", "failed"]].tolist() == [2, 1, 1]
+    outcome = Outcome(TINY, Path(), runs.to_dict("records"))
+    object.__setattr__(outcome, "rows", [])  # only the table is looked at
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Outcome, "runs", runs)
+        assert [i for i, _ in search.second(outcome)] == [2, 4]
 
 
 def test_the_table_has_the_form_of_the_paper():
@@ -156,28 +164,29 @@ def test_the_table_has_the_form_of_the_paper():
     assert table.columns.tolist() == ["binary, B = 200", "8-ary, B = 20"]
     assert table.loc["GR-MC10"].tolist() == ["100.0 (paper: 97.4)", "97.6 (paper: 97.4)"]
     assert table.loc["ZGR"].tolist() == ["", "98.0"]
-    assert {*table2.PAPER} < {row.label for row in search.ROWS}
+    assert {*table2.PAPER} < {row.label for row in rows()}
 
 
 def test_command_searches_tests_and_writes_the_table(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(table2.PROFILES, "smoke", TINY)
+    monkeypatch.setitem(table2.EXPERIMENT.profiles, "smoke", TINY)
     command = ["reproduce", "table2", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 0
     out = tmp_path / "table2"
-    runs = pd.read_csv(out / "runs.csv")
-    assert runs.status.tolist() == ["done"] * 8
-    assert {"torch", "hardware", "date", "seed", "device", "seconds"} <= {*runs.columns}
+    table = pd.read_csv(out / "runs.csv")
+    assert table.status.tolist() == ["done"] * 8
+    assert {"torch", "hardware", "date", "seed", "device", "seconds"} <= {*table.columns}
     assert len([*(out / "models").iterdir()]) == 8
     cells = pd.read_csv(out / "table2.csv")
     assert cells["row"].tolist() == [row.label for row, _, _ in CELLS]
     for cell in cells.itertuples():
-        tried = runs[runs.estimator == {row.label: row.estimator for row in search.ROWS}[cell.row]]
+        tried = table[table.estimator == row_of_label(cell.row).estimator]
         assert -cell.valid == pytest.approx(tried.valid_bound.max(), rel=1e-5)
     tests = pd.read_csv(out / "test/runs.csv")
     assert (-tests.test_bound).tolist() == pytest.approx(cells.test.tolist(), rel=1e-5)
     assert "4-ary, B = 5" in (out / "table2.html").read_text()
-    for config in TINY.configs():
-        history = load_row(config, out)["results"]["history"]
+    for run in runs(TINY, out):
+        assert run.name.startswith(search.run_title(run.config))
+        history = read_row(run.row)["results"]["history"]
         assert [entry["step"] for entry in history] == [1, 2, 3, 4, 5, 6]
     before = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
     assert cli.main(command) == 0  # and now there is nothing left to do
@@ -193,8 +202,7 @@ def test_a_run_that_diverges_is_recorded_alone(tmp_path, monkeypatch):
         return {"learning_rate": rate, "momentum": 0.0, "weight_decay": 0.0, "tau": 0.5}
 
     monkeypatch.setattr(search, "hyperparameters", hyperparameters)
-    settings = replace(TINY, cells=((GR_10, 4, 5),))
-    cells = search.run(settings, tmp_path, report=quiet)
+    cells = reproduced(table2.EXPERIMENT, small([(GR_10, 4, 5)]), tmp_path)
     assert cells.diverged.tolist() == [1]
     assert cells.learning_rate.tolist() == [1e-3]
     assert math.isfinite(cells.test.iloc[0])
@@ -204,8 +212,8 @@ def test_commands_say_what_is_wrong_in_a_line(tmp_path, monkeypatch, capsys):
     command = ["reproduce", "table2", "--profile", "smoke", "--out", str(tmp_path)]
     with pytest.raises(SystemExit):
         cli.main([*command, "--jobs", "0"])
-    assert "--jobs: expected at least 1, got 0" in capsys.readouterr().err
-    monkeypatch.setitem(table2.PROFILES, "smoke", TINY)
+    assert "--jobs: expected 1 to 1000, got 0" in capsys.readouterr().err
+    monkeypatch.setitem(table2.EXPERIMENT.profiles, "smoke", TINY)
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     assert cli.main([*command, "--backend", "ray"]) == 1
@@ -220,7 +228,7 @@ def test_script_of_one_cell_says_how_long_and_computes_it(tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         # 200 steps in a second, and the bounds of the 30 images of `TINY` in another one.
         patch.setattr(script, "_seconds", lambda *arguments, **options: 1.0)
-        settings = replace(TINY, cells=TINY.cells[:1], draws=3, steps=1000)
+        settings = small(CELLS[:1], draws=3, steps=1000)
         seconds = script.expected_seconds(settings)
     assert seconds == pytest.approx({"trainings": 3 * 1000 / 200, "validation": 3, "test": 1})
 
@@ -231,6 +239,6 @@ def test_script_of_one_cell_says_how_long_and_computes_it(tmp_path, monkeypatch,
     assert "one run at a time" in said
     assert "GR-MC10" in said.splitlines()[-1]
     # `reproduce table2` finds the run.
-    ids = {run_id(config) for config in table2.PROFILES["smoke"].configs()}
+    names = {run.name for run in runs(table2.EXPERIMENT.profiles["smoke"], tmp_path)}
     (row,) = (tmp_path / "table2" / "runs").glob("*.json")
-    assert row.stem in ids
+    assert row.stem in names

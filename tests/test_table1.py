@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,11 +10,12 @@ import torch
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import table1
-from gumbelrao_edu.experiments.table1 import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR, Settings
+from gumbelrao_edu.experiments.table1 import Grid
+from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR
 from gumbelrao_edu.listops import ListOps, Split, generate
-from gumbelrao_edu.training.runs import load_row
+from gumbelrao_edu.training.runs import Run, read_row, runs_of
 
-TINY = Settings((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
+TINY = Grid((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
 
 
 @pytest.fixture(autouse=True)
@@ -24,30 +26,34 @@ def few(monkeypatch, tmp_path_factory):
     data = ListOps(*parts, "few")
     monkeypatch.setattr(table1, "load_listops", lambda full: data)
     monkeypatch.setattr(table1, "load_published_test", lambda: Split(examples[:200], "others"))
-    table1._data.cache_clear()
+    table1.sentences.cache_clear()
     yield data
-    table1._data.cache_clear()
+    table1.sentences.cache_clear()
 
 
 def test_profiles_are_those_of_the_paper_and_smaller_ones():
     paper, cpu = table1.PROFILES["paper"], table1.PROFILES["cpu"]
-    assert len(paper.configs()) == 5 * 10 * 3 * (6 * 3 + 1)  # ZGR has no τ
-    assert {config["epochs"] for config in paper.configs()} == {10}
-    assert all(config["published"] for config in paper.configs())
+    assert len(table1.configurations(paper)) == 5 * 10 * 3 * (6 * 3 + 1)  # ZGR has no τ
+    assert {config["epochs"] for config in table1.configurations(paper)} == {10}
+    assert all(config["published"] for config in table1.configurations(paper))
     assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 2, 10, None)
     # A stopped grid has whole seeds, and first what the paper did.
-    assert [config["seed"] for config in cpu.configs()] == [0] * 12 + [1] * 12 + [2] * 12
-    clips = [config["clip"] for config in paper.configs()]
+    assert [config["seed"] for config in table1.configurations(cpu)] == [0] * 12 + [1] * 12 + [
+        2
+    ] * 12
+    clips = [config["clip"] for config in table1.configurations(paper)]
     assert clips == [None] * (len(clips) - 450) + [1.0] * 450
     for settings in table1.PROFILES.values():
-        texts = [json.dumps(config) for config in settings.configs()]
+        texts = [json.dumps(config) for config in table1.configurations(settings)]
         assert len(set(texts)) == len(texts)
 
 
 def test_training_reports_each_epoch_and_the_best(few, tmp_path):
-    config = TINY.configs()[0]
+    config = table1.configurations(TINY)[0]
     fractions = []
-    results = table1.train(config, tmp_path / "checkpoint", fractions.append)
+    run = Run(config, tmp_path)
+    run.tick = fractions.append
+    results = table1.train(run)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert [entry["epoch"] for entry in results["history"]] == [0, 1, 2]
@@ -57,7 +63,7 @@ def test_training_reports_each_epoch_and_the_best(few, tmp_path):
         assert results[name] == best[name]
         assert results[f"last_{name}"] == results["history"][-1][name]
     # Of the other set's 200 sentences those are left out that were trained on or chosen by.
-    _, unseen = table1._data(False, 10, 60)
+    _, unseen = table1.sentences(False, 10, 60)
     used = {e.tokens for e in (*few.train.examples[:60], *few.valid.examples)}
     left = {e.tokens for e in unseen.examples}
     assert not used & left
@@ -65,17 +71,19 @@ def test_training_reports_each_epoch_and_the_best(few, tmp_path):
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path):
-    config = {**TINY.configs()[0], "estimator": "gumbel_rao", "k": 10}
-    whole = table1.train(config, tmp_path / "a", lambda fraction: None)
+    config = {**table1.configurations(TINY)[0], "estimator": "gumbel_rao", "k": 10}
+    whole = table1.train(Run(config, tmp_path / "a"))
 
     def stops(fraction):
         if fraction > 0.6:
             raise KeyboardInterrupt
 
+    stopped = Run(config, tmp_path / "b")
+    stopped.tick = stops
     with pytest.raises(KeyboardInterrupt):
-        table1.train(config, tmp_path / "b", stops)
-    assert (tmp_path / "b").exists()
-    assert table1.train(config, tmp_path / "b", lambda fraction: None) == whole
+        table1.train(stopped)
+    assert stopped.checkpoint.exists()
+    assert table1.train(Run(config, tmp_path / "b")) == whole
 
 
 def test_seeds_are_shared_by_the_estimators():
@@ -93,9 +101,9 @@ def test_seeds_are_shared_by_the_estimators():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table1, "Training", Spy)
-        for config in TINY.configs():
+        for config in table1.configurations(TINY):
             with pytest.raises(Stop):
-                table1.train(config, None, None)
+                table1.train(Run(config, Path()))
     by_seed = {0: seen[: len(seen) // 2], 1: seen[len(seen) // 2 :]}
     for runs in by_seed.values():
         assert all(torch.equal(runs[0][i], other[i]) for other in runs for i in (0, 1))
@@ -107,8 +115,8 @@ def test_seeds_are_shared_by_the_estimators():
 
 
 def test_a_run_that_diverges_counts_up_to_its_best_epoch(tmp_path, few):
-    config = {**TINY.configs()[0], "learning_rate": 1e9}
-    results = table1.train(config, tmp_path / "checkpoint", lambda fraction: None)
+    config = {**table1.configurations(TINY)[0], "learning_rate": 1e9}
+    results = table1.train(Run(config, tmp_path))
     assert 1 < results["diverged_at"] <= 6
     assert [entry["epoch"] for entry in results["history"]] == [0]
     assert results["best_epoch"] == 0
@@ -183,9 +191,8 @@ def test_command_writes_rows_and_table(tmp_path, monkeypatch, capsys):
     cells = pd.read_csv(out / "table1.csv")
     assert cells["row"].tolist() == ["ST-GS", "GR-∞", "ZGR"]
     assert (cells.seeds == 2).all()
-    for config in TINY.configs():
-        row = load_row(config, out)
-        assert len(row["results"]["history"]) == 3
+    for run in runs_of(table1.configurations(TINY), out, table1.run_title):
+        assert len(read_row(run.row)["results"]["history"]) == 3
     page = (out / "table1.html").read_text()
     assert "τ → 0" in page
     before = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
@@ -195,11 +202,12 @@ def test_command_writes_rows_and_table(tmp_path, monkeypatch, capsys):
 
 
 def test_command_says_when_nothing_ended_well(tmp_path, monkeypatch, capsys):
-    settings = Settings((0,), (-1.0,), (0.1,), (GR_10,), epochs=1, train=60, dim=8)
+    settings = Grid((0,), (-1.0,), (0.1,), (GR_10,), epochs=1, train=60, dim=8)
     monkeypatch.setitem(table1.PROFILES, "smoke", settings)
     command = ["reproduce", "table1", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 1
     assert "no run ended well" in capsys.readouterr().err
-    row = load_row(settings.configs()[0], tmp_path / "table1")
+    (run,) = runs_of(table1.configurations(settings), tmp_path / "table1", table1.run_title)
+    row = read_row(run.row)
     assert row["status"] == "failed"
     assert "learning rate: -1.0" in row["error"]

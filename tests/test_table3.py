@@ -3,52 +3,51 @@
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_search import TINY, few  # noqa: F401, random images in place of the digits
+from small_search import refusing, reproduced, runs, small
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import search, table2, table3
-from gumbelrao_edu.experiments.search import GR_1000, GR_INF, ST_GS, ZGR
-from gumbelrao_edu.training.runs import run_id
-
-SMALL = replace(
-    TINY, cells=tuple((row, n, b) for row in (ST_GS, GR_INF) for n in (2, 4) for b in (5, 20))
+from gumbelrao_edu.experiments import (
+    EXPERIMENTS,
+    RunsFailedError,
+    reproduce,
+    search,
+    table2,
+    table3,
 )
+from gumbelrao_edu.figures.rows import GR_1000, GR_INF, ST_GS, ZGR
 
+CELLS = [(row, n, b) for row in (ST_GS, GR_INF) for n in (2, 4) for b in (5, 20)]
 
-def quiet(_):
-    pass
-
-
-def never(*arguments, **more):
-    raise AssertionError("computed again")
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def test_profiles_are_those_of_the_paper_and_smaller_ones():
-    paper, cpu = table3.PROFILES["paper"], table3.PROFILES["cpu"]
+    paper, cpu = (table3.EXPERIMENT.profiles[name] for name in ("paper", "cpu"))
     batches = (5, 10, 15, 20, 25, 50, 100, 200)
-    assert {(row.label, n, b) for row, n, b in paper.cells} == {
+    assert {(row.label, n, b) for row, n, b in paper.cells()} == {
         *itertools.product(("ST-GS", "GR-MC1000", "GR-∞", "ZGR"), (2, 4, 8, 16), batches)
     }
-    assert len(paper.configs()) == 20 * 4 * 4 * 8
+    assert len(search.configurations(paper)) == 20 * 4 * 4 * 8
     assert (paper.valid_samples, paper.test_samples) == (5000, 5000)
     for settings in (paper, cpu):
         assert (settings.steps, settings.full, settings.test_samples) == (50_000, True, 5000)
         assert settings.images is None
-    assert len(cpu.configs()) == 24
-    assert len({*table3.PROFILES["lecture"].cells}) == 6
+    assert len(search.configurations(cpu)) == 24
+    assert len({*table3.cells_of_profile("lecture")}) == 6
 
 
-@pytest.mark.parametrize("name", table3.PROFILES)
+@pytest.mark.parametrize("name", table3.EXPERIMENT.profiles)
 def test_cells_that_are_in_table_2_are_the_same_runs(name):
-    small, large = (module.PROFILES[name] for module in (table2, table3))
-    common = {*small.cells} & {*large.cells}
+    one, other = (module.EXPERIMENT.profiles[name] for module in (table2, table3))
+    common = {*one.cells()} & {*other.cells()}
     assert common
-    both = {*map(run_id, large.configs())} & {*map(run_id, small.configs())}
-    assert len(both) == large.draws * len(common)
-    assert small.test_samples == large.test_samples
+    names = [{run.name for run in runs(profile, Path())} for profile in (one, other)]
+    assert len(names[0] & names[1]) == other.draws * len(common)
+    assert one.test_samples == other.test_samples
 
 
 def test_the_paper_s_numbers():
@@ -101,8 +100,7 @@ def test_the_table_has_the_form_of_the_paper():
 
 def test_command_writes_the_table_and_computes_nothing_twice(tmp_path, monkeypatch, capsys):
     cells = tuple((row, 4, b) for row in (ST_GS, GR_1000, ZGR) for b in (5, 20))
-    settings = replace(TINY, draws=1, cells=cells)
-    monkeypatch.setitem(table3.PROFILES, "smoke", settings)
+    monkeypatch.setitem(table3.EXPERIMENT.profiles, "smoke", small(cells, draws=1))
     command = ["reproduce", "table3", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 0
     out = tmp_path / "table3"
@@ -122,32 +120,31 @@ def test_command_writes_the_table_and_computes_nothing_twice(tmp_path, monkeypat
     assert "(paper: 103.8)" in page  # GR-MC1000, 4-ary, batch size 5
     assert "4-ary" in capsys.readouterr().out
 
-    monkeypatch.setattr(search, "train", never)
-    monkeypatch.setattr(search, "test", never)
+    monkeypatch.setitem(EXPERIMENTS, "table3", refusing(table3.EXPERIMENT))
     before = (out / "table3.csv").read_bytes()
     assert cli.main(command) == 0
     assert "6 of 6 runs are in" in capsys.readouterr().out
     assert (out / "table3.csv").read_bytes() == before
 
 
-def test_what_another_search_has_computed_is_not_computed_again(tmp_path, monkeypatch):
-    cells = {"table2": SMALL.cells[:6], "table3": SMALL.cells[2:]}
-    first = table2.run(replace(SMALL, cells=cells["table2"]), tmp_path / "table2", report=quiet)
+def test_what_another_search_has_computed_is_not_computed_again(tmp_path):
     trained, tested = [], []
 
     def counted(function, calls):
-        def call(config, *arguments, **more):
-            calls.append((config["arity"], config["batch_size"], config["estimator"]))
-            return function(config, *arguments, **more)
+        def call(run):
+            calls.append(tuple(run.config[key] for key in ("arity", "batch_size", "estimator")))
+            return function(run)
 
         return call
 
-    train, test = search.train, search.test
-    monkeypatch.setattr(search, "train", counted(train, trained))
-    monkeypatch.setattr(search, "test", counted(test, tested))
-    settings = replace(SMALL, cells=cells["table3"])
-    second = table3.run(settings, tmp_path / "table3", report=quiet)
-    new = [(n, b, row.estimator) for row, n, b in SMALL.cells[6:]]
+    counting = replace(
+        table3.EXPERIMENT,
+        train=counted(search.train, trained),
+        train_second=counted(search.test, tested),
+    )
+    first = reproduced(table2.EXPERIMENT, small(CELLS[:6]), tmp_path)
+    second = reproduced(counting, small(CELLS[2:]), tmp_path)
+    new = [(n, b, row.estimator) for row, n, b in CELLS[6:]]
     assert sorted(trained) == sorted(2 * new)
     assert sorted(tested) == sorted(new)
     keys = ["row", "arity", "batch_size"]
@@ -155,12 +152,36 @@ def test_what_another_search_has_computed_is_not_computed_again(tmp_path, monkey
     assert len(common) == 4
     assert (common.valid_first == common.valid).all()
     assert (common.test_first == common.test).all()
-    models = [{*(tmp_path / name / "models").iterdir()} for name in cells]
+    models = [{*(tmp_path / name / "models").iterdir()} for name in ("table2", "table3")]
     assert len({path.name for path in models[0]} & {path.name for path in models[1]}) == 4
 
     # Alone it finds the same. With another M the trainings are the same, but not the tests.
-    alone = table3.run(settings, tmp_path / "alone/table3", report=quiet)
-    pd.testing.assert_frame_equal(second, alone)
+    pd.testing.assert_frame_equal(
+        second, reproduced(counting, small(CELLS[2:]), tmp_path / "alone")
+    )
     trained.clear(), tested.clear()
-    table3.run(replace(settings, test_samples=2), tmp_path / "fig4", report=quiet)
+    functions = {"train": counting.train, "train_second": counting.train_second}
+    other = replace(fig4.EXPERIMENT, **functions)
+    reproduced(other, small(CELLS[2:], test_samples=2), tmp_path)
     assert (len(trained), len(tested)) == (0, 6)
+
+
+def test_the_table_says_which_cells_are_short(tmp_path, capsys):
+    """A failed run leaves the exit status 1 until it has ended well, and its cell says so."""
+
+    def fails(run):
+        if run.config["estimator"] == "zgr" or (run.config["seed"], run.config["k"]) == (0, None):
+            raise MemoryError("too large")
+        return search.train(run)
+
+    cells = [(row, 4, 5) for row in (ST_GS, GR_INF, ZGR)]
+    lines = []
+    with pytest.raises(RunsFailedError, match="3 runs failed, and the tables lack them"):
+        reproduce(replace(table3.EXPERIMENT, train=fails), small(cells), tmp_path, say=lines.append)
+    table = pd.read_csv(tmp_path / "table3/table3.csv").set_index("row")
+    assert table.failed.to_dict() == {"ST-GS": 1, "GR-∞": 0, "ZGR": 2}
+    assert table.test.notna().to_dict() == {"ST-GS": True, "GR-∞": True, "ZGR": False}
+    assert "none ended well" in "\n".join(lines)
+    done = reproduced(table3.EXPERIMENT, small(cells), tmp_path)
+    assert done.failed.tolist() == [0, 0, 0]
+    assert done.test.notna().all()

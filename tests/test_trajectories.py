@@ -7,20 +7,21 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from test_search import few  # noqa: F401, random images in place of the digits
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import fig2, fig3, search, trajectories
-from gumbelrao_edu.experiments._fig23_page import figure_2, figure_3
-from gumbelrao_edu.experiments.search import GR_10, GR_INF, RLOO, ST, ST_GS, ZGR
-from gumbelrao_edu.experiments.trajectories import Settings
+from gumbelrao_edu.experiments import fig2, fig3, reproduce, search, trajectories
+from gumbelrao_edu.experiments.fig2 import figure_2
+from gumbelrao_edu.experiments.fig3 import figure_3
+from gumbelrao_edu.experiments.trajectories import Trajectories
+from gumbelrao_edu.figures.rows import GR_10, GR_INF, RLOO, ST, ST_GS, ZGR
+from gumbelrao_edu.training.runs import Run
 from gumbelrao_edu.vae import squared_bias, variance_split
 
-TINY = Settings(
+TINY = Trajectories(
     (4,),
     (2, 6),
     (0.5, 0.2),
-    rows=(ST, ST_GS, GR_10, GR_INF, ZGR, RLOO),
+    rows=lambda: (ST, ST_GS, GR_10, GR_INF, ZGR, RLOO),
     num_batches=4,
     bias_batches=2,
     bias_samples=3,
@@ -30,26 +31,30 @@ TINY = Settings(
 )
 
 
-def quiet(_):
-    pass
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def test_profiles_have_what_the_paper_has():
     paper = fig2.PROFILES["paper"]
     assert paper.num_batches == 5000
     assert paper.measure_at[-1] == 50_000
-    assert {row.label for row in paper.rows} >= {"ST", "ST-GS", "GR-MC10", "GR-MC1000", "GR-∞"}
-    assert [config["arity"] for config in fig3.PROFILES["paper"].configs()] == [2, 4, 8, 16]
+    assert {row.label for row in paper.rows()} >= {"ST", "ST-GS", "GR-MC10", "GR-MC1000", "GR-∞"}
+    assert [config["arity"] for config in trajectories.configurations(fig3.PROFILES["paper"])] == [
+        2,
+        4,
+        8,
+        16,
+    ]
     for name, settings in fig3.PROFILES.items():
         assert settings.bias_batches == 0
         assert settings.taus == fig2.PROFILES[name].taus[:1] == (0.5,)
     for settings in (*fig2.PROFILES.values(), *fig3.PROFILES.values()):
-        texts = [json.dumps(config) for config in settings.configs()]
+        texts = [json.dumps(config) for config in trajectories.configurations(settings)]
         assert len({*texts}) == len(texts)
 
 
-def test_what_is_measured_is_what_the_library_measures(few):  # noqa: F811
-    config = TINY.configs()[0]
+def test_what_is_measured_is_what_the_library_measures(few):
+    config = trajectories.configurations(TINY)[0]
     model, _ = search.build(config)
     table = trajectories.measure(model, few.train, config)
     cells = {(entry["row"], entry["tau"]): entry for entry in table}
@@ -90,36 +95,42 @@ def test_what_is_measured_is_what_the_library_measures(few):  # noqa: F811
 
 
 def test_a_measurement_changes_nothing_and_a_stop_neither(tmp_path):
-    config = TINY.configs()[0]
-    whole = trajectories.measure_along(config, tmp_path / "a.pt", quiet)
+    config = trajectories.configurations(TINY)[0]
+    whole = trajectories.train(Run(config, tmp_path / "a"))
     assert [entry["step"] for entry in whole["measured"]] == [2] * 10 + [6] * 10
 
     def stops(fraction):
         if fraction > 0.5:
             raise KeyboardInterrupt
 
+    stopped = Run(config, tmp_path / "b")
+    stopped.tick = stops
     with pytest.raises(KeyboardInterrupt):
-        trajectories.measure_along(config, tmp_path / "b.pt", stops)
-    assert trajectories.measure_along(config, tmp_path / "b.pt", quiet) == whole
+        trajectories.train(stopped)
+    assert trajectories.train(Run(config, tmp_path / "b")) == whole
     # Measured at the last step only, the numbers there are the same.
     config = {**config, "measure_at": [6]}
-    last = trajectories.measure_along(config, tmp_path / "c.pt", quiet)
+    last = trajectories.train(Run(config, tmp_path / "c"))
     assert last["measured"] == whole["measured"][10:]
 
 
-def some_row(folder, seed, estimator, k, losses):
+def some_row(folder, seed, estimator, k, losses, *, arity=8, full=False):
+    """A training of Table 2 as `run_all` leaves it."""
     history = [{"step": 100 * i, "valid_elbo": -loss} for i, loss in enumerate(losses, 1)]
-    config = {"estimator": estimator, "k": k, "num_samples": 0, "arity": 8, "batch_size": 20}
-    row = {"config": {**config, "seed": seed}, "results": {"history": history}}
-    (folder / f"{estimator}{k}{seed}.json").write_text(json.dumps(row))
+    config = {"estimator": estimator, "k": k, "num_samples": 0, "arity": arity, "batch_size": 20}
+    run = Run({**config, "seed": seed, "full": full}, folder)
+    run.end("done", None, {"history": history}, 1.0)
 
 
 def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
     some_row(tmp_path, 0, "st_gumbel_softmax", None, [140, 120, 130])
     some_row(tmp_path, 1, "st_gumbel_softmax", None, [150, 140, 124])
     some_row(tmp_path, 2, "st_gumbel_softmax", None, [])  # diverged at once
-    some_row(tmp_path, 0, "gumbel_rao", "inf", [110])
-    found = fig2.crossings(tmp_path, (125.0, 115.0)).set_index(["row", "threshold"])
+    some_row(tmp_path, 0, "gumbel_rao", math.inf, [110])
+    some_row(tmp_path, 0, "zgr", None, [110], full=True)  # of another search
+    Run({"estimator": "zgr"}, tmp_path).end("failed", "an error", {}, 1.0)
+    (tmp_path / "runs" / "damaged.json").write_text('{"config": {}, "status": "foo"}')
+    found = fig2.crossings(tmp_path, (125.0, 115.0), full=False).set_index(["row", "threshold"])
     assert [*found.index.unique("row")] == ["ST-GS", "GR-∞"]  # as in the tables
     both = found.loc[("ST-GS", 125.0)]
     assert (both.runs, both.reached, both.steps) == (3, 2, 250)
@@ -134,8 +145,9 @@ def test_commands_write_numbers_and_pages(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
         fig3.PROFILES, "smoke", replace(TINY, arities=(2, 4), taus=(0.5,), bias_batches=0)
     )
-    (tmp_path / "table2/runs").mkdir(parents=True)
-    some_row(tmp_path / "table2/runs", 0, "zgr", None, [130, 110])
+    some_row(tmp_path / "table2", 0, "zgr", None, [130, 110], arity=4)
+    some_row(tmp_path / "table2", 0, "reinforce", None, [150], arity=4)
+    some_row(tmp_path / "table2", 0, "zgr", None, [140, 120], arity=8)
     for name in ("fig2", "fig3"):
         command = ["reproduce", name, "--profile", "smoke", "--out", str(tmp_path)]
         assert cli.main(command) == 0
@@ -160,7 +172,11 @@ def test_commands_write_numbers_and_pages(tmp_path, monkeypatch, capsys):
     last = st_gs[st_gs.step == 6].sort_values("tau")
     assert curves["ST-GS", "x2"] == ((0.2, 0.5), tuple(last.mse))
     assert curves["ZGR", "x2"][0] == (0.0,)
-    assert curves["ZGR", "x3"][1] == tuple(reached.steps.dropna())
+    # Of Table 2 the trainings at this arity, REINFORCE among them.
+    assert {*reached.arity} == {4, 8}
+    for name in ("ZGR", "REINFORCE"):
+        mine = reached[(reached["row"] == name) & (reached.arity == 4)]
+        assert curves[name, "x3"][1] == tuple(mine.steps.dropna())
     assert all(axis.title.text for axis in [*figure.select_xaxes(), *figure.select_yaxes()])
 
     table = pd.read_csv(tmp_path / "fig3/fig3.csv")
@@ -177,7 +193,34 @@ def test_commands_write_numbers_and_pages(tmp_path, monkeypatch, capsys):
 
 def test_without_a_search_the_third_part_is_left_out(tmp_path):
     lines = []
-    table = fig2.run(TINY, tmp_path / "fig2", report=lines.append)
-    assert "table2" in lines[-1]
+    tables = reproduce(fig2.EXPERIMENT, TINY, tmp_path, say=lines.append)
+    assert "table2" in lines[-2]
     assert not (tmp_path / "fig2/thresholds.csv").exists()
-    assert {t.xaxis for t in figure_2(table).data} == {"x", "x2"}
+    assert {t.xaxis for t in figure_2(tables["fig2"]).data} == {"x", "x2"}
+
+
+def test_several_arities_have_curves_of_their_own():
+    """And not one zigzag line."""
+    row = {"step": 100, "row": "ST-GS", "tau": 0.5, "monte_carlo": 9.0, "monte_carlo_error": 1.0}
+    row |= {"minibatch": 4.0, "minibatch_error": 1.0, "mse": 10.0}
+    table = pd.DataFrame([{"arity": arity, **row} for arity in (2, 8)])
+    thresholds = pd.DataFrame(
+        [
+            ("REINFORCE", n, 20, t, 3, 2, s, 1.0)
+            for n, t, s in ((2, 150.0, 10), (8, 150.0, 20), (2, 140.0, 30), (8, 140.0, 40))
+        ],
+        columns=[
+            "row",
+            "arity",
+            "batch_size",
+            "threshold",
+            "runs",
+            "reached",
+            "steps",
+            "standard_error",
+        ],
+    )
+    curves = {(t.name, t.xaxis): t.y for t in figure_2(table, thresholds).data}
+    assert curves["REINFORCE, binary", "x3"] == (10, 30)
+    assert curves["REINFORCE, 8-ary", "x3"] == (20, 40)
+    assert curves["ST-GS, 8-ary", "x"] == (9.0,)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from ..figures.page import embedded, page
+from ..figures.page import embedded
 from ..figures.ternary import arrange, ellipses, minimum, simplex_map, singular_lines
 from ..problems import DERIVATIVES, QuadraticProgramme
 
@@ -16,13 +16,13 @@ def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 86
     """Return the four panels of Figure 1, exactly computed.
 
     Args:
-        table: from `experiments.fig1.run`, with three temperatures.
+        table: from `fig1.tables`, with three temperatures.
         derivative: "fixed" or "whole".
         height: in pixels.
 
     Example:
-        >>> from gumbelrao_edu.experiments.fig1 import Settings, compare
-        >>> tables = [compare(Settings(rows=6, num_samples=9, k=9), tau=t) for t in (1.0, 0.5, 0.1)]
+        >>> from gumbelrao_edu.experiments.fig1 import Sampling, compare
+        >>> tables = [compare(Sampling(rows=6, num_samples=9, k=9), tau=t) for t in (1.0, 0.5, 0.1)]
         >>> figure = figure_1(pd.concat(tables))
         >>> [note.text[:3] for note in figure.layout.annotations]
         ['(a)', '(b)', '(c)', '(d)']
@@ -48,16 +48,16 @@ def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 86
     return arrange(figure, height, [0.0, 0.55] * 2)
 
 
-def figure_1_page(table: pd.DataFrame) -> str:
-    """Return a page with Figure 1 for both derivatives, which needs no network.
+def body(table: pd.DataFrame) -> str:
+    """Return the body of a page with Figure 1 for both derivatives.
 
     Args:
-        table: from `experiments.fig1.run`.
+        table: from `fig1.tables`.
 
     Example:
-        >>> from gumbelrao_edu.experiments.fig1 import Settings, compare
-        >>> tables = [compare(Settings(rows=6, num_samples=9, k=9), tau=t) for t in (1.0, 0.5, 0.1)]
-        >>> figure_1_page(pd.concat(tables)).count("<h2>")
+        >>> from gumbelrao_edu.experiments.fig1 import Sampling, compare
+        >>> tables = [compare(Sampling(rows=6, num_samples=9, k=9), tau=t) for t in (1.0, 0.5, 0.1)]
+        >>> body(pd.concat(tables)).count("<h2>")
         2
     """
     parts: list[str] = []
@@ -76,4 +76,4 @@ def figure_1_page(table: pd.DataFrame) -> str:
             f"singular. A few largest values share the last colour."
         )
         parts.append(f"<h2>{title}</h2>\n{figure}\n<p>{text}</p>")
-    return page("Figure 1", *parts)
+    return "\n".join(parts)

@@ -1,11 +1,11 @@
 """The record of an experiment, and the one way in which all of them are computed and written.
 
-    reproduce table2 --profile cpu
-      configurations(profile)     what to compute, one dictionary a run
-      train(run)                  one run, in a process of its own, to its row
-      second(profile, …)          where there is one: what is computed with the best of these
-      tables(outcome)             numbers, from the rows
-      text, page                  what is printed and what is looked at
+reproduce table2 --profile cpu
+  configurations(profile)     what to compute, one dictionary a run
+  train(run)                  one run, in a process of its own, to its row
+  second(profile, …)          where there is one: what is computed with the best of these
+  tables(outcome)             numbers, from the rows
+  text, page                  what is printed and what is looked at
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ def reproduce(
         tests = _after([(runs[i], more) for i, more in chosen], folder / "test")
         _adopt((run.before.weights for run in tests if run.before), folder, beside)
         _adopt((run.row for run in tests), folder, beside)
-        outcome = Outcome(
-            profile, folder, rows, run_all(experiment.train_second, tests, **options)
-        )
+        outcome = Outcome(profile, folder, rows, run_all(experiment.train_second, tests, **options))
     tables = {}
     for name, table in experiment.tables(outcome).items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
-from scipy import stats
 
 from ..device import default_device
 from ..diagnostics import variance
@@ -25,14 +19,19 @@ from ..problems import (
     monte_carlo,
     simplex_grid,
 )
-from ..training.files import provenance, write
+from .experiment import Config, Experiment, Outcome, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..training.runs import Run
 
 _FALSE_ALARM = 1e-6
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the numbers depend on.
+class Sampling:
+    """A profile: what the numbers depend on.
 
     Attributes:
         rows: of the grid, a multiple of 3, see `simplex_grid`.
@@ -50,18 +49,45 @@ class Settings:
 
 
 PROFILES = {
-    "smoke": Settings(rows=12, num_samples=100),
-    "lecture": Settings(rows=48, num_samples=100),
-    "cpu": Settings(rows=48, num_samples=1000),
-    "paper": Settings(rows=96, num_samples=4000),
+    "smoke": Sampling(rows=12, num_samples=100),
+    "lecture": Sampling(rows=48, num_samples=100),
+    "cpu": Sampling(rows=48, num_samples=1000),
+    "paper": Sampling(rows=96, num_samples=4000),
 }
 
 
-def compare(settings: Settings, tau: float, *, device: torch.device | None = None) -> pd.DataFrame:
+def configurations(sampling: Sampling) -> list[Config]:
+    """Return a configuration for each temperature.
+
+    Args:
+        sampling: the profile.
+    """
+    return [{**asdict(sampling), "taus": [tau]} for tau in sampling.taus]
+
+
+def compute(run: Run) -> dict[str, Any]:
+    """Compute one temperature, as `run_all` asks for it.
+
+    Args:
+        run: see `configurations`.
+
+    Returns:
+        `points`, the columns of what `compare` returns.
+    """
+    sampling = Sampling(**{**run.config, "taus": tuple(run.config["taus"])})
+    device = default_device()
+    (tau,) = sampling.taus
+    return {
+        "device": str(device),
+        "points": compare(sampling, tau, device=device).to_dict("list"),
+    }
+
+
+def compare(sampling: Sampling, tau: float, *, device: torch.device | None = None) -> pd.DataFrame:
     """The exact variances at one temperature beside the sampled ones.
 
     Args:
-        settings: grid, K, number of draws and seed.
+        sampling: grid, K, number of draws and seed.
         tau: τ.
         device: for the draws; `default_device()` when None.
 
@@ -71,24 +97,26 @@ def compare(settings: Settings, tau: float, *, device: torch.device | None = Non
         errors: `st_gs_mc`, `st_gs_se`, `gr_mc`, `gr_se`, `gap_mc`, `gap_se`.
 
     Example:
-        >>> table = compare(Settings(rows=3, num_samples=50, k=10), tau=0.5)
+        >>> table = compare(Sampling(rows=3, num_samples=50, k=10), tau=0.5)
         >>> len(table), bool((table.gap > 0).all())
         (12, True)
     """
-    programme, p = QuadraticProgramme(), simplex_grid(settings.rows)
+    import pandas as pd
+
+    programme, p = QuadraticProgramme(), simplex_grid(sampling.rows)
     # Each temperature has draws of its own, whether or not the others are computed.
-    seed = int.from_bytes(hashlib.sha256(f"{settings.seed} {tau}".encode()).digest()[:6], "big")
+    seed = int.from_bytes(hashlib.sha256(f"{sampling.seed} {tau}".encode()).digest()[:6], "big")
     generator = torch.Generator(device or default_device()).manual_seed(seed)
     sampled = monte_carlo(
-        programme, p, tau, k=settings.k, num_samples=settings.num_samples, generator=generator
+        programme, p, tau, k=sampling.k, num_samples=sampling.num_samples, generator=generator
     )
     tables = []
     for derivative, terms in exact_fields(programme, p, tau).items():
         columns = {
             **{f"p{i + 1}": p[:, i] for i in range(3)},
             "st_gs": variance(terms, 1),
-            "gr": variance(terms, settings.k),
-            "gap": gap(terms, settings.k),
+            "gr": variance(terms, sampling.k),
+            "gap": gap(terms, sampling.k),
             **sampled[derivative],
         }
         table = pd.DataFrame({name: column.numpy() for name, column in columns.items()})
@@ -139,10 +167,12 @@ def agreement(table: pd.DataFrame) -> list[Agreement]:
         table: from `compare`, one or several of them.
 
     Example:
-        >>> table = compare(Settings(rows=12, num_samples=100, k=10), tau=0.5)
+        >>> table = compare(Sampling(rows=12, num_samples=100, k=10), tau=0.5)
         >>> all(each.agrees for each in agreement(table))
         True
     """
+    from scipy import stats
+
     groups = list(table.groupby(["tau", "derivative"], sort=False))
     found = []
     for (tau, derivative), rows in groups:
@@ -165,72 +195,58 @@ def agreement(table: pd.DataFrame) -> list[Agreement]:
     return found
 
 
-def run(
-    settings: Settings,
-    out: Path,
-    *,
-    device: torch.device | None = None,
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Compute all temperatures and write `fig1.csv`, the numbers, and `fig1.json`, their origin.
-
-    Both are written after each temperature. A run that was stopped goes on with the next one, and
-    a finished one is only read, if settings and numbers are those of the files.
+def tables(outcome: Outcome) -> Tables:
+    """Return the points of all temperatures, and how well sampled and exact variances agree.
 
     Args:
-        settings: see `PROFILES`.
-        out: folder of the files.
-        device: for the draws; `default_device()` when None.
-        report: called with a line about what was done.
-
-    Returns:
-        The table, as `compare` gives it.
-
-    Raises:
-        ArithmeticError: sampled and exact variances do not agree; the files are written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as out:
-        ...     table = run(Settings(12, 50, taus=(0.5,), k=10), Path(out), report=lambda line: 0)
-        ...     sorted(path.name for path in Path(out).iterdir())
-        ['fig1.csv', 'fig1.json']
+        outcome: of the temperatures.
     """
-    device = device or default_device()
-    table = _finished(settings, out)
-    for tau in settings.taus:
-        if not table.empty and (table.tau == tau).any():
-            report(f"τ = {tau:g}: taken from {out / 'fig1.csv'}")
-            continue
-        fresh = compare(settings, tau, device=device)
-        table = fresh if table.empty else pd.concat([table, fresh], ignore_index=True)
-        text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
-        table = pd.read_csv(io.StringIO(text))  # the same numbers as after a resumed run
-        origin = {
-            "settings": asdict(settings),
-            **provenance(device),
-            "csv_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "agreement": [asdict(each) for each in agreement(table)],
-        }
-        write(out / "fig1.csv", text)
-        write(out / "fig1.json", json.dumps(origin, indent=1) + "\n")
-        report(f"τ = {tau:g}: {len(fresh) // len(DERIVATIVES)} points computed")
-    verdicts = agreement(table)
-    for verdict in verdicts:
-        report(str(verdict))
-    if not all(verdict.agrees for verdict in verdicts):
+    import pandas as pd
+
+    done = [row["results"]["points"] for row in outcome.rows if row["status"] == "done"]
+    points = pd.concat(map(pd.DataFrame, done), ignore_index=True)
+    return {"fig1": points, "agreement": pd.DataFrame(map(asdict, agreement(points)))}
+
+
+def text(tables: Tables) -> str:
+    """Return what the command prints.
+
+    Args:
+        tables: from `tables`.
+    """
+    return "\n".join(map(str, agreement(tables["fig1"])))
+
+
+def page(tables: Tables) -> str:
+    """Return the body of the page.
+
+    Args:
+        tables: from `tables`.
+    """
+    from ._fig1_page import body
+
+    return body(tables["fig1"])
+
+
+def check(tables: Tables) -> None:
+    """Raise `ArithmeticError` if sampled and exact variances do not agree.
+
+    Args:
+        tables: from `tables`.
+    """
+    if not tables["agreement"].agrees.all():
         raise ArithmeticError("the sampled variances do not agree with the exact ones, see above")
-    return table
 
 
-def _finished(settings: Settings, out: Path) -> pd.DataFrame:
-    """What an earlier run with the same settings has left; empty when nothing, or damaged."""
-    try:
-        origin: Mapping[str, Any] = json.loads((out / "fig1.json").read_text("utf-8"))
-        text = (out / "fig1.csv").read_text("utf-8")
-    except (OSError, ValueError):
-        return pd.DataFrame()
-    wanted = json.loads(json.dumps(asdict(settings)))  # tuples are lists in JSON
-    same = origin.get("settings") == wanted
-    whole = origin.get("csv_sha256") == hashlib.sha256(text.encode()).hexdigest()
-    return pd.read_csv(io.StringIO(text)) if same and whole else pd.DataFrame()
+EXPERIMENT = Experiment(
+    name="fig1",
+    title="Figure 1",
+    profiles=PROFILES,
+    configurations=configurations,
+    run_title=lambda config: f"tau{config['taus'][0]:g}",
+    train=compute,
+    tables=tables,
+    page=page,
+    text=text,
+    check=check,
+)

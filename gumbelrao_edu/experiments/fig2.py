@@ -2,22 +2,167 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from ..figures.rows import (
+    GR_10,
+    GR_100,
+    GR_INF,
+    GS,
+    RLOO,
+    ST,
+    ST_GS,
+    ZGR,
+    label_rank,
+    row_of,
+)
+from ..training.errors import DamagedFileError
+from . import trajectories
+from .experiment import Experiment, Outcome, Tables
+from .trajectories import Trajectories
 
-from ..training.files import write
-from . import search, trajectories
-from .search import GR_10, GR_1000, GR_INF, ST_GS, label_of
-from .trajectories import ROWS, Settings
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
 
 THRESHOLDS = (150.0, 140.0, 130.0, 125.0, 120.0, 115.0)  # nats, of the single-sample objective
 
+
+def crossings(
+    folder: Path, thresholds: tuple[float, ...] = THRESHOLDS, *, full: bool = True
+) -> pd.DataFrame:
+    """Count the steps that the trainings of a search take to thresholds of the objective.
+
+    As in appendix D.2: the mean over those runs that reach the threshold at all.
+
+    Args:
+        folder: of the experiment `table2`.
+        thresholds: of the single-sample loss on the validation set, in nats.
+        full: which trainings are counted: those on the full set of digits, or those on the 5,000.
+
+    Returns:
+        `row`, `arity`, `batch_size`, `threshold`, `runs` and how many `reached` it; the mean number
+        of `steps`, to the next report of the training, and its `standard_error` over the runs.
+        Runs that failed, and rows that are damaged, are left out.
+    """
+    import pandas as pd
+
+    from ..training.runs import read_row
+
+    found = []
+    for path in sorted((folder / "runs").glob("*.json")):
+        try:
+            run = read_row(path)
+        except DamagedFileError:
+            continue  # `reproduce table2` sets it aside and computes it again
+        if run["status"] == "failed":
+            continue
+        config, history = run["config"], run["results"].get("history", [])
+        if config["full"] != full:
+            continue
+        for threshold in thresholds:
+            steps = [entry["step"] for entry in history if -entry["valid_elbo"] <= threshold]
+            found.append(
+                {
+                    "row": row_of(config).label,
+                    "arity": config["arity"],
+                    "batch_size": config["batch_size"],
+                    "threshold": threshold,
+                    "steps": steps[0] if steps else math.nan,
+                }
+            )
+    found.sort(key=lambda entry: label_rank(str(entry["row"])))
+    names = ["row", "arity", "batch_size", "threshold"]
+    table = pd.DataFrame(found, columns=[*names, "steps"]).groupby(names, sort=False).steps
+    return table.agg(runs="size", reached="count", steps="mean", standard_error="sem").reset_index()
+
+
+def tables(outcome: Outcome) -> Tables:
+    """Return the numbers of the figure, and `thresholds` if Table 2 is there.
+
+    Args:
+        outcome: of the trajectories.
+    """
+    found = crossings(outcome.folder.parent / "table2", full=outcome.profile.full)
+    made = {"fig2": trajectories.table(outcome)}
+    return {**made, "thresholds": found} if len(found) else made
+
+
+def figure_2(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -> go.Figure:
+    """Return Figure 2: variance over training, MSE over τ, and steps to thresholds.
+
+    Args:
+        table: from `trajectories.table`. Its first τ is shown over training, its last step over
+            τ; an estimator without τ is a point at 0.
+        thresholds: from `crossings`; left out, the third part is, too.
+
+    Example:
+        >>> import pandas as pd
+        >>> row = {"arity": 8, "step": 100, "row": "ST-GS", "tau": 0.5, "monte_carlo": 9.0}
+        >>> row |= {"monte_carlo_error": 1.0, "minibatch": 4.0, "minibatch_error": 1.0, "mse": 10.0}
+        >>> [trace.y for trace in figure_2(pd.DataFrame([row])).data]
+        [(9.0,), (10.0,)]
+    """
+    from ._curves import add, plots
+
+    titles = ["variance of the draws", "mean squared error", "speed of training"]
+    figure = plots(1, titles[: 2 if thresholds is None else 3], spacing=0.1)
+    at_first = table[(table.tau == table.tau.iloc[0]) | table.tau.isna()]
+    add(figure, (1, 1), at_first, "step", "monte_carlo", "monte_carlo_error")
+    at_last = table[table.step == table.step.max()].fillna({"tau": 0.0}).sort_values("tau")
+    add(figure, (1, 2), at_last, "tau", "mse")
+    figure.update_xaxes(row=1, col=1, type="log", title_text="training step")
+    figure.update_yaxes(row=1, type="log")
+    figure.update_yaxes(col=1, title_text=f"trace of covariance, τ = {table.tau.iloc[0]:g}")
+    figure.update_xaxes(
+        row=1, col=2, title_text=f"τ (0: no τ), at step {table.step.max():,}", rangemode="tozero"
+    )
+    figure.update_yaxes(col=2, title_text="MSE given the minibatch")
+    if thresholds is not None:
+        reached = thresholds[(thresholds.reached > 0) & thresholds.arity.isin(table.arity)]
+        reached = reached[reached.batch_size == 20]  # that of the trajectories
+        add(figure, (1, 3), reached, "threshold", "steps", "standard_error")
+        figure.update_xaxes(
+            row=1, col=3, autorange="reversed", title_text="validation loss to reach, nats"
+        )
+        figure.update_yaxes(row=1, col=3, type="linear", title_text="training steps")
+    return figure
+
+
+def page(tables: Tables) -> str:
+    """Return the body of the page.
+
+    Args:
+        tables: from `tables`.
+    """
+    from ._curves import body
+
+    thresholds = tables.get("thresholds")
+    said = (
+        "Left: variance of the encoder's gradient given the minibatch, over training. Middle: its "
+        "mean squared error over τ, at the last step. Bars are two standard errors."
+    )
+    if thresholds is not None:
+        said += " Right: mean number of steps of those runs that reach a loss at all."
+    return body(figure_2(tables["fig2"], thresholds), said, tables["fig2"])
+
+
+def text(tables: Tables) -> str:
+    """Return what the command prints.
+
+    Args:
+        tables: from `tables`.
+    """
+    parts = [table.to_string() for table in tables.values()]
+    if "thresholds" not in tables:
+        parts.append("Iterations to thresholds need the runs of `reproduce table2`.")
+    return "\n\n".join(parts)
+
+
 PROFILES = {
-    "smoke": Settings(
+    "smoke": Trajectories(
         (8,),
         (2, 4),
         (0.5,),
@@ -28,11 +173,11 @@ PROFILES = {
         full=False,
         hidden=(16,),
     ),
-    "lecture": Settings(
+    "lecture": Trajectories(
         (8,),
         (100, 1000),
         (0.5, 0.1),
-        rows=(ST_GS, GR_10, GR_INF),
+        rows=lambda: [ST_GS, GR_10, GR_INF],
         num_batches=20,
         bias_batches=4,
         bias_samples=20,
@@ -42,81 +187,24 @@ PROFILES = {
     ),
     # Half an hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has
     # no bias at any number.
-    "cpu": Settings(
+    "cpu": Trajectories(
         (8,),
         (100, 1000, 10_000, 50_000),
-        rows=tuple(row for row in ROWS if row != GR_1000),
+        rows=lambda: [GS, ST, ST_GS, GR_10, GR_100, GR_INF, ZGR, RLOO],
         bias_batches=8,
     ),
-    "paper": Settings((8,), (100, 1000, 5000, 10_000, 20_000, 50_000), num_batches=5000),
+    "paper": Trajectories((8,), (100, 1000, 5000, 10_000, 20_000, 50_000), num_batches=5000),
 }
 
-
-def crossings(rows: Path, thresholds: tuple[float, ...] = THRESHOLDS) -> pd.DataFrame:
-    """Count the steps that the trainings of a search take to thresholds of the objective.
-
-    As in appendix D.2: the mean over those runs that reach the threshold at all.
-
-    Args:
-        rows: folder of the rows of `reproduce table2`, see `run_all`.
-        thresholds: of the single-sample loss on the validation set, in nats.
-
-    Returns:
-        `row`, `arity`, `batch_size`, `threshold`, `runs` and how many `reached` it; the mean number
-        of `steps`, to the next report of the training, and its `standard_error` over the runs.
-    """
-    found = []
-    for path in sorted(rows.glob("*.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
-        config, history = run["config"], run["results"].get("history", [])
-        for threshold in thresholds:
-            steps = [entry["step"] for entry in history if -entry["valid_elbo"] <= threshold]
-            found.append(
-                {
-                    "row": label_of(config["estimator"], config["k"], config["num_samples"]),
-                    "arity": config["arity"],
-                    "batch_size": config["batch_size"],
-                    "threshold": threshold,
-                    "steps": steps[0] if steps else math.nan,
-                }
-            )
-    order = [row.label for row in search.ROWS]
-    found.sort(key=lambda entry: order.index(entry["row"]))
-    names = ["row", "arity", "batch_size", "threshold"]
-    table = pd.DataFrame(found, columns=[*names, "steps"]).groupby(names, sort=False).steps
-    return table.agg(runs="size", reached="count", steps="mean", standard_error="sem").reset_index()
-
-
-def run(
-    settings: Settings,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Train and measure what is missing, and write the numbers of the figure.
-
-    Args:
-        settings: see `PROFILES`.
-        out: folder of the files: those of `trajectories.run`, and `thresholds.csv` with what
-            `crossings` finds in the folder `table2` beside, if that is there.
-        jobs, backend, report: as for `run_all`.
-
-    Returns:
-        See `trajectories.run`.
-
-    Raises:
-        ArithmeticError: when no training ended well; the rows are written.
-        DataError: when the full set is asked for and cannot be had.
-    """
-    table = trajectories.run(settings, out, jobs=jobs, backend=backend, report=report)
-    rows = out.parent / "table2" / "runs"
-    if rows.exists():
-        reached = crossings(rows)
-        text = reached.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write(out / "thresholds.csv", text)
-        report(reached.to_string())
-    else:
-        report(f"iterations to thresholds: {rows} is not there; `reproduce table2` makes it")
-    return table
+EXPERIMENT = Experiment(
+    name="fig2",
+    title="Figure 2",
+    profiles=PROFILES,
+    configurations=trajectories.configurations,
+    run_title=trajectories.run_title,
+    train=trajectories.train,
+    tables=tables,
+    page=page,
+    text=text,
+    prepare=trajectories.prepare,
+)

@@ -17,7 +17,7 @@ from ..figures.rows import (
     label_rank,
     row_of_label,
 )
-from ..figures.style import TEMPLATE, number
+from ..figures.style import TEMPLATE, label
 from . import search, table2, table3
 from .experiment import Experiment, Outcome, Tables
 
@@ -194,14 +194,14 @@ def page(table: pd.DataFrame) -> str:
     return "\n".join(["<figure>", embedded(figure_4(table)), *caption, "</figure>"])
 
 
-def _traces(label: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
+def _traces(name: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
     """Our bounds of one row of the tables in one plot, and what the paper prints of them."""
     import plotly.graph_objects as go
 
-    row, rank = row_of_label(label), label_rank(label) + 1
+    row, rank = row_of_label(name), label_rank(name) + 1
     ours = go.Scatter(
-        name=label,
-        legendgroup=label,
+        name=name,
+        legendgroup=name,
         legendrank=rank,
         x=x,
         y=rows.test.tolist(),
@@ -212,13 +212,18 @@ def _traces(label: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
     )
     printed = rows.paper.notna().tolist()
     theirs = go.Scatter(
-        name=f"{label}, paper",
-        legendgroup=label,
+        name=f"{name}, paper",
+        legendgroup=name,
         legendrank=rank,
         x=[value for value, has in zip(x, printed, strict=True) if has],
         y=rows.paper.dropna().tolist(),
         mode="markers",
-        marker={"symbol": f"{row.symbol}-open", "size": 11, "color": row.color, "line": {"width": 2}},
+        marker={
+            "symbol": f"{row.symbol}-open",
+            "size": 11,
+            "color": row.color,
+            "line": {"width": 2},
+        },
     )
     return [ours, theirs] if any(printed) else [ours]
 

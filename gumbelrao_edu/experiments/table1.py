@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from ..device import default_device
 from ..estimators import sampler
+from ..figures.rows import (
+    GR_10,
+    GR_100,
+    GR_1000,
+    GR_INF,
+    ST_GS,
+    ST_GS_CLIPPED,
+    ZGR,
+    Row,
+    label_rank,
+    row_of,
+)
 from ..listops import (
     Batch,
     ListOps,
@@ -26,33 +36,19 @@ from ..listops import (
     score,
 )
 from ..listops.data import fetch_listops
-from ..training.files import write
 from ..training.errors import TrainingDivergedError
 from ..training.loop import Training
-from ..training.runs import run_all
+from .experiment import Config, Experiment, Outcome, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..training.runs import Run
 
 WEIGHT_DECAY = 1e-4  # appendix D.1
 
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table: an estimator of the registry, and its K where it has one.
-
-    The paper names no clipping of gradients; without it, what does not diverge is a result of the
-    estimator. (The public code of the model's authors clips at a norm of 5.)
-    """
-
-    label: str
-    estimator: str
-    k: float | None = None
-    clip: float | None = None
-
-
-ST_GS = Row("ST-GS", "st_gumbel_softmax")
-GR_10, GR_100, GR_1000 = (Row(f"GR-MC{k}", "gumbel_rao", k) for k in (10, 100, 1000))
-GR_INF = Row("GR-∞", "gumbel_rao", math.inf)
-ZGR = Row("ZGR", "zgr")
-ST_GS_CLIPPED = Row("ST-GS, clipped at 1", "st_gumbel_softmax", clip=1.0)
+# The paper names no clipping of gradients; without it, what does not diverge is a result of the
+# estimator. (The public code of the model's authors clips at a norm of 5.)
 ROWS = (ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR, ST_GS_CLIPPED)
 
 # Test accuracy in percent as Table 1 of the paper prints it, by largest length and temperature.
@@ -74,12 +70,12 @@ PAPER_TAUS = (0.01, 0.1, 1.0)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The runs of a profile: every combination of the first five.
+class Grid:
+    """A profile: every combination of seeds, learning rates, lengths, rows and temperatures.
 
     Attributes:
         seeds: of initial weights, order of the data and draws; all rows share them.
-        learning_rates, taus, rows: as named; ZGR has no τ.
+        learning_rates, taus, rows: as named; a row without τ is trained once.
         lengths: L, the largest number of tokens, which is the batch size, too.
         epochs: passes over the training set.
         train: how much of the training set is used; None for all.
@@ -90,47 +86,59 @@ class Settings:
     seeds: tuple[int, ...]
     learning_rates: tuple[float, ...]
     taus: tuple[float, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     lengths: tuple[int, ...] = (10,)
     epochs: int = 10
     train: int | None = None
     dim: int = 128
     published: bool = False
 
-    def configs(self) -> list[dict[str, Any]]:
-        """What `train` is called with: rows of the paper's protocol first, seed by seed."""
-        configs = [
-            {
-                "estimator": row.estimator,
-                "k": row.k,
-                "tau": tau,
-                "clip": row.clip,
-                "length": length,
-                "learning_rate": rate,
-                "seed": seed,
-                "epochs": self.epochs,
-                "train": self.train,
-                "dim": self.dim,
-                "published": self.published,
-            }
-            for seed in self.seeds
-            for rate in self.learning_rates
-            for length in self.lengths
-            for row in self.rows
-            for tau in (self.taus if row is not ZGR else (None,))
-        ]
-        return sorted(configs, key=lambda config: config["clip"] is not None)
+
+def configurations(grid: Grid) -> list[Config]:
+    """Return what `train` needs: rows of the paper's protocol first, seed by seed.
+
+    Args:
+        grid: the profile.
+    """
+    configs = [
+        {
+            "estimator": row.estimator,
+            "k": row.hyper.get("k"),
+            "tau": tau,
+            "clip": row.clip,
+            "length": length,
+            "learning_rate": rate,
+            "seed": seed,
+            "epochs": grid.epochs,
+            "train": grid.train,
+            "dim": grid.dim,
+            "published": grid.published,
+        }
+        for seed in grid.seeds
+        for rate in grid.learning_rates
+        for length in grid.lengths
+        for row in grid.rows
+        for tau in (grid.taus if row.has_tau else (None,))
+    ]
+    return sorted(configs, key=lambda config: config["clip"] is not None)
+
+
+def run_title(config: Config) -> str:
+    """Return what varies from run to run, for the names of files.
+
+    Args:
+        config: of a training.
+    """
+    tau = "" if config["tau"] is None else f"_tau{config['tau']:g}"
+    where = f"L{config['length']}{tau}_lr{config['learning_rate']:g}"
+    return f"{row_of(config).file_label}_{where}_seed{config['seed']}"
 
 
 PROFILES = {
-    "smoke": Settings(
-        (0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8
-    ),
-    "lecture": Settings(
-        (0,), (0.1,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64
-    ),
-    "cpu": Settings((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
-    "paper": Settings(
+    "smoke": Grid((0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8),
+    "lecture": Grid((0,), (0.1,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64),
+    "cpu": Grid((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
+    "paper": Grid(
         tuple(range(5)),
         tuple(round(0.1 * i, 1) for i in range(1, 11)),
         PAPER_TAUS,
@@ -142,8 +150,14 @@ PROFILES = {
 
 
 @functools.lru_cache(maxsize=1)
-def _data(published: bool, length: int, size: int | None) -> tuple[ListOps, Split | None]:
-    """The sets of a run, and the sentences of the published test set that are not trained on."""
+def sentences(published: bool, length: int, size: int | None) -> tuple[ListOps, Split | None]:
+    """Return the sets of a run, and the published test sentences that are not trained on.
+
+    Args:
+        published: the published set, or the generated one.
+        length: L, the largest number of tokens.
+        size: how much of the training set is used; None for all.
+    """
     data = load_listops(full=published).up_to(length)
     train = Split(data.train.examples[:size], data.train.name)
     data = ListOps(train, data.valid, data.test, data.name)
@@ -159,15 +173,11 @@ def loss(model: TreeLSTM, batch: Batch) -> Tensor:
     return losses(model, batch).mean()
 
 
-def train(
-    config: dict[str, Any], checkpoint: Path, tick: Callable[[float], None]
-) -> dict[str, Any]:
+def train(run: Run) -> dict[str, Any]:
     """Train one model, as `run_all` asks for it.
 
     Args:
-        config: see `Settings.configs`.
-        checkpoint: file to resume from and to save to.
-        tick: called with the fraction done.
+        run: see `configurations`.
 
     Returns:
         Accuracies in percent: on the validation set, best over the epochs (0 is before training),
@@ -175,12 +185,14 @@ def train(
         it is there and another one; the same after the last whole epoch; F1 and depth of the trees;
         `diverged_at`, the step that ended the training before its time; the history of the epochs.
     """
-    data, unseen = _data(config["published"], config["length"], config["train"])
+    config = run.config
+    data, unseen = sentences(config["published"], config["length"], config["train"])
     device, seed = default_device(), config["seed"]
     draws = torch.Generator(device).manual_seed(seed)
-    hyper = {name: config[name] for name in ("tau", "k") if config[name] is not None}
+    row = row_of(config)
+    hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
     model = TreeLSTM(
-        sampler(config["estimator"], generator=draws, **hyper),
+        sampler(row.estimator, generator=draws, **hyper),
         dim=config["dim"],
         generator=torch.Generator().manual_seed(seed),
     ).to(device)
@@ -211,14 +223,14 @@ def train(
     def report(training: Training) -> None:
         if training.step % epoch == 0:
             training.history[-1] |= {"epoch": training.step // epoch, **scores()}
-        tick(training.step / last)
+        run.tick(training.step / last)
 
     # A report at the end of each epoch, and some on the way: progress and checkpoints.
     every = next(n for n in range(max(1, epoch // 10), epoch + 1) if epoch % n == 0)
     epochs: list[dict[str, Any]] = [{"step": 0, "epoch": 0, **scores()}]
     diverged_at = None
     try:
-        training.run(last, every=every, callback=report, checkpoint=checkpoint)
+        training.run(last, every=every, callback=report, checkpoint=run.checkpoint)
     except TrainingDivergedError:
         # What was best before it is a result: the epoch is chosen on the validation set anyhow.
         diverged_at = training.step + 1
@@ -239,7 +251,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """Choose the learning rate of each cell on the validation set, and average over the seeds.
 
     Args:
-        runs: rows as `run_all` returns them.
+        runs: a table of trainings, see `table_of`.
 
     Returns:
         One row for each cell: `length`, `tau` (0 for ZGR), `row`; `learning_rate`, the one with the
@@ -248,22 +260,18 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         over the seeds and the number that the paper prints for this cell: `accuracy`,
         `standard_error`, `paper`; `published_accuracy` on the published test set; `f1`, `depth`.
     """
+    import pandas as pd
+
     cells = []
     done = runs[runs.status == "done"]
     done = done.assign(
-        **{name: done[name].fillna(0.0).astype(float) for name in ("tau", "k", "clip")}
+        tau=done.tau.fillna(0.0).astype(float),
+        row=[row_of(run).label for run in done.to_dict("records")],
     )
-    for (length, tau, estimator, k, clip), cell in done.groupby(
-        ["length", "tau", "estimator", "k", "clip"], sort=False
-    ):
+    for (length, tau, label), cell in done.groupby(["length", "tau", "row"], sort=False):
         rates = cell.groupby("learning_rate").valid_accuracy.agg(["count", "mean"])
         rate = max(rates.index, key=lambda rate: tuple(rates.loc[rate]))
         best = cell[cell.learning_rate == rate]
-        label = next(
-            row.label
-            for row in ROWS
-            if (row.estimator, row.k or 0.0, row.clip or 0.0) == (estimator, k, clip)
-        )
         printed = dict(zip(PAPER_TAUS, PAPER.get((label, int(length)), ()), strict=False))
         cells.append(
             {
@@ -287,7 +295,10 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 def layout(cells: pd.DataFrame) -> pd.DataFrame:
     """Arrange `summarise`'s cells as Table 1: a row an estimator, a column for each L and τ.
 
-    A cell reads "ours ± its standard error (the paper's)".
+    A cell reads "41.0 ± 1.0 (paper: 38.8)", with the standard error over the seeds.
+
+    Args:
+        cells: from `summarise`.
     """
 
     def written(cell: pd.Series) -> str:
@@ -303,41 +314,36 @@ def layout(cells: pd.DataFrame) -> pd.DataFrame:
         ],
     )
     table = texts.pivot(index="row", columns="column", values="cell").fillna("")
-    rows = [row.label for row in ROWS if row.label in table.index]
     columns = texts.sort_values(["length", "tau"]).column.unique()
-    return table.loc[rows, columns].rename_axis(index="estimator", columns=None)
+    return table.loc[sorted(table.index, key=label_rank), columns].rename_axis(
+        index="estimator", columns=None
+    )
 
 
-def run(
-    settings: Settings,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Train what is missing and write the table.
+def prepare(grid: Grid) -> None:
+    """Download the published set where it is asked for, and say so before a worker does."""
+    if grid.published:
+        fetch_listops()
+
+
+def tables(outcome: Outcome) -> Tables:
+    """Return the cells, see `summarise`.
 
     Args:
-        settings: see `PROFILES`.
-        out: folder of the files: `runs.csv` and `runs/` (see `run_all`), `table1.csv` with the
-            cells and `table1.html` in the form of the paper.
-        jobs, backend, report: as for `run_all`.
-
-    Returns:
-        The cells, see `summarise`.
-
-    Raises:
-        ArithmeticError: when no run ended well; the rows are written.
-        DataError: when the published set is asked for and cannot be had.
+        outcome: of the trainings.
     """
-    if settings.published:
-        fetch_listops()  # say so before a worker does
-    runs = run_all(train, settings.configs(), out, jobs=jobs, backend=backend, report=report)
-    if not (runs.status == "done").any():
-        raise ArithmeticError(f"no run ended well; {out / 'runs.csv'} says why")
-    cells = summarise(runs)
-    write(out / "table1.csv", cells.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
-    write(out / "table1.html", layout(cells).to_html())
-    report(layout(cells).to_string())
-    return cells
+    return {"table1": summarise(outcome.runs)}
+
+
+EXPERIMENT = Experiment(
+    name="table1",
+    title="Table 1",
+    profiles=PROFILES,
+    configurations=configurations,
+    run_title=run_title,
+    train=train,
+    tables=tables,
+    page=lambda tables: layout(tables["table1"]).to_html(),
+    text=lambda tables: layout(tables["table1"]).to_string(),
+    prepare=prepare,
+)

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from .. import estimators
-from ..training.files import write
+from ..figures.rows import GR_10, GR_100, GR_1000, GR_INF, ST_GS, Row, row_of_label, rows
 from ..training.loop import Training
-from ..training.runs import load_row, run_all
 from ..vae import DiscreteVAE, squared_bias, variance_split
 from ..vae.data import fetch_binarized_mnist
 from . import search
-from .search import GR_10, GR_100, GR_1000, GR_INF, GS, RLOO, ST, ST_GS, ZGR, Row
+from .experiment import Config, Outcome
 
-ROWS = (GS, ST, ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR, RLOO)
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..training.runs import Run
+
 # By Proposition 1 all K have one mean, so the bias is measured with the K of least variance.
-_BIAS_OF = {ST_GS: GR_INF, GR_10: GR_INF, GR_100: GR_INF, GR_1000: GR_INF}
+_BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000)}
 _MEASURED_WITH = 5  # seed of what is drawn to measure
 
 
+def all_but_reinforce() -> list[Row]:
+    """Return the rows that are measured: REINFORCE's variance would hide the others."""
+    return [row for row in rows() if row.estimator != "reinforce"]
+
+
 @dataclass(frozen=True)
-class Settings:
-    """The trajectories of a profile; one training for each arity.
+class Trajectories:
+    """A profile: one training for each arity, and what is measured along it.
 
     The paper does not say which training it measures along. Here it is that of GR with K = ∞, at
     τ = 0.5, learning rate 0.001, momentum 0.9 and batch size 20.
 
     Attributes:
         arities: of the models.
-        rows: estimators that are measured.
-        measure_at: training steps at which they are.
-        taus: temperatures at which they are; the first one is shown over training (2a).
+        measure_at: training steps at which something is measured.
+        taus: temperatures at which it is; the first one is shown over training (2a).
+        rows: gives the estimators that are measured, when it is asked.
         num_batches: minibatches of a measured variance, with two gradients each.
         bias_batches: minibatches of a measured bias; 0 for none.
         bias_samples: gradients of the estimator in each of its two means.
@@ -50,7 +56,7 @@ class Settings:
     arities: tuple[int, ...]
     measure_at: tuple[int, ...]
     taus: tuple[float, ...] = (0.5, 0.1, 0.25, 1.0)
-    rows: tuple[Row, ...] = ROWS
+    rows: Callable[[], Sequence[Row]] = all_but_reinforce
     num_batches: int = 100
     bias_batches: int = 20
     bias_samples: int = 100
@@ -58,29 +64,49 @@ class Settings:
     full: bool = True
     hidden: tuple[int, ...] = (512, 256)
 
-    def configs(self) -> list[dict[str, Any]]:
-        """What `measure_along` is called with."""
-        measured = {
-            "measure_at": list(self.measure_at),
-            "taus": list(self.taus),
-            "rows": [row.label for row in self.rows],
-            "num_batches": self.num_batches,
-            "bias_batches": self.bias_batches,
-            "bias_samples": self.bias_samples,
-            "reference_samples": self.reference_samples,
-        }
-        training = {
-            **{k: v for k, v in asdict(GR_INF).items() if k != "label"},
-            "tau": 0.5,
-            "batch_size": 20,
-            "learning_rate": 0.001,
-            "momentum": 0.9,
-            "weight_decay": 0.0,
-            "seed": 0,
-            "full": self.full,
-            "hidden": list(self.hidden),
-        }
-        return [{"arity": arity, **training, **measured} for arity in self.arities]
+
+def configurations(profile: Trajectories) -> list[Config]:
+    """Return what `train` needs.
+
+    Args:
+        profile: the trajectories.
+    """
+    measured = {
+        "measure_at": list(profile.measure_at),
+        "taus": list(profile.taus),
+        "rows": [row.label for row in profile.rows()],
+        "num_batches": profile.num_batches,
+        "bias_batches": profile.bias_batches,
+        "bias_samples": profile.bias_samples,
+        "reference_samples": profile.reference_samples,
+    }
+    training = {
+        **GR_INF.config(),
+        "tau": 0.5,
+        "batch_size": 20,
+        "learning_rate": 0.001,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "seed": 0,
+        "full": profile.full,
+        "hidden": list(profile.hidden),
+    }
+    return [{"arity": arity, **training, **measured} for arity in profile.arities]
+
+
+def run_title(config: Config) -> str:
+    """Return what varies from run to run, for the names of files.
+
+    Args:
+        config: of a training.
+    """
+    return f"n{config['arity']}_to{config['measure_at'][-1]}"
+
+
+def prepare(profile: Trajectories) -> None:
+    """Download the full set where it is asked for, and say so before a worker does."""
+    if profile.full:
+        fetch_binarized_mnist()
 
 
 def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,20 +115,18 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
     Args:
         model: is not changed.
         images: minibatches are drawn from them, the same for all estimators.
-        config: see `Settings.configs`.
+        config: see `configurations`.
 
     Returns:
         One dictionary for each estimator and τ: `row`, `tau` (None for one that has none);
         `monte_carlo` and `minibatch`, the parts of the variance, `squared_bias` (None where no
         bias was asked for), each with its standard error under the same name and `_error`.
     """
-    rows = {row.label: row for row in search.ROWS}
-    biases: dict[tuple[Row, float | None], Any] = {}
+    biases: dict[tuple[str, float | None], Any] = {}
     table = []
     for label in config["rows"]:
-        row = rows[label]
-        has_tau = "tau" in estimators.get(row.estimator).example
-        for tau in config["taus"] if has_tau else (None,):
+        row = row_of_label(label)
+        for tau in config["taus"] if row.has_tau else (None,):
             split = variance_split(
                 model,
                 images,
@@ -114,9 +138,10 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
             entry = {"row": label, "tau": tau}
             for name, measured in split._asdict().items():
                 entry |= {name: measured.value, f"{name}_error": measured.standard_error}
-            key = (_BIAS_OF.get(row, row), tau)
+            representative = _BIAS_OF.get(label, row)
+            key = (representative.label, tau)
             if config["bias_batches"] and key not in biases:
-                biases[key] = _bias(model, images, *key, config)
+                biases[key] = _bias(model, images, representative, tau, config)
             bias = biases.get(key)
             entry["squared_bias"] = bias.value if bias else None
             entry["squared_bias_error"] = bias.standard_error if bias else None
@@ -125,8 +150,7 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
 
 
 def _draws(row: Row, tau: float | None, images: Tensor) -> Callable[[Tensor], Tensor]:
-    known = {"tau": tau, "k": row.k, "num_samples": row.num_samples}
-    hyper = {name: known[name] for name in estimators.get(row.estimator).example}
+    hyper = {**row.hyper, **({"tau": tau} if tau is not None else {})}
     generator = torch.Generator(images.device).manual_seed(_MEASURED_WITH)
     return estimators.sampler(row.estimator, generator=generator, **hyper)
 
@@ -148,76 +172,52 @@ def _bias(
     )
 
 
-def measure_along(
-    config: dict[str, Any], checkpoint: Path, tick: Callable[[float], None]
-) -> dict[str, Any]:
+def train(run: Run) -> dict[str, Any]:
     """Train one model and measure on the way, as `run_all` asks for it.
 
     Args:
-        config: see `Settings.configs`.
-        checkpoint: file to resume from and to save to.
-        tick: called with the fraction done.
+        run: see `configurations`.
 
     Returns:
         `measured`, what `measure` returns, with the `step` in each entry.
     """
+    config = run.config
     model, draws = search.build(config)
     training, steps = search.begin(config, model, draws), config["measure_at"]
-    images = search._data(config["full"]).train.to(model.pixel_mean.device)
+    images = search.digits(config["full"]).train.to(model.pixel_mean.device)
 
     def report(training: Training) -> None:
         if training.step in steps:
             entries = measure(model, images, config)
             training.history[-1]["measured"] = [{"step": training.step, **e} for e in entries]
-        tick(training.step / steps[-1])
+        run.tick(training.step / steps[-1])
 
-    training.run(steps[-1], every=math.gcd(1000, *steps), callback=report, checkpoint=checkpoint)
+    every = math.gcd(1000, *steps)
+    training.run(steps[-1], every=every, callback=report, checkpoint=run.checkpoint)
     return {
         "device": str(model.pixel_mean.device),
         "measured": [e for entry in training.history for e in entry.get("measured", [])],
     }
 
 
-def run(
-    settings: Settings,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: str = "joblib",
-    report: Callable[[str], object] = print,
-) -> pd.DataFrame:
-    """Train and measure what is missing, and write the numbers of the figure.
+def table(outcome: Outcome) -> pd.DataFrame:
+    """Return the numbers of a figure.
 
     Args:
-        settings: the trajectories.
-        out: folder of the files: `runs.csv` and `runs/` (see `run_all`), and a table that is named
-            like the folder, `fig2.csv` or `fig3.csv`.
-        jobs, backend, report: as for `run_all`.
+        outcome: of the trainings.
 
     Returns:
-        What is in the file: `arity`, `step`, and the columns of `measure`, with `mse`, the sum of
-        `monte_carlo` and `squared_bias`. The gradient is that of the mean loss of 20 images, in
-        nats; variances are traces of covariance matrices.
-
-    Raises:
-        ArithmeticError: when no training ended well; the rows are written.
-        DataError: when the full set is asked for and cannot be had.
+        `arity`, `step`, and the columns of `measure`, with `mse`, the sum of `monte_carlo` and
+        `squared_bias`. The gradient is that of the mean loss of 20 images, in nats; variances are
+        traces of covariance matrices.
     """
-    if settings.full:
-        fetch_binarized_mnist()  # say so before a worker does
-    configs = settings.configs()
-    runs = run_all(measure_along, configs, out, jobs=jobs, backend=backend, report=report)
-    done = [config for config, ok in zip(configs, runs.status == "done", strict=True) if ok]
-    if not done:
-        raise ArithmeticError(f"no run ended well; {out / 'runs.csv'} says why")
-    entries = []
-    for config in done:
-        row = load_row(config, out)
-        assert row is not None
-        entries += [{"arity": config["arity"], **entry} for entry in row["results"]["measured"]]
-    table = pd.DataFrame(entries)
-    table["mse"] = table.monte_carlo + table.squared_bias.astype(float)
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write(out / f"{out.name}.csv", text)
-    report(table.to_string())
-    return table
+    import pandas as pd
+
+    entries = [
+        {"arity": row["config"]["arity"], **entry}
+        for row in outcome.rows
+        if row["status"] == "done"
+        for entry in row["results"]["measured"]
+    ]
+    numbers = pd.DataFrame(entries)
+    return numbers.assign(mse=numbers.monte_carlo + numbers.squared_bias.astype(float))

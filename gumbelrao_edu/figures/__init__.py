@@ -4,8 +4,23 @@ The figures themselves stand with what they show: in `gumbelrao_edu.experiments`
 in `gumbelrao_edu.course` those of the notebooks.
 """
 
-from .panel import Panel, show, slider
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .rows import COLORS
 from .style import PALETTE, layout
 
+if TYPE_CHECKING:
+    from .panel import Panel, show, slider
+
 __all__ = ["COLORS", "PALETTE", "Panel", "layout", "show", "slider"]
+
+
+def __getattr__(name: str) -> Any:
+    # What needs ipywidgets and plotly is imported when it is asked for: the command line does
+    # without them.
+    if name in __all__:
+        return getattr(importlib.import_module(".panel", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

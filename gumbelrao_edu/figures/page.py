@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 def page(title: str, *parts: str) -> str:
@@ -32,6 +34,7 @@ def embedded(figure: go.Figure, *, first: bool = True) -> str:
         first: the first figure of a page brings plotly.js, 5 MB.
 
     Example:
+        >>> import plotly.graph_objects as go
         >>> len(embedded(go.Figure(), first=False)) < 10_000 < len(embedded(go.Figure()))
         True
     """

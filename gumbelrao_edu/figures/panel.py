@@ -19,6 +19,7 @@ from IPython.display import display
 from .plot import Figure, Plot
 from .positions import Positions, positions_of
 from .slider import Slider
+from .style import label
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -53,16 +54,6 @@ def show(figure: go.Figure, alt: str) -> None:
     caption = f'<p role="note" style="line-height: 1.4">{html.escape(alt)}</p>'
     for output in {**data, "text/plain": alt}, {"text/html": caption, "text/plain": alt}:
         display(output, raw=True)  # type: ignore[no-untyped-call]
-
-
-def label(value: float) -> str:
-    """Return a number as it is written on a slider.
-
-    Example:
-        >>> label(0.5), label(10), label(float("inf"))
-        ('0.5', '10', '∞')
-    """
-    return f"{value:g}".replace("inf", "∞")
 
 
 def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) -> Slider:

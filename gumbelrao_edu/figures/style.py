@@ -81,3 +81,13 @@ def layout(x: str, y: str, *, title: str = "", height: int = 380) -> dict[str, A
         "yaxis": {"title": {"text": y}},
         "height": height,
     }
+
+
+def label(value: float) -> str:
+    """Return a number as it is written on a slider.
+
+    Example:
+        >>> label(0.5), label(10), label(float("inf"))
+        ('0.5', '10', '∞')
+    """
+    return f"{value:g}".replace("inf", "∞")

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.panel import Panel, label, slider
-from ...figures.style import PALETTE, layout
+from ...figures.panel import Panel, slider
+from ...figures.style import PALETTE, label, layout
 from ...gumbel import conditional_gumbel, gumbel_max
 
 PS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
-from ...figures.style import layout
+from ...figures.style import label, layout
 from ...vae import DiscreteVAE, GradientVariance, Measured
 from ..live import digits, picture
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..._checks import check_logits
-from ...figures.panel import Panel, label, slider
-from ...figures.style import PALETTE
+from ...figures.panel import Panel, slider
+from ...figures.style import PALETTE, label
 from ...figures.ternary import triangle
 from ...gumbel import gumbel_max, tempered_softmax
 

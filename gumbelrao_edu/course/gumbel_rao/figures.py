@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..._checks import check_logits
 from ...estimators.gumbel_rao import conditional_softmax
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
-from ...figures.style import PALETTE, layout
+from ...figures.style import PALETTE, label, layout
 from ...gumbel import sample_exponential
 from ...quadrature import conditional_vjp
 

@@ -13,9 +13,9 @@ import plotly.graph_objects as go
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
-from ...figures.style import PALETTE, layout
+from ...figures.style import PALETTE, label, layout
 from ...listops import VOCABULARY, Example, Parse, evaluate, spans_of, trees
 from ...listops.trees import Span
 

@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
 from ...figures.slider import Choice
-from ...figures.style import layout
+from ...figures.style import label, layout
 from ...figures.ternary import (
     RATIO,
     align,

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import Summary, Terms, exact_terms, gradient_samples, mse, summarise, variance
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
-from ...figures.style import PALETTE, layout
+from ...figures.style import PALETTE, label, layout
 from ..gumbel_rao.figures import Draws
 
 Loss = Callable[[Tensor], Tensor]
