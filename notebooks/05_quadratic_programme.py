@@ -320,10 +320,10 @@ for derivative in ["fixed", "whole"]:
 # **Predict:** do 100 draws show the map? At how many points of 100 will they miss by two standard errors?
 
 # %%
-from gumbelrao_edu.experiments.fig1 import Settings, agreement, compare
+from gumbelrao_edu.experiments.fig1 import Sampling, agreement, compare
 
-settings = Settings(rows=48, num_samples=100)
-table = compare(settings, tau=0.5, device=torch.device("cpu"))
+sampling = Sampling(rows=48, num_samples=100)
+table = compare(sampling, tau=0.5, device=torch.device("cpu"))
 fixed = table[table.derivative == "fixed"]
 columns = ["p1", "p2", "p3", "gap", "gap_mc", "gap_se"]
 print(fixed[columns].iloc[::200].to_string(index=False, float_format="%.3f"))

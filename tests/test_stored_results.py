@@ -1,14 +1,17 @@
 """What lies in `notebooks/results` is what the stored rows give, and the `cpu` profile asks for."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import search, trajectories
-from gumbelrao_edu.training.loop import Training
+from small_search import refusing
+
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import EXPERIMENTS
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
 
@@ -21,13 +24,8 @@ def test_all_are_tested():
 def test_nothing_is_left_to_compute_and_the_tables_are_those_of_the_rows(
     name, tmp_path, monkeypatch, capsys
 ):
-    def refuse(*arguments, **options):
-        raise AssertionError("a row is missing")
-
-    monkeypatch.setattr(Training, "run", refuse)
-    monkeypatch.setattr(search, "_bounds", refuse)
-    for module in (search, trajectories):
-        monkeypatch.setattr(module, "fetch_binarized_mnist", lambda: None)
+    nothing_left = replace(refusing(EXPERIMENTS[name]), prepare=lambda profile: None)
+    monkeypatch.setitem(EXPERIMENTS, name, nothing_left)
     shutil.copytree(STORED, tmp_path / "results")
     out = tmp_path / "results" / name
     tables = {path.relative_to(out) for path in out.rglob("*.csv")}
@@ -42,3 +40,12 @@ def test_nothing_is_left_to_compute_and_the_tables_are_those_of_the_rows(
         pd.testing.assert_frame_equal(pd.read_csv(out / path), table, obj=str(path))
         if "status" in table:
             assert {*table.status} <= {"done", "diverged"}
+
+
+def test_names_of_the_files_say_what_varies():
+    names = [path.name for path in STORED.rglob("runs/*.json")]
+    assert "GR-MC10_n8_B20_draw3-70a914c0.json" in names
+    assert (
+        len({name.rpartition("-")[0] for name in names}) == len(names) - 4
+    )  # 4 tests of trainings
+    assert max(map(len, names)) < 80

@@ -13,6 +13,7 @@ from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import (
     EXPERIMENTS,
     RunsFailedError,
+    fig4,
     reproduce,
     search,
     table2,

@@ -409,10 +409,10 @@ describe(tests, ["test_samples"])
 # with 100 samples. Lower is better. **Look for** what makes more of a difference, the row or the column.
 
 # %%
-from gumbelrao_edu.experiments import search, table2
+from gumbelrao_edu.experiments import table2
+from gumbelrao_edu.figures.rows import row_of
 
-names = zip(runs.estimator, runs.k.fillna(0), runs.num_samples, strict=True)
-runs["estimator"] = [search.label_of(*name) for name in names]
+runs["estimator"] = [row_of(run).label for run in runs.to_dict("records")]
 drawn = ["seed", "learning_rate", "momentum", "weight_decay", "tau"]
 order = ["GS", "ST-GS", "GR-MC10", "GR-∞"]
 bounds = -runs.pivot(index=drawn, columns="estimator", values="valid_bound")[order]
@@ -492,7 +492,7 @@ describe(stored("fig2/runs"), counts)
 # **Look for** the distance between ST-GS and the GR curves, on the left over time, in the middle over τ.
 
 # %%
-from gumbelrao_edu.experiments._fig23_page import figure_2
+from gumbelrao_edu.experiments.fig2 import figure_2
 
 last = measured[measured.step == measured.step.max()].set_index(["row", "tau"])
 v = {row: last.loc[(row, 0.5), "monte_carlo"] for row in ["ST-GS", "GR-MC10", "GR-∞"]}
