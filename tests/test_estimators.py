@@ -311,6 +311,39 @@ def test_a_baseline_keeps_the_mean_and_reduces_the_variance():
     assert leave_one_out.var(0).sum() < plain.var(0).sum() / 20
 
 
+def test_a_baseline_may_be_a_number_for_each_loss():
+    """What a network predicts from the input, here of losses whose level differs row by row."""
+    levels = torch.tensor([0.0, 50.0]).repeat(100_000)
+
+    def f(d):
+        return quadratic(d) + levels
+
+    predicted = torch.nn.Parameter(levels + 1.0)
+    with_baseline = loss_gradients("reinforce", f, THETA, baseline=predicted)
+    assert_mean(with_baseline, exact_gradient(quadratic), notice=0.12)
+    one_for_all = loss_gradients("reinforce", f, THETA, baseline=25.0)
+    assert with_baseline.var(0).sum() < one_for_all.var(0).sum() / 50
+    assert predicted.grad is None
+    scalar = loss_gradients("reinforce", f, THETA, baseline=torch.tensor(25.0))
+    assert torch.equal(scalar, one_for_all)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "error", "message"),
+    [
+        (torch.zeros(5, 1), ValueError, r"baseline: .* \(5,\) of the losses.* got \(5, 1\)"),
+        (torch.zeros(1, 5), ValueError, r"baseline: .* got \(1, 5\)"),
+        (torch.zeros(3), ValueError, r"baseline: .* got \(3,\)"),
+        (torch.zeros(5, dtype=torch.complex64), ValueError, "baseline: .*complex64"),
+        ("mean", TypeError, "baseline: expected a number, got str"),
+        (math.nan, ValueError, "baseline: expected a finite number, got nan"),
+    ],
+)
+def test_wrong_baselines_are_named(baseline, error, message):
+    with pytest.raises(error, match=message):
+        estimators.get("reinforce").function(linear, torch.zeros(5, 3), baseline=baseline)
+
+
 def test_the_running_mean_is_corrected_for_its_start():
     baseline = estimators.RunningMean(decay=0.9)
     assert baseline.value == 0.0

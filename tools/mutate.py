@@ -56,6 +56,8 @@ MUTATIONS = [
     ("estimators/gumbel_rao.py", "return zgr(logits, generator=generator)", "return zgr(-logits, generator=generator)", "the limit of another variable"),
     ("estimators/zgr.py", "(p + (one_hot - p).detach() * log_p) / 2", "p + (one_hot - p).detach() * log_p", "the half forgotten"),
     ("estimators/zgr.py", "(one_hot - p).detach()", "one_hot.detach()", "no baseline ⟨g, p⟩"),
+    ("estimators/reinforce.py", "if baseline.shape != shape or", "if", "a baseline that is broadcast to more losses"),
+    ("estimators/reinforce.py", "return baseline.detach()", "return baseline", "a gradient into the baseline"),
     ("estimators/_score.py", "losses + score, losses * ratio", "losses.detach() + score, losses * ratio", "∂f/∂θ forgotten"),
     ("estimators/_score.py", "losses - baseline if", "baseline - losses if", "the wrong sign"),
     ("estimators/reinforce.py", "    if isinstance(baseline, RunningMean):\n        baseline.update(losses)\n", "", "the baseline never moves"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._checks import check_generator, check_logits
+from .._checks import check_generator, check_logits, check_number
 from ..gumbel import perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
@@ -56,7 +57,7 @@ def reinforce(
     f: Callable[[Tensor], Tensor],
     logits: Tensor,
     *,
-    baseline: RunningMean | float | None = None,
+    baseline: RunningMean | Tensor | float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Sample D and return a loss whose gradient is the score-function estimate.
@@ -70,7 +71,9 @@ def reinforce(
         f: maps samples `[*batch, n]` to losses whose shape is `batch` or its leading part. The
             variables under one loss share it: log p_θ(D) is summed over them (15).
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        baseline: b, a number or a `RunningMean`, which is used first and updated after.
+        baseline: b, a number; a tensor of the shape of the losses (or of a trailing part), say what
+            a network predicts from the input: it must not depend on D, no gradient reaches it, and
+            a loss of its own trains it; or a `RunningMean`, which is used first and updated after.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -92,8 +95,27 @@ def reinforce(
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
     losses = f(one_hot)
     check_losses(losses, logits.shape[:-1])
-    b = baseline.value if isinstance(baseline, RunningMean) else (baseline or 0.0)
+    b = _value_of(baseline, losses)
     if isinstance(baseline, RunningMean):
         baseline.update(losses)
     log_p = log_probability(logits, index, losses.dim())
     return score_loss(losses.unsqueeze(0), log_p.unsqueeze(0), baseline=b)
+
+
+def _value_of(baseline: Any, losses: Tensor) -> float | Tensor:
+    """The baseline's value, after a look at its type and shape."""
+    if baseline is None:
+        return 0.0
+    if isinstance(baseline, RunningMean):
+        return baseline.value
+    if not isinstance(baseline, Tensor):
+        check_number(baseline, "baseline")
+        return float(baseline)
+    shape = losses.shape[losses.dim() - baseline.dim() :] if baseline.dim() else torch.Size()
+    if baseline.shape != shape or baseline.is_complex():
+        # One number a loss: [5, 1] beside [5] would broadcast to [5, 5] without a word.
+        raise ValueError(
+            f"baseline: expected real numbers of the shape {tuple(losses.shape)} of the losses, or "
+            f"of its trailing part, got {tuple(baseline.shape)} of {baseline.dtype}"
+        )
+    return baseline.detach()
