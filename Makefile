@@ -30,7 +30,8 @@ help:
 lab:
 	@$(prepare) course
 	@echo "Opening the course in JupyterLab; Ctrl-C ends it."
-	@$(VENV)/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	$(VENV)/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --ServerApp.root_dir="$(CURDIR)" \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS) \
 	|| { echo "JupyterLab stopped; the lines above say why. If no port was free, name one:" \

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from jupyterlab_server.config import get_page_config
 
 BINDER = ROOT / "binder"
 
@@ -78,29 +79,36 @@ def test_scripts_can_be_executed(script: str) -> None:
     assert os.access(BINDER / script, os.X_OK)
 
 
-def test_start_runs_the_command_with_one_thread_and_passes_on_its_status() -> None:
-    code = "import os, sys; print(os.environ['OMP_NUM_THREADS']); sys.exit(7)"
+def test_start_names_the_settings_of_jupyterlab_and_passes_on_the_status(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.environ['JUPYTER_CONFIG_PATH']); sys.exit(7)"
     command = [str(BINDER / "start"), sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (7, "1\n")
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": "other"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (7, f"{ROOT}/tools/jupyter:other\n")
+    assert (ROOT / "tools/jupyter/jupyter_server_config.py").exists()
 
 
-@pytest.mark.parametrize("broken", ["python", "jupyter", None])
+def test_no_news_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(ROOT / "tools/jupyter"))
+    disabled = get_page_config([])["disabledExtensions"]
+    assert "@jupyterlab/apputils-extension:announcements" in disabled
+
+
+@pytest.mark.parametrize("broken", ["python", None])
 def test_post_build_stops_at_the_first_error(tmp_path: Path, broken: str | None) -> None:
-    for name in ("python", "jupyter"):
-        tool = tmp_path / name
-        status = 1 if name == broken else 0
-        tool.write_text(f'#!/bin/sh\necho {name} "$1" "$2" >> "{tmp_path}/calls"\nexit {status}\n')
-        tool.chmod(0o755)
+    tool, status = tmp_path / "python", 1 if broken else 0
+    tool.write_text(f'#!/bin/sh\necho python "$1" "$2" >> "{tmp_path}/calls"\nexit {status}\n')
+    tool.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run([str(BINDER / "postBuild")], env=environment, check=False)
     calls = (tmp_path / "calls").read_text().splitlines()
     expected = [
         "python -m pip",
         "python -m compileall",
-        "jupyter labextension disable",
         "python -c import gumbelrao_edu, plotly, ipywidgets, anywidget; "
         "print(gumbelrao_edu.__version__)",
     ]
-    assert calls == {"python": expected[:1], "jupyter": expected[:3], None: expected}[broken]
+    assert calls == {"python": expected[:1], None: expected}[broken]
     assert (done.returncode != 0) == (broken is not None)

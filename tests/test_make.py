@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from jupyter_client import BlockingKernelClient, KernelManager
+
+from notebooks import KERNELSPEC, read_script
 
 SOURCE = ROOT / "tools/bootstrap.py"
 
@@ -162,12 +165,6 @@ def test_an_environment_whose_python_is_gone_is_made_anew(bootstrap: Bootstrap) 
 def test_an_environment_made_by_hand_is_kept(bootstrap: Bootstrap) -> None:
     bootstrap.create(bootstrap.venv)
     assert bootstrap.prepare("course") == COURSE
-
-
-def test_news_are_switched_off(bootstrap: Bootstrap) -> None:
-    bootstrap.prepare("course")
-    config = json.loads((bootstrap.venv / "etc/jupyter/labconfig/page_config.json").read_text())
-    assert config["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"] is True
 
 
 # What pip wrote in each case, and what a person is told.
@@ -322,11 +319,13 @@ def test_every_check_runs_and_one_failure_fails(project: Path, broken: str | Non
 def lab(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Starts `make lab` in a project whose JupyterLab is the one of this environment."""
     ready(project, f'exec "{sys.executable}" "$@"')
+    shutil.copytree(ROOT / "tools/jupyter", project / "tools/jupyter")
     (project / "notebooks/00_start_here.ipynb").write_text(
         json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
     )
     home = tmp_path_factory.mktemp("home")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    outside = re.compile("MAKE|.*NUM_THREADS")
+    inherited = {name: v for name, v in os.environ.items() if not outside.match(name)}
     folders = ("CONFIG", "DATA", "RUNTIME")
     settings = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in folders}
     started = []
@@ -352,17 +351,27 @@ def lab(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
         process.communicate(timeout=30)
 
 
-def wait_for(url: str) -> Any:
+def wait_for(url: str | urllib.request.Request) -> Any:
     """Returns what a server answers that prints its address a moment before it listens."""
     end = time.monotonic() + 30
     while True:
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:
-                return json.load(answer)
+                return json.loads(answer.read() or "null")
         except urllib.error.URLError as error:
             if isinstance(error, urllib.error.HTTPError) or time.monotonic() > end:
                 raise
             time.sleep(0.2)
+
+
+def open_lab(process: subprocess.Popen[str]) -> re.Match[str]:
+    """Waits for the address that JupyterLab prints; returns its port, path and token."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        address = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+)\?token=(\w+)", line)
+        if address:
+            return address
+    raise AssertionError("JupyterLab printed no address")
 
 
 @pytest.mark.timeout(120)
@@ -370,12 +379,7 @@ def test_lab_takes_the_next_free_port_and_wants_a_token(lab: Callable[..., Any])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = lab(f"--port {port}")
-        address = None
-        for line in process.stdout:
-            address = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+)\?token=(\w+)", line)
-            if address:
-                break
-        assert address, "JupyterLab printed no address"
+        address = open_lab(process)
     assert int(address[1]) != port
     assert address[2] == "/lab/tree/notebooks/00_start_here.ipynb"
     base = f"http://127.0.0.1:{address[1]}/api/contents/notebooks/00_start_here.ipynb"
@@ -384,6 +388,88 @@ def test_lab_takes_the_next_free_port_and_wants_a_token(lab: Callable[..., Any])
         urllib.request.urlopen(base, timeout=30)
     refused.value.close()
     assert refused.value.code == 403
+
+
+@pytest.mark.timeout(180)
+def test_what_lab_shows_saves_and_starts(
+    lab: Callable[..., Any], project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A real server, asked as JupyterLab asks it."""
+    shutil.rmtree(project / "notebooks")
+    shutil.copytree(
+        ROOT / "notebooks", project / "notebooks", ignore=shutil.ignore_patterns("results")
+    )
+    for path in ROOT.iterdir():
+        if path.is_file() and not (project / path.name).exists():
+            shutil.copy(path, project)
+    (project / "notebooks/__pycache__").mkdir()
+    (project / "notebooks/my_own.py").touch()
+    address = open_lab(lab("--ServerApp.port_retries=50"))
+    base = f"http://127.0.0.1:{address[1]}/api/"
+
+    def ask(path: str, method: str = "GET", body: Any = None) -> Any:
+        headers = {"Authorization": f"token {address[3]}"}
+        data = None if body is None else json.dumps(body).encode()
+        return wait_for(urllib.request.Request(base + path, data, headers, method=method))
+
+    # Each notebook once, and nothing that a learner has no use for.
+    names = sorted(path.name for path in (project / "notebooks").glob("*.ipynb"))
+    shown = [entry["name"] for entry in ask("contents/notebooks")["content"]]
+    assert sorted(shown) == sorted([*names, "my_own.py"])
+    assert {entry["name"] for entry in ask("contents")["content"]} == {"README.md", "notebooks"}
+    # A link in the text still leads to the solutions.
+    solved = ask("contents/notebooks/solutions/01_gumbel_max.ipynb")
+    assert solved["content"]["cells"]
+
+    # Saved as JupyterLab saves what it has opened, both files stay as they are, to the byte.
+    path = "contents/notebooks/00_start_here.ipynb"
+    pair = [project / f"notebooks/00_start_here{suffix}" for suffix in (".ipynb", ".py")]
+    before = [file.read_bytes() for file in pair]
+    content = ask(path)["content"]
+    content["metadata"]["kernelspec"] = KERNELSPEC
+    content["metadata"]["language_info"] = {"name": "python", "version": "3.99.0", "mimetype": "x"}
+    ask(path, "PUT", {"type": "notebook", "format": "json", "content": content})
+    assert [file.read_bytes() for file in pair] == before
+    # An edit is saved in both.
+    content["cells"][0]["source"] += "\nan edit of the reader"
+    ask(path, "PUT", {"type": "notebook", "format": "json", "content": content})
+    assert all("an edit of the reader" in file.read_text("utf-8") for file in pair)
+
+    # A kernel computes on one thread.
+    kernel = ask("kernels", "POST", {"name": "python3"})["id"]
+    (connection,) = tmp_path_factory.getbasetemp().rglob(f"kernel-{kernel}.json")
+    assert ask_kernel(connection, "__import__('torch').get_num_threads()") == "1"
+    ask(f"kernels/{kernel}", "DELETE")
+
+
+@pytest.mark.timeout(120)
+def test_the_first_cell_sets_one_thread_wherever_a_kernel_starts(tmp_path: Path) -> None:
+    """As in VS Code or on a JupyterHub, which know nothing of the settings of `make lab`."""
+    environment = {name: v for name, v in os.environ.items() if "NUM_THREADS" not in name}
+    kernel = KernelManager(kernel_name="python3", connection_file=str(tmp_path / "kernel.json"))
+    kernel.start_kernel(env={**environment, "PYTHONPATH": str(ROOT)})
+    try:
+        source = read_script(ROOT / "notebooks/solutions/00_start_here.py")
+        (install,) = (cell for cell in source.cells if "install" in cell.metadata.get("tags", []))
+        question = "__import__('torch').get_num_threads()"
+        assert ask_kernel(tmp_path / "kernel.json", question, install.source) == "1"
+    finally:
+        kernel.shutdown_kernel(now=True)
+
+
+def ask_kernel(connection: Path, expression: str, code: str = "") -> str:
+    """Returns what an expression is in a kernel that runs, after some code."""
+    client = BlockingKernelClient(connection_file=str(connection))
+    client.load_connection_file()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        question = {"answer": expression}
+        reply = client.execute(code, user_expressions=question, reply=True, timeout=60)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return str(reply["content"]["user_expressions"]["answer"]["data"]["text/plain"])
+    finally:
+        client.stop_channels()
 
 
 @pytest.mark.timeout(120)

@@ -39,9 +39,6 @@ ENVIRONMENTS = {
 # On Linux, PyPI's torch brings gigabytes of CUDA; this index has the build without.
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 
-# JupyterLab's question about news is not part of the course.
-PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-
 # What pip's last lines say, and what to tell a person. The first that is found counts.
 TROUBLES = [
     (
@@ -206,9 +203,6 @@ def prepare(name: str, torch: str) -> None:
         # pip undoes what it began: what was usable before stays usable.
         write_record(venv, record)
         raise
-    labconfig = venv / "etc" / "jupyter" / "labconfig"
-    labconfig.mkdir(parents=True, exist_ok=True)
-    (labconfig / "page_config.json").write_text(json.dumps(PAGE_CONFIG, indent=1))
     version = python_version(venv_python(venv))
     write_record(venv, {"python": version, "folder": str(venv), "files": files})
     print(f"{folder} is ready.", flush=True)

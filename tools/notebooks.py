@@ -50,7 +50,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 600  # seconds a cell may take
 SOLUTIONS = "solutions"  # the folder of the sources
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 # An expression for the kernel: the figures that are on show, by the id of their panel.
 FIGURES = """__import__("json").dumps({
