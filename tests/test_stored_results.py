@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from gumbelrao_edu import cli
 from small_search import refusing
 
 from gumbelrao_edu import cli
