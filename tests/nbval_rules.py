@@ -21,8 +21,8 @@ def _drive():
     if "gumbelrao_edu.figures" not in sys.modules:
         return
     import ipywidgets
-    from gumbelrao_edu.figures.panel import SHOWN
-    from gumbelrao_edu.figures.slider import Slider
+    from gumbelrao_edu import figures
+    from gumbelrao_edu.figures.controls import Slider
 
     others = [kind for name, kind in vars(ipywidgets).items() if name.endswith("Slider")]
 
@@ -32,7 +32,7 @@ def _drive():
     # Before and since version 8 ipywidgets keeps its list of widgets in different places.
     widgets = getattr(ipywidgets.widgets.widget, "_instances", None) or ipywidgets.Widget.widgets
     stray = {w for w in widgets.values() if isinstance(w, (Slider, *others))}
-    for panel in SHOWN.values():
+    for panel in figures.shown().values():
         figure = json.loads(panel.figure.to_json())["layout"]
         assert figure["height"], "a figure without layout.height"
         assert panel.caption, "a panel without a caption"

@@ -119,8 +119,8 @@ FIGURES = """() => [...document.querySelectorAll('.js-plotly-plot')]
 
 # For the kernel: move every slider to its first position.
 TO_THE_FIRST = """
-from gumbelrao_edu.figures.panel import SHOWN
-for panel in SHOWN.values():
+from gumbelrao_edu import figures
+for panel in figures.shown().values():
     for control in panel.controls.values():
         control.index = 0
 """

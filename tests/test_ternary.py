@@ -13,7 +13,7 @@ import torch
 from gumbelrao_edu.course.quadratic_programme import figures as ternary
 from gumbelrao_edu.experiments._fig1_page import figure_1, figure_1_page
 from gumbelrao_edu.experiments.fig1 import Settings, compare
-from gumbelrao_edu.figures.slider import Slider
+from gumbelrao_edu.figures.controls import Slider
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
 
 ROWS = 6

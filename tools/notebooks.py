@@ -55,7 +55,7 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 # An expression for the kernel: the figures that are on show, by the id of their panel.
 FIGURES = """__import__("json").dumps({
     id: panel.figure.to_json()
-    for id, panel in __import__("gumbelrao_edu.figures.panel").figures.panel.SHOWN.items()
+    for id, panel in __import__("gumbelrao_edu.figures").figures.shown().items()
 })"""
 MODULES = """__import__("json").dumps(
     sorted(name for name in __import__("sys").modules if name.split(".")[0] == "gumbelrao_edu")

@@ -13,14 +13,16 @@ from .rows import COLORS
 from .style import PALETTE, layout
 
 if TYPE_CHECKING:
-    from .panel import Panel, show, slider
+    from .panel import Panel, show, shown, slider
+    from .plot import trace
 
-__all__ = ["COLORS", "PALETTE", "Panel", "layout", "show", "slider"]
+__all__ = ["COLORS", "PALETTE", "Panel", "layout", "show", "shown", "slider", "trace"]
 
 
 def __getattr__(name: str) -> Any:
     # What needs ipywidgets and plotly is imported when it is asked for: the command line does
     # without them.
     if name in __all__:
-        return getattr(importlib.import_module(".panel", __name__), name)
+        module = ".plot" if name == "trace" else ".panel"
+        return getattr(importlib.import_module(module, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,17 +17,16 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from IPython.display import display
 
+from .controls import Slider
 from .plot import Figure, Plot
 from .positions import Positions, positions_of
-from .slider import Slider
 from .style import label
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-# Every panel that was displayed, by the id of its widget: `make notebooks` takes its pictures
-# from here, and the tests find the sliders here.
-SHOWN: dict[str, Panel] = {}
+# By the id of the widget. Only ipywidgets keeps a panel alive, until it is closed.
+_OPEN: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
 
 if "google.colab" in sys.modules:  # Colab hides widgets of others until it is asked.
     importlib.import_module("google.colab.output").enable_custom_widget_manager()
@@ -54,6 +54,17 @@ def show(figure: go.Figure, alt: str) -> None:
     caption = f'<p role="note" style="line-height: 1.4">{html.escape(alt)}</p>'
     for output in {**data, "text/plain": alt}, {"text/html": caption, "text/plain": alt}:
         display(output, raw=True)  # type: ignore[no-untyped-call]
+
+
+def shown() -> dict[str, Panel]:
+    """Return the panels that were displayed and are not closed, by the id of their widget.
+
+    Example:
+        >>> panel = Panel(go.Figure(), alt="Nothing yet.")
+        >>> panel in shown().values()
+        False
+    """
+    return {id: panel for id, panel in _OPEN.items() if panel.displayed}
 
 
 def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) -> Slider:
@@ -84,21 +95,23 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     a notebook is tested. An error in ``draw`` is shown in the panel, kept in ``errors`` and raised.
 
     Args:
-        figure: the figure at its start; the panel has a copy of its own.
+        figure: the figure at its start, with all of its traces; the panel has a copy of its own.
         draw: changes ``figure`` and returns the caption; left out, the panel is changed from
-            outside: ``with panel.update(): panel.figure.data[0].y = [...]`` and ``panel.say(...)``.
+            outside: ``with panel.update(): trace(panel.figure, "line").y = [...]`` and
+            ``panel.say(...)``.
         alt: the first caption where there is no ``draw``.
         **controls: widgets with a ``value``; their names are the arguments of ``draw``.
 
     Example:
-        >>> from gumbelrao_edu.figures import layout
+        >>> from gumbelrao_edu.figures import layout, trace
         >>> def draw(figure, *, power):
-        ...     figure.data[0].y = [x**power for x in range(4)]
+        ...     trace(figure, "x to a power").y = [x**power for x in range(4)]
         ...     return f"x to the power {power}, from 0 to {3**power}."
-        >>> figure = go.Figure(go.Scatter(x=[0, 1, 2, 3]), layout("x", "y"))
+        >>> line = go.Scatter(name="x to a power", x=[0, 1, 2, 3])
+        >>> figure = go.Figure(line, layout("x", "y"))
         >>> panel = Panel(figure, draw, power=slider("power", [1, 2], 1, tooltip="of x"))
         >>> panel.controls["power"].value = 2
-        >>> panel.figure.data[0].y, panel.caption
+        >>> trace(panel.figure, "x to a power").y, panel.caption
         ((0, 1, 4, 9), 'x to the power 2, from 0 to 9.')
     """
 
@@ -111,6 +124,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         **controls: ipywidgets.Widget,
     ) -> None:
         super().__init__()
+        self.displayed = False
         self.figure = Figure(figure)
         self.draw = draw
         self.controls = controls
@@ -122,6 +136,20 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._redraw()
         for control in controls.values():
             control.observe(self._redraw, names="value")
+        _OPEN[self.model_id] = self
+
+    def close(self) -> None:
+        """Remove the panel from the notebook, and with it what no other panel uses."""
+        if self.comm is None:
+            return
+        _OPEN.pop(self.model_id, None)
+        used = {child for panel in _OPEN.values() for child in panel.children}
+        for child in self.children:
+            if child in self.controls.values():
+                child.unobserve(self._redraw, names="value")
+            if child not in used:
+                child.close()
+        super().close()
 
     @property
     def caption(self) -> str:
@@ -159,6 +187,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     _ipython_display_ = None
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        SHOWN[self.model_id] = self
+        self.displayed = True
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {WIDGET: view, "text/plain": self.caption}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,48 @@ import traitlets
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
+_FIXED = (
+    "A panel has the same traces all the time: give it all of them at its start, and in `draw` "
+    "change their data, which may be empty, or their `visible`."
+)
+
+
+def trace(figure: go.Figure, name: str, **properties: Any) -> Any:
+    """Return the trace of a figure that has this name.
+
+    Args:
+        figure: whose traces are looked through.
+        name: as the legend has it.
+        **properties: tell apart traces of the same name, as in ``xaxis="x2"`` or ``mode="lines"``.
+
+    Raises:
+        ValueError: if there is no such trace, or more than one.
+
+    Example:
+        >>> figure = go.Figure([go.Scatter(name="one"), go.Scatter(name="two", y=[3])])
+        >>> trace(figure, "two").y
+        (3,)
+    """
+    wanted = {"name": name, **properties}
+    found = list(figure.select_traces(wanted))
+    if len(found) != 1:
+        names = [each.name for each in figure.data]
+        raise ValueError(f"name: expected one trace with {wanted}, got {len(found)} of {names}")
+    return found[0]
+
 
 class Figure(go.Figure):  # type: ignore[misc]
     """A figure that knows which of its properties were set after it was made.
 
-    plotly calls these three methods whenever a property is set; those of go.Figure do nothing.
+    plotly calls the methods `_send_…` whenever a property is set; those of go.Figure do nothing.
+    Its traces stay the same ones, since the browser is sent their properties only.
+
+    Raises:
+        ValueError: if a trace is added, removed or moved, or frames are set.
 
     Example:
-        >>> figure = Figure(go.Scatter(x=[1, 2], y=[3, 4]))
-        >>> figure.data[0].y = [5, 6]
+        >>> figure = Figure(go.Figure(go.Scatter(name="line", x=[1, 2], y=[3, 4])))
+        >>> trace(figure, "line").y = [5, 6]
         >>> figure.moved()
         '{"0": {"y": [5, 6]}}'
     """
@@ -32,6 +65,16 @@ class Figure(go.Figure):  # type: ignore[misc]
     def __init__(self, figure: go.Figure) -> None:
         self._names: defaultdict[int | str, set[str]] = defaultdict(set)
         super().__init__(figure)
+        # Of a change inside of a list of lists plotly says nothing: these are compared.
+        self._nested = {
+            (key, name): json.dumps(value, cls=PlotlyJSONEncoder)
+            for key, part in self._parts().items()
+            for name, value in part.to_plotly_json().items()
+            if isinstance(value, list) and any(isinstance(each, list) for each in value)
+        }
+
+    def _parts(self) -> dict[int | str, Any]:
+        return {**dict(enumerate(self.data)), "layout": self.layout}
 
     def moved(self) -> str:
         """Return those properties as they are now, by the index of their trace, as JSON."""
@@ -39,11 +82,45 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     def moved_properties(self) -> dict[int | str, dict[str, Any]]:
         """Return those properties as they are now, by the index of their trace or "layout"."""
-        parts = {key: self.layout if key == "layout" else self.data[key] for key in self._names}
+        parts = self._parts()
+        for (key, name), before in self._nested.items():
+            known = name in self._names[key]
+            if not known and json.dumps(parts[key][name], cls=PlotlyJSONEncoder) != before:
+                self._names[key].add(name)
         return {
-            key: {name: part[name] for name in sorted(self._names[key])}
-            for key, part in parts.items()
+            key: {name: parts[key][name] for name in sorted(names)}
+            for key, names in self._names.items()
+            if names
         }
+
+    def add_traces(self, data: Any, *args: Any, **options: Any) -> Any:
+        raise ValueError(f"data: a trace was added. {_FIXED}")
+
+    @property
+    def data(self) -> Any:
+        return super().data
+
+    @data.setter
+    def data(self, traces: Sequence[Any] | None) -> None:
+        if [*map(id, traces or ())] != [*map(id, self.data)]:
+            raise ValueError(f"data: traces were removed, replaced or moved. {_FIXED}")
+
+    @property
+    def layout(self) -> Any:
+        return super().layout
+
+    @layout.setter
+    def layout(self, layout: Any) -> None:
+        self._names["layout"] |= set(self.layout.to_plotly_json())  # what is no longer there
+        go.Figure.layout.fset(self, layout)
+
+    @property
+    def frames(self) -> Any:
+        return super().frames
+
+    @frames.setter
+    def frames(self, frames: Any) -> None:
+        raise ValueError("frames: a panel shows none; change the figure when a control moves")
 
     def _send_restyle_msg(
         self, style: Iterable[str], trace_indexes: Any = None, source_view_id: Any = None
@@ -95,9 +172,9 @@ class Plot(anywidget.AnyWidget):
         error: plain text, which they speak at once.
 
     Example:
-        >>> figure = Figure(go.Scatter(y=[1, 2]))
+        >>> figure = Figure(go.Figure(go.Scatter(name="line", y=[1, 2])))
         >>> plot = Plot(figure)
-        >>> figure.data[0].y = [3, 4]
+        >>> trace(figure, "line").y = [3, 4]
         >>> plot.draw()
     """
 
@@ -107,8 +184,9 @@ class Plot(anywidget.AnyWidget):
     _figure = traitlets.Unicode().tag(sync=True)  # JSON, as it was at first
     _moved = traitlets.Unicode("{}").tag(sync=True)  # JSON, what has changed since
 
-    _esm = Path(__file__).with_name("plot.js")
-    _css = Path(__file__).with_name("figures.css")
+    # The text: anywidget would watch a file, and keep every widget alive for it.
+    _esm = Path(__file__).with_name("plot.js").read_text("utf-8")
+    _css = Path(__file__).with_name("figures.css").read_text("utf-8")
 
     def __init__(self, figure: Figure) -> None:
         self._source = figure

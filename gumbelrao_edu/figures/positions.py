@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .slider import Choice
+from .controls import Choice
 
 
 class Positions(NamedTuple):

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
+from ...figures.controls import Choice
 from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
-from ...figures.slider import Choice
 from ...figures.style import label, layout
 from ...figures.ternary import (
     RATIO,

@@ -1,4 +1,4 @@
-"""A slider over given positions, which screen readers can name and read."""
+"""Sliders and choices, which screen readers can name and read."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Slider(anywidget.AnyWidget):
     index = traitlets.Int().tag(sync=True)
     value = _Value()
 
-    _esm = Path(__file__).with_name("slider.js")
-    _css = Path(__file__).with_name("figures.css")
+    _esm = Path(__file__).with_name("slider.js").read_text("utf-8")
+    _css = Path(__file__).with_name("figures.css").read_text("utf-8")
 
     def __init__(
         self, options: Sequence[tuple[str, Any]], value: Any, *, description: str, tooltip: str
@@ -105,4 +105,4 @@ class Choice(Slider):
         'without'
     """
 
-    _esm = Path(__file__).with_name("choice.js")
+    _esm = Path(__file__).with_name("choice.js").read_text("utf-8")
