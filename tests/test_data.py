@@ -214,7 +214,7 @@ def test_the_command_line(server: Server, folder: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == f"{folder}\n"
     assert main(["data"]) == 0
     names = [*data.SHA256, *(f"listops_{name}" for name in listops.HASHES)]
-    assert capsys.readouterr().out == "".join(f"right: {folder / name}\n" for name in names)
+    assert capsys.readouterr().out == "".join(f"verified: {folder / name}\n" for name in names)
     server.answer = server.missing
     (folder / next(iter(data.SHA256))).unlink()
     assert main(["data"]) == 1

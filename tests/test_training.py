@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +19,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import gumbelrao_edu
 from gumbelrao_edu import gumbel_rao
 from gumbelrao_edu.course.live import LiveTraining, digits, digits_over_training
-from gumbelrao_edu.training.errors import TrainingDivergedError
+from gumbelrao_edu.training.errors import (
+    DamagedFileError,
+    DamagedFileWarning,
+    TrainingDivergedError,
+)
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE
 
@@ -276,11 +283,10 @@ def test_a_checkpoint_is_never_half_written(
     training.save(tmp_path / "state.pt")
     before = (tmp_path / "state.pt").read_bytes()
 
-    def full(state: object, file) -> None:
-        file.write(b"half")
+    def full(file: int) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     training.run(6)
     with pytest.raises(OSError, match="No space left"):
         training.save(tmp_path / "state.pt")
@@ -288,24 +294,89 @@ def test_a_checkpoint_is_never_half_written(
     assert os.listdir(tmp_path) == ["state.pt"]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", "truncated", "another"])
-def test_a_damaged_checkpoint(tmp_path: Path, content: bytes | str) -> None:
-    path = tmp_path / "state.pt"
-    if content == "another":
-        torch.save({"other": 1}, path)
-    else:
-        training = new()
-        training.run(3)
-        training.save(path)
-        path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match="damaged or not a checkpoint"):
-        new().run(10, checkpoint=path)
+def flipped(content: bytes) -> bytes:
+    """One bit of the last tensor is another one."""
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"nonsense",
+        lambda content: content[:2000],
+        lambda content: content[:-1],
+        lambda content: content + b"x",
+        flipped,
+        lambda content: content.replace(b"losses", b"lasses"),
+        lambda content: pickle.dumps({"settings": 1}),
+    ],
+)
+def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path, damage) -> None:
+    path = tmp_path / "state.safetensors"
+    training, whole = new(), new()
+    training.run(3)
+    training.save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedFileError, match=r"is damaged or of another kind .*start anew"):
+        new().load(path)
+    anew = new()
+    with pytest.warns(DamagedFileWarning, match=rf"{path.name} is damaged .* It is now .*damaged"):
+        anew.run(10, every=5, checkpoint=path)
+    whole.run(10, every=5)
+    assert_same(anew, whole)
+    assert path.exists()
+    assert path.with_name("state.safetensors.damaged").exists()
+
+
+class Trap:
+    """Pickled, it is a file that makes a folder when it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, torch.save])
+def test_no_load_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dump) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    path, trap = tmp_path / "state.safetensors", tmp_path / "trap"
+    with path.open("wb") as file:
+        dump(Trap(trap), file)
+    with pytest.warns(DamagedFileWarning):
+        new().run(5, checkpoint=path)
+    assert not trap.exists()
+    package = Path(gumbelrao_edu.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    assert not [text for text in texts if re.search(r"torch\.load\(|pickle\.load|np\.load\(", text)]
 
 
 def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
     new().save(tmp_path / "state.pt")
-    with pytest.raises(ValueError, match=r"other settings: \{'learning_rate': 0.05\}"):
+    with pytest.raises(ValueError, match=r"other settings: learning_rate = 0.05, not 0.1; remove"):
         new(learning_rate=0.1).run(10, checkpoint=tmp_path / "state.pt")
+
+
+def test_a_second_interrupt_in_a_step_ends_the_training(tmp_path: Path) -> None:
+    """What is left of the step is not the state of any step, and nothing goes on from it."""
+
+    def twice(model: DiscreteVAE, images: Tensor) -> Tensor:
+        if training.step == 7:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return negative_elbo(model, images)
+
+    training, path = new(twice), tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        training.run(20, every=5, checkpoint=path)
+    with pytest.raises(RuntimeError, match=r"in the middle of step 8,.*make a new Training"):
+        training.run(20, every=5, checkpoint=path)
+    resumed, whole = new(), new()
+    resumed.run(20, every=5, checkpoint=path)
+    whole.run(20, every=5)
+    assert_same(resumed, whole)
 
 
 @pytest.mark.parametrize(
@@ -441,6 +512,8 @@ def test_a_model_whose_state_needs_code_is_refused_before_a_file_is_written(tmp_
 
     square = lambda model, x: model(x).square().mean()  # noqa: E731
     training = Training(Odd(1, 1), square, torch.ones(9, 1), batch_size=3, learning_rate=0.1)
-    with pytest.raises(TypeError, match=r"model: its state .* cannot be loaded without"):
+    with pytest.raises(
+        TypeError, match=r"state\['model'\]\['_extra_state'\]: expected .* got PosixPath"
+    ):
         training.run(5, every=5, checkpoint=tmp_path / "c.pt")
     assert not any(tmp_path.iterdir())

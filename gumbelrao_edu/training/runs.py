@@ -71,7 +71,7 @@ class Run:
     Example:
         >>> run = Run({"tau": 0.5, "seed": 3}, Path("results"), "tau0.5_seed3")
         >>> run.name, run.row.name
-        ('tau0.5_seed3-a09ba0ea', 'tau0.5_seed3-a09ba0ea.json')
+        ('tau0.5_seed3-5df04192', 'tau0.5_seed3-5df04192.json')
     """
 
     config: dict[str, Any]
@@ -259,7 +259,7 @@ def runs_of(
     Example:
         >>> runs = runs_of([{"x": 1}, {"x": 2}], Path("results"), lambda config: f"x{config['x']}")
         >>> [run.name for run in runs]
-        ['x1-e2bbcfe2', 'x2-a3e6c5f0']
+        ['x1-613fe5aa', 'x2-24f57260']
     """
     runs = []
     for i, config in enumerate(configs):
