@@ -1,0 +1,38 @@
+"""The map of the folders in CONTRIBUTING is that of the project."""
+
+import re
+
+import pins
+from conftest import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+PLANNED = {"docs", ".github"}  # named before they are there
+
+
+def mapped():
+    """The folders of the map, by their paths."""
+    lines = TEXT.split("## The folders")[1].split("\n## ")[0].splitlines()
+    found, parent = set(), ""
+    for line in lines:
+        names = re.match(r"( {4,6})((?:[\w.]+/ {0,2})+)", line)
+        if names:
+            inside = parent if len(names[1]) == 6 else ""
+            for name in names[2].split():
+                found.add(inside + name.rstrip("/"))
+            parent = parent if inside else names[2].split()[0]
+    return found
+
+
+def test_the_map_names_every_folder_and_no_other():
+    files = [path.relative_to(ROOT).parts[:-1] for path in pins.texts(ROOT)]
+    folders = {parts[0] for parts in files if parts}
+    inner = {"gumbelrao_edu", "notebooks", "tools"}
+    folders |= {"/".join(parts[:2]) for parts in files if len(parts) > 1 and parts[0] in inner}
+    assert mapped() - PLANNED == folders - PLANNED
+
+
+def test_the_files_to_touch_exist():
+    names = re.findall(r"`((?:gumbelrao_edu|tools|tests|notebooks)/[\w/.]+)`", TEXT)
+    assert len(names) > 8
+    placeholder = re.compile("NAME|NN_topic|/topic/")
+    assert [n for n in names if not placeholder.search(n) and not (ROOT / n).exists()] == []
