@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from test_exercises import raises, right, stub, wrong
+from answers import raises, right, stub, wrong
 
 from gumbelrao_edu import course as exercises
 from gumbelrao_edu.problems import QuadraticProgramme
