@@ -130,7 +130,10 @@ def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
     some_row(tmp_path, 0, "zgr", None, [110], full=True)  # of another search
     Run({"estimator": "zgr"}, tmp_path).end("failed", "an error", {}, 1.0)
     (tmp_path / "runs" / "damaged.json").write_text('{"config": {}, "status": "foo"}')
-    found = fig2.crossings(tmp_path, (125.0, 115.0), full=False).set_index(["row", "threshold"])
+    steps = fig2.steps_to_thresholds(tmp_path, (125.0, 115.0), full=False)
+    paired = steps[steps.threshold == 125].pivot(index="draw", columns="row", values="steps")
+    assert paired["ST-GS"].tolist()[:2] == [200, 300]
+    found = fig2.crossings(steps).set_index(["row", "threshold"])
     assert [*found.index.unique("row")] == ["ST-GS", "GR-∞"]  # as in the tables
     both = found.loc[("ST-GS", 125.0)]
     assert (both.runs, both.reached, both.steps) == (3, 2, 250)

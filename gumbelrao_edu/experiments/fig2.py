@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 THRESHOLDS = (150.0, 140.0, 130.0, 125.0, 120.0, 115.0)  # nats, of the single-sample objective
 
 
-def crossings(
+def steps_to_thresholds(
     folder: Path, thresholds: tuple[float, ...] = THRESHOLDS, *, full: bool = True
 ) -> pd.DataFrame:
-    """Count the steps that the trainings of a search take to thresholds of the objective.
-
-    As in appendix D.2: the mean over those runs that reach the threshold at all.
+    """Count the steps that each training of a search takes to thresholds of the objective.
 
     Args:
         folder: of the experiment `table2`.
@@ -43,9 +41,9 @@ def crossings(
         full: which trainings are counted: those on the full set of digits, or those on the 5,000.
 
     Returns:
-        `row`, `arity`, `batch_size`, `threshold`, `runs` and how many `reached` it; the mean number
-        of `steps`, to the next report of the training, and its `standard_error` over the runs.
-        Runs that failed, and rows that are damaged, are left out.
+        `row`, `arity`, `batch_size`, `draw`, `threshold`, and `steps`, to the next report of the
+        training; missing where the threshold was not reached. Runs that failed, and rows that are
+        damaged, are left out.
     """
     import pandas as pd
 
@@ -57,10 +55,8 @@ def crossings(
             run = read_row(path)
         except DamagedFileError:
             continue  # `reproduce table2` sets it aside and computes it again
-        if run["status"] == "failed":
-            continue
         config, history = run["config"], run["results"].get("history", [])
-        if config["full"] != full:
+        if run["status"] == "failed" or config["full"] != full:
             continue
         for threshold in thresholds:
             steps = [entry["step"] for entry in history if -entry["valid_elbo"] <= threshold]
@@ -69,25 +65,42 @@ def crossings(
                     "row": row_of(config).label,
                     "arity": config["arity"],
                     "batch_size": config["batch_size"],
+                    "draw": config["seed"],
                     "threshold": threshold,
                     "steps": steps[0] if steps else math.nan,
                 }
             )
-    found.sort(key=lambda entry: label_rank(str(entry["row"])))
+    found.sort(key=lambda entry: (label_rank(str(entry["row"])), entry["draw"]))
+    columns = ["row", "arity", "batch_size", "draw", "threshold", "steps"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def crossings(steps: pd.DataFrame) -> pd.DataFrame:
+    """Average the steps to each threshold, as in appendix D.2: over those runs that reach it.
+
+    Args:
+        steps: from `steps_to_thresholds`.
+
+    Returns:
+        `row`, `arity`, `batch_size`, `threshold`, `runs` and how many `reached` it; the mean number
+        of `steps`, and its `standard_error` over the runs.
+    """
     names = ["row", "arity", "batch_size", "threshold"]
-    table = pd.DataFrame(found, columns=[*names, "steps"]).groupby(names, sort=False).steps
-    return table.agg(runs="size", reached="count", steps="mean", standard_error="sem").reset_index()
+    groups = steps.groupby(names, sort=False).steps
+    return groups.agg(
+        runs="size", reached="count", steps="mean", standard_error="sem"
+    ).reset_index()
 
 
 def tables(outcome: Outcome) -> Tables:
-    """Return the numbers of the figure, and `thresholds` if Table 2 is there.
+    """Return the numbers of the figure; if Table 2 is there, `thresholds` and `steps`, too.
 
     Args:
         outcome: of the trajectories.
     """
-    found = crossings(outcome.folder.parent / "table2", full=outcome.profile.full)
+    steps = steps_to_thresholds(outcome.folder.parent / "table2", full=outcome.profile.full)
     made = {"fig2": trajectories.table(outcome)}
-    return {**made, "thresholds": found} if len(found) else made
+    return {**made, "thresholds": crossings(steps), "steps": steps} if len(steps) else made
 
 
 def figure_2(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -> go.Figure:
@@ -155,7 +168,7 @@ def text(tables: Tables) -> str:
     Args:
         tables: from `tables`.
     """
-    parts = [table.to_string() for table in tables.values()]
+    parts = [table.to_string() for name, table in tables.items() if name != "steps"]
     if "thresholds" not in tables:
         parts.append("Iterations to thresholds need the runs of `reproduce table2`.")
     return "\n\n".join(parts)
