@@ -5,7 +5,7 @@ The names imported here are the library; the notebooks explain them one after th
 
 from . import diagnostics, estimators, quadrature, surrogate
 from .device import default_device
-from .distributions import GumbelRaoCategorical
+from .distributions import GumbelRaoCategorical, concrete_log_prob
 from .estimators.decoupled_straight_through import decoupled_straight_through
 from .estimators.exact import exact
 from .estimators.gapped_straight_through import gapped_straight_through
@@ -28,6 +28,7 @@ __all__ = [
     "GumbelRao",
     "GumbelRaoCategorical",
     "Schedule",
+    "concrete_log_prob",
     "conditional_gumbel",
     "decoupled_straight_through",
     "default_device",

@@ -1,15 +1,17 @@
-"""Gumbel-Rao as a distribution, for torch.distributions and Pyro."""
+"""Gumbel-Rao as a distribution, for torch.distributions and Pyro; relaxed samples' density."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import torch
 from torch import Size, Tensor
 from torch.distributions import OneHotCategorical
 
-from ._checks import Tau, check_k, check_tau
-from .estimators.gumbel_rao import gumbel_rao
+from ._checks import Tau, _holds, check_generator, check_logits, check_tau
+from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
+from .gumbel import computing_dtype, gumbel_max
 
 
 class GumbelRaoCategorical(OneHotCategorical):
@@ -17,16 +19,20 @@ class GumbelRaoCategorical(OneHotCategorical):
 
         D ~ softmax(θ),    backward: equation (10), or (7) for K = ∞
 
-    As `torch.distributions.OneHotCategoricalStraightThrough`, with another gradient.
+    As `torch.distributions.OneHotCategoricalStraightThrough`, with another gradient. A class of
+    probability exactly 0 is never drawn, whether `probs` has a 0 there or `logits` −∞.
 
     Args:
         probs, logits: one of them, `[*batch, n]`.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
+            reaches it. With K = ∞ the number 0 is allowed, see `gumbel_rao`.
         k: K, the number of draws given D, or `math.inf`.
-        validate_args: as in torch.distributions.
+        noise: how the K draws belong together, see `gumbel_rao`.
+        generator: source of randomness; the global one when None.
+        validate_args: as in torch.distributions. The arguments above are always checked.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> import torch
@@ -46,22 +52,126 @@ class GumbelRaoCategorical(OneHotCategorical):
         *,
         tau: Tau = 0.5,
         k: int | float = math.inf,
+        noise: Noise = "iid",
+        generator: torch.Generator | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        if (probs is None) == (logits is None):
+            raise ValueError("probs, logits: expected one of them, got both or none")
+        if logits is not None:
+            check_logits(logits)
+        else:
+            check_probs(probs)
         super().__init__(probs, logits, validate_args)
-        check_k(k)
-        check_tau(tau, self.batch_shape)
-        self.tau, self.k = tau, k
+        check_gumbel_rao(tau, k, noise, self.batch_shape + self.event_shape)
+        check_generator(generator, self._param.device)
+        self._by_probs = logits is None
+        self.tau, self.k, self.noise, self.generator = tau, k, noise, generator
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(GumbelRaoCategorical, _instance)  # type: ignore[no-untyped-call]
-        new.tau, new.k = self.tau, self.k
+        for name in ("_by_probs", "tau", "k", "noise", "generator"):
+            setattr(new, name, getattr(self, name))
         return super().expand(batch_shape, _instance=new)  # type: ignore[no-untyped-call]
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Samples `[*sample_shape, *batch, n]` with the Gumbel-Rao gradient."""
         return gumbel_rao(
-            self.logits.expand(self._extended_shape(Size(sample_shape))),
+            self._theta(sample_shape),
             tau=self.tau,
             k=self.k,
+            noise=self.noise,
+            generator=self.generator,
         )
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Samples `[*sample_shape, *batch, n]` without a gradient."""
+        with torch.no_grad():
+            return gumbel_max(self._theta(sample_shape), generator=self.generator)[0]
+
+    def _theta(self, sample_shape: Any) -> Tensor:
+        """θ, −∞ where a probability is 0. (The `logits` that torch makes of `probs` are finite.)"""
+        theta = self.logits
+        if self._by_probs:
+            never = self.probs == 0
+            theta = self.probs.masked_fill(never, 1.0).log().masked_fill(never, -torch.inf)
+        return theta.expand(self._extended_shape(Size(sample_shape)))
+
+
+def check_probs(probs: Any) -> None:
+    """A floating tensor `[*batch, n]` of finite numbers from 0; each row has one above."""
+    if not isinstance(probs, Tensor):
+        raise TypeError(f"probs: expected a tensor, got {type(probs).__name__}")
+    if not probs.is_floating_point():
+        raise TypeError(f"probs: expected a floating-point tensor, got {probs.dtype}")
+    if probs.dim() == 0 or probs.shape[-1] == 0:
+        raise ValueError(f"probs: expected shape [*batch, n] with n >= 1, got {tuple(probs.shape)}")
+    value = probs.detach()
+    total = value.sum(-1)
+    if not _holds((value >= 0).all(-1) & total.isfinite() & (total > 0)):
+        raise ValueError(
+            "probs: expected numbers from 0, in each row one above 0, "
+            "got NaN, infinity, a negative number or a row of zeros"
+        )
+
+
+def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
+    """The log density of a Gumbel-Softmax (concrete) sample, on the simplex.
+
+        p(x) = (n − 1)! τ^(n−1) Π_i [ exp(θ_i) x_i^(−τ−1) / Σ_j exp(θ_j) x_j^(−τ) ]
+
+    with respect to dx_1 … dx_{n−1}, the last entry being 1 less the others. A class that never
+    occurs counts neither for n nor in the products; where x is not 0 there, the density is 0.
+
+    Args:
+        sample: x = softmax_τ(θ + G), `[*batch, n]`, each entry of a possible class above 0 (a
+            sample at a low τ may have exact zeros: in its dtype the density is not known there).
+        logits: θ, `[*batch, n]` or broadcast to it; −inf marks a class that never occurs.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+
+    Returns:
+        log p(x), `[*batch]`, differentiable in each argument.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
+
+    Example:
+        >>> concrete_log_prob(torch.tensor([0.25, 0.75]), torch.zeros(2), tau=1.0)
+        tensor(0.)
+
+    Source: Maddison, Mnih & Teh (2017), The concrete distribution, equation (10).
+    """
+    check_logits(logits)
+    if not isinstance(sample, Tensor):
+        raise TypeError(f"sample: expected a tensor, got {type(sample).__name__}")
+    if not sample.is_floating_point():
+        raise TypeError(f"sample: expected a floating-point tensor, got {sample.dtype}")
+    try:
+        shape = torch.broadcast_shapes(sample.shape, logits.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        shape = torch.Size()
+    if not shape or sample.shape[-1:] != logits.shape[-1:]:
+        raise ValueError(
+            f"sample: expected shape [*batch, n] that goes with the shape {tuple(logits.shape)} "
+            f"of the logits, got {tuple(sample.shape)}"
+        )
+    check_tau(tau, shape[:-1])
+    dtype = computing_dtype(torch.promote_types(sample.dtype, logits.dtype))
+    theta, x = logits.to(dtype).expand(shape), sample.to(dtype).expand(shape)
+    possible = theta > -torch.inf
+    if not _holds((x > 0) | ~possible):
+        raise ValueError("sample: expected entries above 0 for the classes that can occur")
+    t = (
+        tau.to(dtype)
+        if isinstance(tau, Tensor)
+        else torch.tensor(tau, dtype=dtype, device=x.device)
+    )
+    n = possible.sum(-1).to(dtype)
+    log_x = x.masked_fill(~possible, 1.0).log()
+    theta = theta.masked_fill(~possible, 0.0)
+    scores = theta - t.unsqueeze(-1) * log_x
+    total = scores.masked_fill(~possible, -torch.inf).logsumexp(-1)
+    each = (scores - log_x - total.unsqueeze(-1)).masked_fill(~possible, 0.0)
+    log_p = n.lgamma() + (n - 1) * t.log() + each.sum(-1)
+    outside = (~possible & (x != 0)).any(-1)
+    return log_p.masked_fill(outside, -torch.inf).to(sample.dtype)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ._checks import check_count, check_k, check_tau
-from .estimators.gumbel_rao import gumbel_rao
+from ._checks import check_count, check_generator, check_logits, check_number, check_tau
+from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
 
-Shape = Literal["constant", "exponential", "cosine"]
+Shape = Literal["constant", "linear", "exponential", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -20,54 +22,75 @@ class Schedule:
     """A temperature for each training step.
 
         constant       τ(t) = a
-        exponential    τ(t) = a (b/a)^x
+        linear         τ(t) = (1 − x) a + x b
+        exponential    τ(t) = a^(1 − x) b^x
         cosine         τ(t) = b + (a − b) (1 + cos πx) / 2,        x = min(t/T, 1)
+
+    and at least the floor. The first value is exactly a, from step T on it is exactly b, and none
+    lies outside of the two.
 
     Args:
         start: a, the temperature of step 0.
         end: b, that of step T and after it; `start` by default.
         steps: T, over how many steps it changes.
-        shape: "constant", "exponential" or "cosine".
+        shape: "constant", "linear", "exponential" or "cosine".
+        floor: a temperature that it does not fall below.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind or range.
+        TypeError, ValueError: if an argument has the wrong type or range.
 
     Example:
-        >>> tau = Schedule(1.0, 0.1, steps=100, shape="exponential")
+        >>> tau = Schedule(1.0, 0.1, steps=100, shape="exponential", floor=0.2)
         >>> [round(tau(t), 3) for t in (0, 50, 100, 1000)]
-        [1.0, 0.316, 0.1, 0.1]
+        [1.0, 0.316, 0.2, 0.2]
 
-    Source: Jang, Gu & Poole (2017) anneal exponentially; Paulus, Maddison & Krause (2021), section
-    6, expect further gains from annealing.
+    Source: Jang, Gu & Poole (2017) anneal exponentially, down to a floor; Paulus, Maddison & Krause
+    (2021), section 6, expect further gains from annealing.
     """
 
     start: float
     end: float | None = None
     steps: int = 1
     shape: Shape = "constant"
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
-        for tau in (self.start, self.last):
-            check_tau(tau, torch.Size())
+        for name, tau in (("start", self.start), ("end", self.last)):
+            check_number(tau, name)
+            check_tau(tau, torch.Size(), name=name)
         check_count(self.steps, "steps")
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape: expected one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape == "constant" and self.last != self.start:
             raise ValueError(f"end: expected none for a constant schedule, got {self.end}")
+        check_number(self.floor, "floor")
+        if not 0 <= self.floor <= max(self.start, self.last):
+            raise ValueError(
+                f"floor: expected a number from 0 to the largest temperature "
+                f"{max(self.start, self.last)}, got {self.floor}"
+            )
 
     @property
     def last(self) -> float:
-        """The temperature in the end."""
+        """The temperature in the end, but for the floor."""
         return self.start if self.end is None else self.end
 
     def __call__(self, step: int) -> float:
         """The temperature of a step."""
-        if step < 0:
+        if isinstance(step, bool) or not isinstance(step, numbers.Real):
+            raise TypeError(f"step: expected a number, got {type(step).__name__}")
+        if not step >= 0:
             raise ValueError(f"step: expected at least 0, got {step}")
-        x = min(step / self.steps, 1.0)
-        if self.shape == "cosine":
-            return self.last + (self.start - self.last) * (1 + math.cos(math.pi * x)) / 2
-        return float(self.start * (self.last / self.start) ** x)
+        a, b, x = self.start, self.last, min(float(step) / self.steps, 1.0)
+        if self.shape == "linear":
+            tau = (1 - x) * a + x * b
+        elif self.shape == "cosine":
+            c = math.cos(math.pi * x)
+            tau = (1 + c) / 2 * a + (1 - c) / 2 * b
+        else:
+            tau = a ** (1 - x) * b**x
+        # Rounding could lead past an end by a digit.
+        return float(max(self.floor, min(a, b), min(tau, max(a, b))))
 
 
 class GumbelRao(nn.Module):
@@ -75,15 +98,21 @@ class GumbelRao(nn.Module):
 
     In training it samples; in evaluation it does, too, unless `hard_eval`, which takes the most
     probable class. Call `step()` after each update of the optimizer to move along the schedule;
-    the count is saved in the state dict.
+    the count of steps is saved in the state dict where the temperature depends on it.
 
     Args:
-        tau: temperature, a number or a `Schedule`.
+        tau: temperature, a number, a `Schedule`, or any function from the step to a number. It is
+            not learned: the estimator has no gradient in τ, and a tensor is refused.
         k: K, the number of draws given D, or `math.inf`.
+        dim: the axis of the classes, 1 for `[batch, classes, height, width]`. (The functions take
+            classes last.)
+        noise: how the K draws belong together, see `gumbel_rao`.
         hard_eval: take the argmax in evaluation mode.
+        generator: source of randomness; the global one when None. It is copied and pickled with
+            the layer, and not part of the state dict.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind or range.
+        TypeError, ValueError: if an argument has the wrong type or range.
 
     Example:
         >>> layer = GumbelRao(tau=Schedule(1.0, 0.1, steps=1000, shape="cosine"), k=10)
@@ -95,32 +124,114 @@ class GumbelRao(nn.Module):
     Source: Paulus, Maddison & Krause (2021), equation (10).
     """
 
-    steps_done: Tensor
-
     def __init__(
-        self, tau: float | Schedule = 0.5, k: int | float = math.inf, *, hard_eval: bool = False
+        self,
+        tau: float | Callable[[int], float] = 0.5,
+        k: int | float = math.inf,
+        *,
+        dim: int = -1,
+        noise: Noise = "iid",
+        hard_eval: bool = False,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_k(k)
-        self.schedule = tau if isinstance(tau, Schedule) else Schedule(tau)
+        if isinstance(tau, Tensor):
+            raise TypeError(
+                f"tau: expected a number, a Schedule or a function of the step, got "
+                f"{type(tau).__name__}: no gradient reaches the temperature, it is not learned"
+            )
+        if isinstance(dim, bool) or not isinstance(dim, int):
+            raise TypeError(f"dim: expected a whole number, got {type(dim).__name__} {dim!r}")
+        if not isinstance(hard_eval, bool):
+            raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
+        if generator is not None:
+            check_generator(generator, getattr(generator, "device", torch.device("cpu")))
+        temperatures = [tau]
+        if isinstance(tau, Schedule):
+            temperatures = [max(tau.floor, end) for end in (tau.start, tau.last)]
+        elif callable(tau):
+            temperatures = [tau(0)]
+        for temperature in temperatures:
+            if isinstance(temperature, Tensor):
+                raise TypeError(
+                    f"tau: expected a function that returns numbers, got {temperature!r}"
+                )
+            check_gumbel_rao(temperature, k, noise)
+        self.schedule = tau
         self.k = k
+        self.dim = dim
+        self.noise: Noise = noise
         self.hard_eval = hard_eval
-        self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self.generator = generator
+        self.steps_done = 0
 
     @property
     def tau(self) -> float:
         """The temperature now."""
-        return self.schedule(int(self.steps_done))
+        return self.schedule(self.steps_done) if callable(self.schedule) else self.schedule
 
     def step(self) -> None:
         """One step along the schedule."""
         self.steps_done += 1
 
     def forward(self, logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """D, `[*batch, n]`, for logits `[*batch, n]`."""
+        """D, for logits of the same shape with the classes along `dim`.
+
+        Args:
+            logits: θ, `[*batch, n]` for dim = −1.
+            generator: in place of the layer's own.
+        """
+        if not isinstance(logits, Tensor):
+            raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")
+        if not -logits.dim() <= self.dim < logits.dim():
+            raise ValueError(
+                f"logits: expected an axis {self.dim} for the classes, "
+                f"got shape {tuple(logits.shape)}"
+            )
+        theta = logits.movedim(self.dim, -1)
         if self.hard_eval and not self.training:
-            return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-        return gumbel_rao(logits, tau=self.tau, k=self.k, generator=generator)
+            check_logits(theta)
+            sample = torch.zeros_like(theta).scatter(-1, theta.argmax(-1, keepdim=True), 1.0)
+        else:
+            sample = gumbel_rao(
+                theta,
+                tau=self.tau,
+                k=self.k,
+                noise=self.noise,
+                generator=self.generator if generator is None else generator,
+            )
+        return sample.movedim(-1, self.dim)
 
     def extra_repr(self) -> str:
-        return f"tau={self.tau:.4g}, k={self.k}"
+        text = f"tau={self.tau:.4g}, k={self.k}"
+        if self.dim != -1:
+            text += f", dim={self.dim}"
+        return text if self.noise == "iid" else f"{text}, noise={self.noise!r}"
+
+    # The count is a Python number: a look at a buffer would wait for a GPU, and has no single value
+    # where models are stacked. In the state dict it is a tensor, as all that stands there.
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if callable(self.schedule):
+            destination[prefix + "steps_done"] = torch.tensor(self.steps_done, device="cpu")
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        key = prefix + "steps_done"
+        rest = {name: value for name, value in state_dict.items() if name != key}
+        super()._load_from_state_dict(
+            rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        if key in state_dict:
+            self.steps_done = int(state_dict[key])
+        elif callable(self.schedule):
+            missing_keys.append(key)  # a constant temperature has nothing to restore

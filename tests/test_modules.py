@@ -1,12 +1,26 @@
 import copy
+import io
+import itertools
 import math
+import pickle
 
+import numpy as np
 import pytest
 import torch
+from scipy import integrate
 from statistical import assert_frequencies, assert_same_mean
-from torch.distributions import OneHotCategorical, kl_divergence
+from torch.distributions import OneHotCategorical, RelaxedOneHotCategorical, kl_divergence
 
-from gumbelrao_edu import GumbelRao, GumbelRaoCategorical, Schedule, gumbel_rao
+from gumbelrao_edu import (
+    GumbelRao,
+    GumbelRaoCategorical,
+    Schedule,
+    concrete_log_prob,
+    gumbel_rao,
+    gumbel_softmax,
+)
+
+INF = math.inf
 
 THETA = torch.tensor([0.5, -0.3, 1.2])
 TARGET = torch.tensor([0.2, 0.7, 0.1])
@@ -33,21 +47,59 @@ def test_schedules_by_hand():
     assert rising(1) == pytest.approx(math.sqrt(0.1))
 
 
+def test_linear_schedules_and_floors_by_hand():
+    linear = Schedule(1.0, 0.2, steps=4, shape="linear")
+    assert [linear(t) for t in (0, 1, 2, 4, 5)] == pytest.approx([1, 0.8, 0.6, 0.2, 0.2])
+    floored = Schedule(1.0, 0.01, steps=10, shape="exponential", floor=0.1)
+    assert [floored(t) for t in (0, 4, 5, 6, 10, 99)] == pytest.approx(
+        [1, 10**-0.8, 0.1, 0.1, 0.1, 0.1]
+    )
+    assert floored(99) == 0.1
+
+
+@pytest.mark.parametrize("shape", ["linear", "exponential", "cosine"])
+@pytest.mark.parametrize(
+    ("start", "end"), [(0.71, 100.0), (100.0, 0.71), (0.1, 0.3), (1e-300, 1e300), (0.7, 0.7)]
+)
+def test_schedules_begin_and_end_exactly_and_stay_between(shape, start, end):
+    for steps in (1, 3, 10, 49):
+        schedule = Schedule(start, end, steps=steps, shape=shape)
+        values = [schedule(t) for t in range(steps + 1)]
+        assert (values[0], values[-1], schedule(steps + 7), schedule(INF)) == (start, end, end, end)
+        assert min(start, end) <= min(values) <= max(values) <= max(start, end)
+        rising = values if start <= end else values[::-1]
+        assert sorted(rising) == rising
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"start": 0.0}, ValueError, "tau: .* got 0.0"),
+        ({"start": 0.0}, ValueError, "start: .* got 0.0"),
+        ({"start": "1"}, TypeError, "start: expected a number, got str"),
+        ({"start": torch.tensor(1.0)}, TypeError, "start: expected a number, got Tensor"),
+        ({"start": 1.0, "end": math.nan, "shape": "linear"}, ValueError, "end: .* got nan"),
         ({"start": 1.0, "end": 0.1}, ValueError, "end: .* constant schedule, got 0.1"),
-        ({"start": 1.0, "shape": "linear"}, ValueError, "shape: .* got 'linear'"),
+        ({"start": 1.0, "shape": "step"}, ValueError, "shape: .* got 'step'"),
         ({"start": 1.0, "steps": 0}, ValueError, "steps: expected at least 1, got 0"),
         ({"start": 1.0, "steps": 1.5}, TypeError, "steps: .* float"),
+        ({"start": 1.0, "floor": 2.0}, ValueError, "floor: .* 1.0, got 2.0"),
+        ({"start": 1.0, "floor": -0.1}, ValueError, "floor: .* got -0.1"),
+        ({"start": 1.0, "floor": None}, TypeError, "floor: .* got NoneType"),
     ],
 )
 def test_wrong_schedules_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         Schedule(**arguments)
-    with pytest.raises(ValueError, match="step: expected at least 0, got -1"):
-        Schedule(1.0)(-1)
+
+
+def test_wrong_steps_are_named():
+    for step in (-1, math.nan):
+        with pytest.raises(ValueError, match=f"step: expected at least 0, got {step}"):
+            Schedule(1.0)(step)
+    for step in ("1", None, True):
+        with pytest.raises(TypeError, match="step: expected a number, got"):
+            Schedule(1.0)(step)
+    assert Schedule(1.0, 0.5, steps=2, shape="linear")(np.int64(1)) == 0.75
 
 
 # --- the module -----------------------------------------------------------------------------
@@ -70,6 +122,181 @@ def test_the_module_moves_along_its_schedule_and_saves_where_it_is():
     again = GumbelRao(tau=layer.schedule, k=2)
     again.load_state_dict(layer.state_dict())
     assert again.tau == layer.tau == copy.deepcopy(layer).tau
+
+
+def test_the_temperature_may_be_any_function_of_the_step():
+    layer = GumbelRao(tau=lambda step: max(0.5, 0.9**step), k=3)
+    for _ in range(3):
+        layer.step()
+    assert layer.tau == pytest.approx(0.729)
+    x, y = (THETA.expand(50, 3).clone().requires_grad_() for _ in range(2))
+    loss(layer(x, generator=seeded())).sum().backward()
+    loss(gumbel_rao(y, tau=layer.tau, k=3, generator=seeded())).sum().backward()
+    assert torch.equal(x.grad, y.grad)
+    late = GumbelRao(tau=lambda step: 1.0 if step == 0 else -1.0, k=3)
+    late.step()
+    with pytest.raises(ValueError, match=r"tau: .* got -1.0"):
+        late(THETA)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tau": torch.nn.Parameter(torch.tensor(0.5))}, TypeError, "tau: .* got Parameter: no gr"),
+        ({"tau": torch.tensor(0.5)}, TypeError, "tau: .* got Tensor: no gradient"),
+        ({"tau": lambda step: torch.tensor(0.5)}, TypeError, "tau: .* returns numbers, got tensor"),
+        ({"tau": lambda step: -0.5}, ValueError, "tau: .* got -0.5"),
+        ({"tau": None}, TypeError, "tau: .* got NoneType"),
+        ({"tau": 200.0}, ValueError, "tau: expected at most 100, got 200"),
+        ({"tau": 0.0, "k": 3}, ValueError, "tau: expected a positive finite number, got 0.0"),
+        (
+            {"tau": Schedule(1.0, 200.0, steps=5, shape="linear")},
+            ValueError,
+            "tau: expected at most 100, got 200",
+        ),
+        ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
+        ({"k": 2.5}, TypeError, "k: expected a whole number, got float"),
+        ({"noise": "normal"}, ValueError, "noise: expected one of .* got 'normal'"),
+        ({"dim": 1.0}, TypeError, "dim: expected a whole number, got float 1.0"),
+        ({"hard_eval": "no"}, TypeError, "hard_eval: expected True or False, got 'no'"),
+        ({"generator": 3}, TypeError, "generator: .* got int"),
+    ],
+)
+def test_what_the_layer_cannot_do_is_refused_when_it_is_made(arguments, error, message):
+    with pytest.raises(error, match=message):
+        GumbelRao(**arguments)
+
+
+def test_the_layer_takes_what_the_function_takes():
+    for arguments in ({"tau": 200.0, "k": 3}, {"tau": 0, "k": INF}, {"tau": 1, "k": 1}):
+        layer = GumbelRao(**arguments, noise="antithetic")
+        x, y = (THETA.expand(50, 3).clone().requires_grad_() for _ in range(2))
+        loss(layer(x, generator=seeded())).sum().backward()
+        loss(gumbel_rao(y, **arguments, noise="antithetic", generator=seeded())).sum().backward()
+        assert torch.equal(x.grad, y.grad)
+
+
+@pytest.mark.parametrize("hard_eval", [False, True])
+def test_the_classes_may_lie_along_any_axis(hard_eval):
+    logits = torch.randn(2, 3, 4, 5, generator=seeded())
+    for dim in (0, 1, 2, -1):
+        layer = GumbelRao(0.5, 3, dim=dim, hard_eval=hard_eval).train(not hard_eval)
+        last = GumbelRao(0.5, 3, hard_eval=hard_eval).train(not hard_eval)
+        x, y = (logits.clone().requires_grad_() for _ in range(2))
+        sample = layer(x, generator=seeded(1))
+        assert sample.shape == x.shape
+        assert (sample.sum(dim) == 1).all()
+        want = last(y.movedim(dim, -1), generator=seeded(1)).movedim(-1, dim)
+        assert torch.equal(sample, want)
+        if not hard_eval:
+            weights = torch.randn(logits.shape, generator=seeded(2))
+            (sample * weights).sum().backward()
+            (want * weights).sum().backward()
+            assert torch.equal(x.grad, y.grad)
+    with pytest.raises(ValueError, match=r"logits: expected an axis 4 .* got shape \(2, 3, 4, 5\)"):
+        GumbelRao(dim=4)(logits)
+    with pytest.raises(ValueError, match=r"logits: expected an axis -1 .* got shape \(\)"):
+        GumbelRao()(torch.tensor(1.0))
+
+
+def test_the_layer_has_a_generator_of_its_own_which_is_copied_with_it():
+    state = torch.get_rng_state()
+    layer = GumbelRao(0.5, 3, generator=seeded(4))
+    layer(THETA)  # somewhere in its sequence
+    stored = io.BytesIO()
+    torch.save(layer, stored)
+    stored.seek(0)
+    copies = [
+        copy.deepcopy(layer),
+        pickle.loads(pickle.dumps(layer)),
+        torch.load(stored, weights_only=False),
+    ]
+    want = layer(THETA.expand(100, 3))
+    for other in copies:
+        assert torch.equal(other(THETA.expand(100, 3)), want)
+    assert not torch.equal(layer(THETA.expand(100, 3)), want)
+    assert torch.equal(torch.get_rng_state(), state)
+    at_the_call = layer(THETA.expand(100, 3), generator=seeded(7))
+    assert torch.equal(
+        at_the_call, gumbel_rao(THETA.expand(100, 3), tau=1, k=1, generator=seeded(7))
+    )
+
+
+def test_weights_of_a_model_without_the_layer_can_be_loaded():
+    """A constant temperature has nothing to restore; what an older layer saved is read."""
+    old = torch.nn.Sequential(torch.nn.Linear(2, 3)).state_dict()
+    for tau in (0.5, 1):
+        net = torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(tau=tau))
+        assert list(net.state_dict()) == ["0.weight", "0.bias"]
+        net.load_state_dict(old)
+        net.load_state_dict({**old, "1.steps_done": torch.tensor(7)})
+        assert net[1].steps_done == 7
+        GumbelRao().load_state_dict({"steps_done": torch.tensor(3)})
+
+
+def test_the_count_of_steps_is_restored_where_the_temperature_depends_on_it():
+    schedule = Schedule(1.0, 0.1, steps=10, shape="linear")
+    net, other = (
+        torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(tau=schedule)) for _ in range(2)
+    )
+    for _ in range(4):
+        net[1].step()
+    other.load_state_dict(net.state_dict())
+    assert (other[1].steps_done, other[1].tau) == (4, net[1].tau)
+    without = {name: value for name, value in net.state_dict().items() if "steps" not in name}
+    with pytest.raises(RuntimeError, match=r"Missing key.*1.steps_done"):
+        other.load_state_dict(without)
+    other.load_state_dict(without, strict=False)
+    torch.set_default_device("meta")
+    try:
+        assert net.state_dict()["1.steps_done"].item() == 4
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("tau", [0.5, Schedule(1.0, 0.1, steps=10, shape="linear")])
+def test_an_ensemble_runs_under_vmap(tau):
+    from torch.func import functional_call, stack_module_state, vmap
+
+    torch.manual_seed(0)
+    nets = [torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(tau=tau, k=3)) for _ in range(4)]
+    parameters, buffers = stack_module_state(nets)
+    x = torch.ones(60_000, 2)
+
+    def run(parameters, buffers):
+        return functional_call(nets[0], (parameters, buffers), (x,))
+
+    out = vmap(run, randomness="different")(parameters, buffers).detach()
+    for net, sample in zip(nets, out, strict=True):
+        assert_frequencies(sample.sum(0), net[0](x[0]).softmax(-1).detach())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("hard_eval", [False, True])
+@pytest.mark.parametrize("k", [5, INF])
+def test_the_layer_can_be_exported(training, hard_eval, k):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(0.5, k, hard_eval=hard_eval))
+    net.train(training)
+    x = torch.randn(50_000, 2, generator=seeded())
+    exported = torch.export.export(net, (x,)).module()
+    with torch.no_grad():
+        first, second = exported(torch.ones_like(x)), exported(torch.ones_like(x))
+    p = net[0](torch.ones(2)).softmax(-1).detach()
+    if hard_eval and not training:
+        assert (first.argmax(-1) == p.argmax()).all()
+    else:
+        assert_frequencies(first.sum(0), p)
+        assert not torch.equal(first, second)  # the draws are not part of the program
+
+
+def test_the_most_probable_class_of_impossible_logits_is_refused():
+    layer = GumbelRao(hard_eval=True).eval()
+    for row in ([0.0, math.nan, 1.0], [-INF] * 3, [0.0, INF, 1.0]):
+        with pytest.raises(ValueError, match=r"logits: .* got NaN, .inf or a row of -inf"):
+            layer(torch.tensor([row, [0.0, 1.0, 2.0]]))
+    with pytest.raises(TypeError, match="logits: expected a floating-point tensor"):
+        layer(torch.tensor([1, 2]))
+    assert layer(torch.tensor([-INF, 0.0, -1.0])).tolist() == [0.0, 1.0, 0.0]
 
 
 def test_evaluation_can_take_the_most_probable_class():
@@ -154,11 +381,182 @@ def test_probabilities_expansion_and_shapes():
     assert not distribution.sample().requires_grad
 
 
-def test_wrong_arguments_of_the_distribution_are_named():
-    with pytest.raises(ValueError, match=r"tau: .* got -1"):
-        GumbelRaoCategorical(logits=THETA, tau=-1)
-    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
-        GumbelRaoCategorical(logits=THETA, k=0)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tau": -1}, ValueError, "tau: .* got -1"),
+        ({"tau": 200.0}, ValueError, "tau: expected at most 100, got 200"),
+        ({"tau": torch.tensor(0.5, requires_grad=True)}, ValueError, "tau: .* requires it"),
+        ({"tau": torch.ones(2)}, ValueError, r"tau: .* got \(2,\)"),
+        ({"tau": "1"}, TypeError, "tau: .* got str"),
+        ({"tau": 0, "k": 3}, ValueError, "tau: expected a positive .* got 0"),
+        ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
+        ({"noise": "normal"}, ValueError, "noise: .* got 'normal'"),
+        ({"generator": "cpu"}, TypeError, "generator: .* got str"),
+        ({"logits": torch.zeros(2000)}, ValueError, "k: .* more than 1024 classes"),
+        ({"logits": torch.tensor([0.0, math.nan])}, ValueError, "logits: .* got NaN"),
+        ({"logits": torch.full((3,), -INF)}, ValueError, "logits: .* a row of -inf"),
+        ({"logits": [0.0, 1.0]}, TypeError, "logits: expected a tensor, got list"),
+        ({"logits": None}, ValueError, "probs, logits: expected one of them, got both or none"),
+        ({"probs": torch.ones(3)}, ValueError, "probs, logits: expected one of them, got both"),
+    ],
+)
+@pytest.mark.parametrize("validate_args", [None, False])
+def test_what_the_distribution_cannot_do_is_refused_when_it_is_made(
+    arguments, error, message, validate_args
+):
+    with pytest.raises(error, match=message):
+        GumbelRaoCategorical(**{"logits": THETA, **arguments}, validate_args=validate_args)
+
+
+@pytest.mark.parametrize("validate_args", [None, False])
+def test_impossible_probabilities_are_named(validate_args):
+    for row in ([0.0, 0.0], [0.5, -0.5], [math.nan, 1.0], [INF, 1.0]):
+        with pytest.raises(ValueError, match="probs: expected numbers from 0"):
+            GumbelRaoCategorical(torch.tensor([row, [0.5, 0.5]]), validate_args=validate_args)
+    with pytest.raises(TypeError, match="probs: expected a floating-point tensor"):
+        GumbelRaoCategorical(torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match=r"probs: expected shape .* got \(\)"):
+        GumbelRaoCategorical(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("way", ["probs", "logits", "expanded", "layer"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_classes_of_probability_zero_are_never_drawn(way, dtype):
+    """torch makes finite logits of such probabilities: in float16 such a class has one in 1,000."""
+    p = torch.tensor([0.2, 0.0, 0.8, 0.0], dtype=dtype)
+    logits = p.log()
+    if way == "layer":
+        samples = GumbelRao(0.5, 2)(logits.expand(100_000, 4), generator=seeded())[None]
+    else:
+        given = {"logits": logits} if way == "logits" else {"probs": p}
+        distribution = GumbelRaoCategorical(**given, k=2, generator=seeded())
+        shape = [100_000]
+        if way == "expanded":
+            distribution, shape = distribution.expand(shape), []
+        samples = torch.stack([distribution.sample(shape), distribution.rsample(shape)])
+    counts = samples.double().sum((0, 1))
+    assert (counts[[1, 3]] == 0).all()
+    assert_frequencies(counts[[0, 2]], torch.tensor([0.2, 0.8]))
+
+
+def test_the_gradient_of_probabilities_is_finite_where_one_is_zero():
+    probs = torch.tensor([0.2, 0.0, 0.8], requires_grad=True)
+    (GumbelRaoCategorical(probs, k=5).rsample([100]) * THETA).sum().backward()
+    assert probs.grad.isfinite().all()
+    assert probs.grad.abs().sum() > 0
+
+
+def test_the_distribution_has_noise_and_a_generator():
+    x, y = (THETA.expand(50, 3).clone().requires_grad_() for _ in range(2))
+    distribution = GumbelRaoCategorical(
+        logits=x, tau=0.4, k=3, noise="antithetic", generator=seeded(5)
+    )
+    wide = copy.deepcopy(GumbelRaoCategorical(logits=THETA, k=3, generator=seeded(5))).expand([50])
+    assert wide.generator is not None
+    sample = distribution.rsample()
+    loss(sample).sum().backward()
+    want = gumbel_rao(y, tau=0.4, k=3, noise="antithetic", generator=seeded(5))
+    loss(want).sum().backward()
+    assert torch.equal(sample, want)
+    torch.testing.assert_close(x.grad, y.grad)
+    drawn, state = wide.sample(), torch.get_rng_state()
+    assert torch.equal(drawn, sample.detach())  # the same seed
+    assert not torch.equal(wide.sample(), drawn)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_temperature_zero_is_the_limit():
+    samples = GumbelRaoCategorical(logits=THETA, tau=0).rsample([100])
+    assert (samples.sum(-1) == 1).all()
+
+
+# --- the density of relaxed samples ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", [0.6, 1.0, 2.5])
+def test_the_density_integrates_to_one(tau):
+    theta = torch.tensor([0.4, -0.3, 0.9], dtype=torch.float64)
+
+    def density(*x):
+        point = torch.tensor([*x, 1 - sum(x)], dtype=torch.float64)
+        return concrete_log_prob(point, theta[-len(point) :], tau=tau).exp().item()
+
+    total, _ = integrate.quad(density, 0, 1, epsabs=1e-8)
+    assert total == pytest.approx(1, abs=1e-6)
+    # In two dimensions on the triangle, x = u, y = (1 − u) v, by Gauss-Legendre after a map that
+    # flattens the edges.
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    t, w = torch.tensor((nodes + 1) / 2), torch.tensor(weights / 2)
+    flat, slope = t**4 * (35 - 84 * t + 70 * t**2 - 20 * t**3), 140 * t**3 * (1 - t) ** 3
+    u, v = torch.meshgrid(flat, flat, indexing="ij")
+    area = (w * slope)[:, None] * (w * slope) * (1 - u)
+    points = torch.stack([u, (1 - u) * v, (1 - u) * (1 - v)], -1)
+    value = (concrete_log_prob(points, theta, tau=tau).exp() * area).sum()
+    assert value.item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_density_is_that_of_the_samples():
+    """Probabilities of intervals of x₁ by integration, and their frequencies."""
+    theta = torch.tensor([0.4, -0.3], dtype=torch.float64)
+
+    def density(x):
+        point = torch.tensor([x, 1 - x], dtype=torch.float64)
+        return concrete_log_prob(point, theta, tau=0.7).exp().item()
+
+    edges = np.linspace(0, 1, 9)
+    p = [integrate.quad(density, *ends)[0] for ends in itertools.pairwise(edges)]
+    x = gumbel_softmax(theta.expand(100_000, 2), tau=0.7, generator=seeded())[:, 0]
+    assert_frequencies(torch.tensor(np.histogram(x, edges)[0]), torch.tensor(p))
+
+
+def test_the_density_agrees_with_torchs_own():
+    theta = torch.randn(5, 4, dtype=torch.float64, generator=seeded())
+    x = gumbel_softmax(theta, tau=0.8, generator=seeded(1))
+    tau = torch.tensor(0.8, dtype=torch.float64)
+    want = RelaxedOneHotCategorical(tau, logits=theta).log_prob(x)
+    torch.testing.assert_close(concrete_log_prob(x, theta, tau=tau), want)
+    each = torch.tensor([0.3, 0.8, 1.0, 2.0, 5.0], dtype=torch.float64)
+    rows = [concrete_log_prob(x[i], theta[i], tau=each[i].item()) for i in range(5)]
+    torch.testing.assert_close(concrete_log_prob(x, theta, tau=each), torch.stack(rows))
+    assert concrete_log_prob(x.half(), theta.half(), tau=0.8).dtype == torch.float16
+    for leaf in (theta, x, tau):
+        leaf.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda a, b, c: concrete_log_prob(b, a, tau=c), (theta, x.detach().requires_grad_(), tau)
+    )
+
+
+def test_the_density_leaves_out_classes_that_never_occur():
+    theta, x = torch.tensor([0.4, -INF, -0.3]), torch.tensor([0.25, 0.0, 0.75])
+    keep = torch.tensor([0, 2])
+    leaf = theta.clone().requires_grad_()
+    value = concrete_log_prob(x, leaf, tau=0.7)
+    torch.testing.assert_close(value, concrete_log_prob(x[keep], theta[keep], tau=0.7))
+    value.backward()
+    assert leaf.grad.isfinite().all()
+    outside = torch.tensor([0.25, 0.25, 0.5])
+    assert concrete_log_prob(outside, theta, tau=0.7) == -INF
+    assert concrete_log_prob(torch.ones(1), torch.zeros(1), tau=0.7) == 0
+    assert concrete_log_prob(torch.ones(0, 3) / 3, theta[keep[:1]].expand(3), tau=1.0).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("sample", "tau", "error", "message"),
+    [
+        ([0.5, 0.5, 0.0], 1.0, TypeError, "sample: expected a tensor, got list"),
+        (torch.tensor([1, 0, 0]), 1.0, TypeError, "sample: expected a floating-point tensor"),
+        (torch.tensor([1.0, 0.0, 0.0]), 1.0, ValueError, "sample: expected entries above 0"),
+        (torch.tensor([0.5, math.nan, 0.5]), 1.0, ValueError, "sample: expected entries above 0"),
+        (torch.ones(4) / 4, 1.0, ValueError, r"sample: expected shape .* got \(4,\)"),
+        (torch.tensor(1.0), 1.0, ValueError, r"sample: expected shape .* got \(\)"),
+        (torch.ones(3) / 3, 0.0, ValueError, "tau: .* got 0.0"),
+        (torch.ones(2, 3) / 3, torch.ones(5), ValueError, r"tau: .* got \(5,\)"),
+    ],
+)
+def test_wrong_arguments_of_the_density_are_named(sample, tau, error, message):
+    with pytest.raises(error, match=message):
+        concrete_log_prob(sample, THETA, tau=tau)
 
 
 def test_a_pyro_model_trains_with_it():

@@ -84,7 +84,14 @@ MUTATIONS = [
     ("estimators/reinmax_cv.py", "eta * (rao - temper(perturbed, tau))", "eta * (temper(perturbed, tau) - rao)", "the bracket's sign"),
     ("estimators/reinmax_cv.py", "perturb(middle, generator)", "perturb(theta, generator)", "ST-GS at θ in place of θ_D"),
     ("distributions.py", "tau=self.tau,", "tau=1.0,", "the temperature is ignored"),
-    ("modules.py", "(1 + math.cos(math.pi * x)) / 2", "math.cos(math.pi * x)", "a cosine that overshoots"),
+    ("distributions.py", ".masked_fill(never, -torch.inf)", "", "a class of probability zero is drawn"),
+    ("distributions.py", "n.lgamma()", "0", "(n − 1)! forgotten"),
+    ("distributions.py", "(n - 1) * t.log()", "n * t.log()", "a power of τ too many"),
+    ("modules.py", "(1 + c) / 2 * a", "c * a", "a cosine that overshoots"),
+    ("modules.py", "min(tau, max(a, b))", "tau", "rounding past the end"),
+    ("modules.py", "            check_logits(theta)\n", "", "the most probable class of NaN"),
+    ("modules.py", "noise=self.noise,", "", "the noise is ignored"),
+    ("modules.py", "missing_keys.append(key)", "pass", "a schedule that begins anew without a word"),
 ]  # fmt: skip
 
 TESTS = [
