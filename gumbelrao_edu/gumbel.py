@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ._checks import Tau, check_count, check_generator, check_logits, check_one_hot, check_tau
 
+_REJECTED = 20_000  # draws that `rejection` makes at a time
+
 
 def sample_gumbel(
     shape: Sequence[int],
@@ -159,6 +161,47 @@ def conditional_gumbel(
     others = -torch.logaddexp(log_e - theta.masked_fill(never, 0.0), -largest)
     others = others.masked_fill(never, -torch.inf)
     return torch.where(chosen, largest, others).to(logits.dtype)
+
+
+def rejection(
+    logits: Tensor, index: int, k: int, *, generator: torch.Generator | None = None
+) -> tuple[Tensor, int]:
+    """Draw θ + G again and again, and keep what has its largest entry in the right place.
+
+    The law is that of `conditional_gumbel` (9), which draws each at once.
+
+    Args:
+        logits: θ, `[n]`.
+        index: i, the class that has to win; p_i > 0.
+        k: how many are kept.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        kept: θ + G, `[k, n]`.
+        drawn: how many were drawn for it; k / p_i on average.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
+
+    Example:
+        >>> kept, drawn = rejection(torch.zeros(2), 0, 5)
+        >>> kept.argmax(-1), drawn >= 5
+        (tensor([0, 0, 0, 0, 0]), True)
+    """
+    check_logits(logits)
+    check_count(k, "k")
+    check_generator(generator, logits.device)
+    if logits.dim() != 1 or not 0 <= index < len(logits) or logits[index] == -torch.inf:
+        raise ValueError(f"index: expected a class that occurs, got {index} of {logits.tolist()}")
+    kept, drawn, missing = [], 0, k
+    while missing:
+        one_hot, perturbed = perturb(logits.expand(_REJECTED, -1), generator)
+        hits = (one_hot[:, index] == 1).nonzero().squeeze(1)[:missing]
+        missing -= len(hits)
+        # The last batch is paid for up to the last hit that was needed.
+        drawn += _REJECTED if missing else int(hits[-1]) + 1
+        kept.append(perturbed[hits])
+    return torch.cat(kept), drawn
 
 
 def sample_exponential(

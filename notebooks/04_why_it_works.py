@@ -373,7 +373,7 @@ def through_9(logits, *, tau, k, generator=None):
 
 # %%
 two = {"held fixed": gumbel_rao, "through (9)": through_9}
-panel = figures.running_means(f, logits, two)
+panel = figures.convergence(f, logits, two)
 panel
 
 # %%

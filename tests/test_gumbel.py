@@ -6,6 +6,7 @@ from scipy import stats
 from statistical import FALSE_FAILURE_RATE, assert_frequencies, assert_mean, discrepancy
 
 from gumbelrao_edu import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
+from gumbelrao_edu.gumbel import rejection
 
 INF = math.inf
 THETA = torch.tensor([0.5, -0.3, 1.2, -2.0])
@@ -204,3 +205,25 @@ def test_the_statistical_tests_notice():
     assert discrepancy(draws + 0.1, torch.zeros(2), notice=0.1) > 1
     with pytest.raises(AssertionError, match="too few draws"):
         assert_mean(draws, torch.zeros(2), notice=0.01)
+
+
+@pytest.mark.parametrize("p", [0.9, 0.1, 0.01])
+def test_rejection_draws_as_often_as_it_should(p):
+    logits = torch.tensor([p, (1 - p) / 2, (1 - p) / 2], dtype=torch.float64).log()
+    generator = torch.Generator().manual_seed(1)
+    kept, drawn = rejection(logits, 0, 2000, generator=generator)
+    assert kept.shape == (2000, 3)
+    assert (kept.argmax(-1) == 0).all()
+    # The failures before the 2000th success are negative binomial.
+    law = stats.nbinom(2000, p)
+    assert law.ppf(FALSE_FAILURE_RATE / 6) <= drawn - 2000 <= law.isf(FALSE_FAILURE_RATE / 6)
+    assert (
+        law.isf(FALSE_FAILURE_RATE / 6) < law.mean() + 0.4 * 2000 / p
+    )  # so 1.4 / p would be noticed
+
+
+@pytest.mark.parametrize("index", [-1, 3, 1])
+def test_rejection_needs_a_class_that_occurs(index):
+    logits = torch.tensor([0.0, -math.inf, 0.0])
+    with pytest.raises(ValueError, match="index: expected a class that occurs, got"):
+        rejection(logits, index, 5)

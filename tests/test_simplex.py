@@ -117,19 +117,6 @@ def test_both_ways_draw_the_right_law(two, p):
     assert two.errors == []
 
 
-@pytest.mark.parametrize("p", [0.9, 0.1, 0.01])
-def test_rejection_draws_as_often_as_it_should(p):
-    logits = torch.tensor([p, (1 - p) / 2, (1 - p) / 2], dtype=torch.float64).log()
-    generator = torch.Generator().manual_seed(1)
-    kept, drawn = conditional.rejection(logits, 0, 2000, generator=generator)
-    assert kept.shape == (2000, 3)
-    assert (kept.argmax(-1) == 0).all()
-    # The failures before the 2000th success are negative binomial.
-    law = stats.nbinom(2000, p)
-    assert law.ppf(P_VALUE / 6) <= drawn - 2000 <= law.isf(P_VALUE / 6)
-    assert law.isf(P_VALUE / 6) < law.mean() + 0.4 * 2000 / p  # so 1.4 / p would be noticed
-
-
 def test_the_caption_tells_the_numbers(two):
     two.controls["p"].value = 0.01
     assert two.caption.startswith("p = 0.01: rejection drew ")

@@ -12,7 +12,7 @@ import torch
 
 from gumbelrao_edu.course.quadratic_programme import figures as ternary
 from gumbelrao_edu.experiments._fig1_page import figure_1, figure_1_page
-from gumbelrao_edu.experiments.fig1 import Settings, compare
+from gumbelrao_edu.experiments.fig1 import Sampling, compare
 from gumbelrao_edu.figures.controls import Slider
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
 
@@ -32,7 +32,7 @@ def paths():
 
 @pytest.fixture(scope="module")
 def table():
-    settings = Settings(rows=ROWS, num_samples=30, k=10)
+    settings = Sampling(rows=ROWS, num_samples=30, k=10)
     device = torch.device("cpu")
     return pd.concat([compare(settings, tau, device=device) for tau in settings.taus])
 

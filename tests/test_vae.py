@@ -296,8 +296,8 @@ def test_gradient_variance_is_the_trace_of_the_covariance() -> None:
     measured = gradient_variance(model, batches, st_gs, num_samples=400)
     traces = [encoder_gradients(model, b, st_gs, 400).var(0).sum().item() for b in batches]
     accepted = 5.5 * 2**0.5 * measured.standard_error
-    assert measured.trace == pytest.approx(sum(traces) / 2, abs=accepted)
-    assert accepted < measured.trace / 2  # would notice a factor of 2
+    assert measured.value == pytest.approx(sum(traces) / 2, abs=accepted)
+    assert accepted < measured.value / 2  # would notice a factor of 2
     assert all(weight.grad is None for weight in model.parameters())
 
 
@@ -307,7 +307,7 @@ def test_the_standard_error_is_honest() -> None:
     model = tiny()
     st_gs = partial(st_gumbel_softmax, tau=0.7, generator=seeded(10))
     runs = [gradient_variance(model, IMAGES.unsqueeze(0), st_gs, num_samples=20) for _ in range(40)]
-    traces = torch.tensor([run.trace for run in runs])
+    traces = torch.tensor([run.value for run in runs])
     errors = torch.tensor([run.standard_error for run in runs])
     assert 0.3 < (traces.var() / errors.square().mean()).item() < 2.5
 
@@ -324,7 +324,7 @@ def test_gradient_variance_of_estimators() -> None:
         )
     )
     error = math.hypot(st_gs.standard_error, gr.standard_error)
-    assert st_gs.trace - gr.trace > 5 * error
+    assert st_gs.value - gr.value > 5 * error
     fixed = partial(st_gumbel_softmax, tau=0.5)
 
     def same_noise(logits: Tensor) -> Tensor:

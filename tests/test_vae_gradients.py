@@ -18,10 +18,10 @@ from test_vae import IMAGES, enumerate_codes, seeded, tiny
 from torch import Tensor, nn
 
 from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax
+from gumbelrao_edu.diagnostics import Measured
 from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.vae import (
     DiscreteVAE,
-    Measured,
     gradient_variance,
     squared_bias,
     variance_split,
@@ -152,7 +152,7 @@ def test_gradient_variance_of_score_functions(name: str) -> None:
     """With all 6 minibatches its mean is the Monte Carlo part exactly."""
     model, draw = tiny(), draws_of(name, 1)
     traces = torch.tensor(
-        [gradient_variance(model, BATCHES, draw, num_samples=4).trace for _ in range(150)]
+        [gradient_variance(model, BATCHES, draw, num_samples=4).value for _ in range(150)]
     )
     exact = torch.tensor(moments(name).monte_carlo)
     assert_mean(traces, exact, notice=0.3 * exact)

@@ -13,7 +13,8 @@ from gumbelrao_edu.course.discrete_vae.figures import (
     variance_over_training,
 )
 from gumbelrao_edu.course.live import digits
-from gumbelrao_edu.vae import DiscreteVAE, GradientVariance, Measured
+from gumbelrao_edu.diagnostics import Measured
+from gumbelrao_edu.vae import DiscreteVAE
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,9 @@ def test_one_variable_is_set_in_all_codes(model, variable, value):
 
 
 MEASURED = {
-    1: [GradientVariance(8.0, 0.5), GradientVariance(90.0, 5.0)],
-    10: [GradientVariance(2.8, 0.1), GradientVariance(17.0, 1.0)],
-    math.inf: [GradientVariance(2.0, 0.1), GradientVariance(10.0, 1.0)],
+    1: [Measured(8.0, 0.5), Measured(90.0, 5.0)],
+    10: [Measured(2.8, 0.1), Measured(17.0, 1.0)],
+    math.inf: [Measured(2.0, 0.1), Measured(10.0, 1.0)],
 }
 
 
@@ -66,7 +67,7 @@ def test_variance_is_predicted_from_one_and_infinity(k):
     one, limit, predicted, points = panel.figure.data
     assert (one.y, limit.y) == ((8.0, 90.0), (2.0, 10.0))
     assert predicted.y == pytest.approx([2 + 6 / k, 10 + 80 / k])
-    assert list(points.y) == [v.trace for v in MEASURED.get(k, [])]
+    assert list(points.y) == [v.value for v in MEASURED.get(k, [])]
     assert list(points.error_y.array) == [2 * v.standard_error for v in MEASURED.get(k, [])]
     assert f"{8 / (2 + 6 / k):.1f} times lower than that of ST-GS at step 100" in panel.caption
     assert f"{90 / (10 + 80 / k):.1f} times at step 500" in panel.caption
@@ -91,7 +92,7 @@ def test_both_ends_are_needed():
 )
 def test_mse_is_bias_and_a_part_of_the_variance(m, best):
     values = {1: [900.0, 150.0, 100.0], math.inf: [100.0, 98.0, 60.0]}
-    variances = {k: [GradientVariance(v, 1.0) for v in each] for k, each in values.items()}
+    variances = {k: [Measured(v, 1.0) for v in each] for k, each in values.items()}
     biases = [Measured(0.0, 0.5), Measured(1.0, 0.5), Measured(7.0, 1.0)]
     panel = mse_over_tau([0.1, 0.5, 1.0], variances, biases)
     panel.controls["m"].value = m

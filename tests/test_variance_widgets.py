@@ -161,14 +161,6 @@ def test_both_terms_follow_tau(row, tau):
     assert row.errors == []
 
 
-def test_measured_draws_are_grouped_by_b():
-    measured = figures.Measurements(f, LOGITS, [0.5], num_samples=640, seed=3)
-    single, grouped = measured(0.5, 10, 1), measured(0.5, 10, 64)
-    assert (single.num_samples, grouped.num_samples) == (640, 10)
-    assert torch.allclose(single.mean, grouped.mean)
-    assert grouped.variance < single.variance / 10
-
-
 # --- The derivative -------------------------------------------------------------------------------
 
 
@@ -179,7 +171,7 @@ def through_9(logits, *, tau, k, generator=None):
 
 
 def test_running_means_find_the_bias_that_does_not_vanish():
-    panel = figures.running_means(f, LOGITS, {"fixed": gumbel_rao, "through": through_9})
+    panel = figures.convergence(f, LOGITS, {"fixed": gumbel_rao, "through": through_9})
     for tau in (0.1, 0.2, 0.5, 1.0, 2.0):
         for k in (1, 10):
             panel.controls["tau"].value, panel.controls["k"].value = tau, k
@@ -203,7 +195,7 @@ def test_running_means_are_means_of_the_first_draws():
         return logits * (tau + k * rows**2)[:, None]
 
     two = {"one": known, "other": lambda logits, **rest: -known(logits, **rest)}
-    panel = figures.running_means(lambda d: d[..., 1], LOGITS, two, num_samples=500, component=1)
+    panel = figures.convergence(lambda d: d[..., 1], LOGITS, two, num_samples=500, component=1)
     for k in (1, 10):
         panel.controls["k"].value = k
         slopes = 1.0 + k * np.arange(500.0) ** 2
@@ -219,7 +211,7 @@ def test_running_means_are_means_of_the_first_draws():
 
 def test_running_means_compare_two():
     with pytest.raises(ValueError, match="estimators: expected two, got 1"):
-        figures.running_means(f, LOGITS, {"one": gumbel_rao})
+        figures.convergence(f, LOGITS, {"one": gumbel_rao})
 
 
 # --- τ → 0 ----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from .. import estimators
 from .._checks import check_count
-from ..diagnostics import Terms, exact_terms, variance
+from ..diagnostics import Terms, covariance_trace, exact_terms, variance
 from ..quadrature import conditional_vjp
 from .quadratic import QuadraticProgramme
 
@@ -131,17 +130,11 @@ def monte_carlo(
             fixed = torch.autograd.grad(losses.sum(), theta)[0]
             whole = fixed + programme.direct_gradient(d, theta)
             for derivative, gradients in (("fixed", fixed), ("whole", whole)):
-                for suffix, value in zip(("mc", "se"), _trace(gradients), strict=True):
+                for suffix, value in zip(
+                    ("mc", "se"), covariance_trace(gradients.cpu()), strict=True
+                ):
                     parts[derivative].setdefault(f"{label}_{suffix}", []).append(value)
     return {
         derivative: {column: torch.cat(values) for column, values in columns.items()}
         for derivative, columns in parts.items()
     }
-
-
-def _trace(gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Trace of the covariance matrix of draws [num_samples, points, n], and its standard error."""
-    draws = gradients.cpu().double()
-    spread = (draws - draws.mean(0)).square().sum(-1)
-    count = len(draws)
-    return spread.sum(0) / (count - 1), spread.std(0) / math.sqrt(count)

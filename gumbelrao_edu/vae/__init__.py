@@ -4,8 +4,6 @@ from .._download import DataError
 from .data import Digits, load_binarized_mnist, load_digits, load_digits_5k
 from .model import DiscreteVAE, importance_weighted_bound
 from .variance import (
-    GradientVariance,
-    Measured,
     VarianceSplit,
     gradient_variance,
     squared_bias,
@@ -16,8 +14,6 @@ __all__ = [
     "DataError",
     "Digits",
     "DiscreteVAE",
-    "GradientVariance",
-    "Measured",
     "VarianceSplit",
     "gradient_variance",
     "importance_weighted_bound",

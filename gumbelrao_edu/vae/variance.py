@@ -7,7 +7,7 @@ Squares of means are never estimated by squares: products of independent estimat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,24 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_count
+from ..diagnostics import Measured, measured
 from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
 
 _CHUNK = 100  # codes of each image that are alive at a time
-
-
-class GradientVariance(NamedTuple):
-    """A measured trace of a covariance matrix, and its standard error."""
-
-    trace: float
-    standard_error: float
-
-
-class Measured(NamedTuple):
-    """A measured value without bias, and its standard error."""
-
-    value: float
-    standard_error: float
 
 
 class VarianceSplit(NamedTuple):
@@ -48,7 +35,7 @@ def gradient_variance(
     estimator: Estimator,
     *,
     num_samples: int,
-) -> GradientVariance:
+) -> Measured:
     """Measure the variance of the gradient of the encoder's weights given the minibatch.
 
         tr Cov[g | minibatch] = E[‖g − g′‖²] / 2,    g, g′ independent gradients of the loss
@@ -65,18 +52,18 @@ def gradient_variance(
         num_samples: gradients for each minibatch, an even number, at least 4.
 
     Returns:
-        trace: the average over the minibatches of the trace of the covariance.
-        standard_error: of the trace, for these minibatches.
+        The average over the minibatches of the trace of the covariance, and its standard error for
+        these minibatches.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> from functools import partial
         >>> from gumbelrao_edu import st_gumbel_softmax
         >>> st_gs = partial(st_gumbel_softmax, tau=0.5)
         >>> model = DiscreteVAE(2, st_gs, pixel_mean=torch.full([784], 0.13))
-        >>> gradient_variance(model, torch.zeros(1, 20, 784), st_gs, num_samples=4).trace > 0
+        >>> gradient_variance(model, torch.zeros(1, 20, 784), st_gs, num_samples=4).value > 0
         True
 
     Source: Paulus, Maddison & Krause (2021), Figures 2a and 3 and appendix D.2.
@@ -86,21 +73,14 @@ def gradient_variance(
         raise ValueError(f"num_samples: expected an even number from 4 on, got {num_samples}")
     _check_batches(batches)
     gradient = partial(_gradient, model, estimator=estimator)
-    halves = torch.tensor(
+    halves = [
         [
-            [
-                _squared_norm(model, gradient(batch) - gradient(batch)) / 2
-                for _ in range(num_samples // 2)
-            ]
-            for batch in batches
-        ],
-        dtype=torch.float64,
-    )
-    variance_of_mean = halves.var(1) / halves.shape[1]
-    return GradientVariance(
-        trace=halves.mean().item(),
-        standard_error=variance_of_mean.sum().sqrt().item() / len(batches),
-    )
+            _squared_norm(model, gradient(batch) - gradient(batch)) / 2
+            for _ in range(num_samples // 2)
+        ]
+        for batch in batches
+    ]
+    return measured(torch.tensor(halves, dtype=torch.float64).T)
 
 
 def variance_split(
@@ -139,7 +119,7 @@ def variance_split(
         out negative when it is small against its standard error.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> from functools import partial
@@ -173,7 +153,7 @@ def variance_split(
         (g1, g2), (h1, h2) = two_gradients(), two_gradients()
         monte_carlo.append((_squared_norm(model, g1 - g2) + _squared_norm(model, h1 - h2)) / 4)
         minibatch.append(_inner(model, g1 - h1, g2 - h2) / 2)
-    return VarianceSplit(_measured(monte_carlo), _measured(minibatch))
+    return VarianceSplit(measured(monte_carlo), measured(minibatch))
 
 
 def squared_bias(
@@ -193,7 +173,7 @@ def squared_bias(
     unbiased; all four are independent. The plain ‖ĝ − t‖² is too large by the variances of both.
     With the variance on the same minibatches it makes the mean squared error of Figure 2b:
 
-        MSE = gradient_variance(…).trace + squared_bias(…).value
+        MSE = gradient_variance(…).value + squared_bias(…).value
 
     By Proposition 1 ST-GS and GR have the same bias for every K. `gumbel_rao` with ``k=math.inf``
     has the least variance of them, and is the cheapest to measure the bias of all with.
@@ -214,7 +194,7 @@ def squared_bias(
         that these were drawn from. It may come out negative when the bias is small against it.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> import math
@@ -255,7 +235,7 @@ def squared_bias(
         )
         return estimate - truth
 
-    return _measured([_inner(model, error(batch), error(batch)) for batch in batches])
+    return measured([_inner(model, error(batch), error(batch)) for batch in batches])
 
 
 def _gradient(model: DiscreteVAE, batch: Tensor, estimator: Estimator) -> Tensor:
@@ -280,13 +260,6 @@ def _mean(gradient: Callable[[int], Tensor], count: int, *, at_a_time: int) -> T
     chunks = math.ceil(count / at_a_time)
     sizes = [(count + i) // chunks for i in range(chunks)]  # as equal as whole numbers can be
     return sum((n / count * gradient(n) for n in sizes), start=torch.zeros(()))
-
-
-def _measured(values: Sequence[float]) -> Measured:
-    """The mean of independent values."""
-    all_values = torch.tensor(values, dtype=torch.float64)
-    error = all_values.std() / math.sqrt(len(values))
-    return Measured(all_values.mean().item(), error.item())
 
 
 def _check_batches(batches: Tensor) -> None:

@@ -286,7 +286,7 @@ for k, estimator in {1: st_gs, **gr}.items():
         gradient_variance(each, batches, estimator, num_samples=10) for each in kept.values()
     ]
     last = variance[k][-1]
-    print(f"K = {k}: {last.trace:.0f} ± {last.standard_error:.0f} at step {max(kept):,}")
+    print(f"K = {k}: {last.value:.0f} ± {last.standard_error:.0f} at step {max(kept):,}")
 
 # %% [markdown]
 # $K = 1$ is ST-GS. What follows ± is the standard error of the measurement.
@@ -303,10 +303,10 @@ variance_over_training([*kept], variance)
 
 # %% tags=["nbval-ignore-output"]
 for k in gr:
-    ratio = variance[1][-1].trace / variance[k][-1].trace
+    ratio = variance[1][-1].value / variance[k][-1].value
     print(f"With K = {k} the variance is {ratio:.1f} times smaller than that of ST-GS.")
     assert ratio > 2
-assert variance[100][-1].trace < variance[10][-1].trace
+assert variance[100][-1].value < variance[10][-1].value
 
 # %% [markdown]
 # From 1 to 10 is a large step, from 10 to 100 a small one. What is left at $K = \infty$ comes
@@ -336,7 +336,7 @@ for tau in taus:
     noise, counts = torch.Generator().manual_seed(6), {"num_samples": 50, "reference_samples": 500}
     biases.append(squared_bias(model, batches, estimator, **counts, generator=noise))
     print(f"τ = {tau}: bias² {biases[-1].value:.1f} ± {biases[-1].standard_error:.1f}", end=", ")
-    print("variance", *[f"{values[-1].trace:.0f} (K = {k})" for k, values in spread.items()])
+    print("variance", *[f"{values[-1].value:.0f} (K = {k})" for k, values in spread.items()])
 
 # %% [markdown]
 # The bias² is estimated without bias, so it may come out below 0 where it is small.
@@ -358,7 +358,7 @@ for m in [1, 10, 100]:
     print(panel.caption)
 assert biases[-1].value > 0  # at τ = 1 there is a bias
 for values in spread.values():
-    assert values[0].trace > values[-1].trace  # and at τ = 0.1 more variance
+    assert values[0].value > values[-1].value  # and at τ = 0.1 more variance
 
 # %% [markdown]
 # A single gradient is all noise: the bias² is a few hundredths of the MSE at most, and the warmest τ is best.

@@ -11,44 +11,12 @@ from torch import Tensor
 
 from ...figures.panel import Panel, slider
 from ...figures.style import PALETTE, label, layout
-from ...gumbel import conditional_gumbel, gumbel_max
+from ...gumbel import conditional_gumbel, rejection
 
 PS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 # Where the bins lie; what falls outside is counted in the last one.
 LOW, HIGH, BINS = -8.0, 8.0, 64
-_BATCH = 20_000
 EULER = 0.5772156649015329  # the mean of a standard Gumbel
-
-
-def rejection(
-    logits: Tensor, index: int, k: int, *, generator: torch.Generator | None = None
-) -> tuple[Tensor, int]:
-    """Draw θ + G again and again, and keep what has its largest entry in the right place.
-
-    Args:
-        logits: θ, `[n]`.
-        index: the class that has to win.
-        k: how many are kept.
-        generator: source of randomness; the global one when None.
-
-    Returns:
-        kept: θ + G, `[k, n]`.
-        drawn: how many were drawn for it; k / p_i on average.
-
-    Example:
-        >>> kept, drawn = rejection(torch.zeros(2), 0, 5)
-        >>> kept.argmax(-1), drawn >= 5
-        (tensor([0, 0, 0, 0, 0]), True)
-    """
-    kept, drawn, missing = [], 0, k
-    while missing:
-        one_hot, perturbed = gumbel_max(logits.expand(_BATCH, -1), generator=generator)
-        hits = (one_hot[:, index] == 1).nonzero().squeeze(1)[:missing]
-        missing -= len(hits)
-        # The last batch is paid for up to the last hit that was needed.
-        drawn += _BATCH if missing else int(hits[-1]) + 1
-        kept.append(perturbed[hits])
-    return torch.cat(kept), drawn
 
 
 def two_ways(*, k: int = 2000, seed: int = 0) -> Panel:

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...diagnostics import Measured
 from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
 from ...figures.style import label, layout
-from ...vae import DiscreteVAE, GradientVariance, Measured
+from ...vae import DiscreteVAE
 from ..live import digits, picture
 
 
@@ -77,7 +78,7 @@ def one_variable(model: DiscreteVAE, images: Tensor) -> Panel:
 
 
 def variance_over_training(
-    steps: Sequence[int], measured: Mapping[float, Sequence[GradientVariance]]
+    steps: Sequence[int], measured: Mapping[float, Sequence[Measured]]
 ) -> Panel:
     """Return the variance of the gradient over training, with a slider for K.
 
@@ -96,7 +97,7 @@ def variance_over_training(
         ValueError: when K = 1 or K = ∞ is missing.
 
     Example:
-        >>> one, two = GradientVariance(8.0, 0.5), GradientVariance(2.0, 0.1)
+        >>> one, two = Measured(8.0, 0.5), Measured(2.0, 0.1)
         >>> panel = variance_over_training([100], {1: [one], 10: [two], math.inf: [two]})
         >>> panel.controls["k"].value = 3
         >>> panel.figure.data[2].y
@@ -104,7 +105,7 @@ def variance_over_training(
     """
     if not {1, math.inf} <= measured.keys():
         raise ValueError(f"measured: expected K = 1 and K = inf among the keys, got {[*measured]}")
-    traces = {k: [v.trace for v in values] for k, values in measured.items()}
+    traces = {k: [v.value for v in values] for k, values in measured.items()}
 
     def curve(name: str, k: float, **options: object) -> go.Scatter:
         return go.Scatter(x=list(steps), y=traces[k], name=name, **options)
@@ -127,7 +128,7 @@ def variance_over_training(
         predicted = [b + (a - b) / k for a, b in zip(one, limit, strict=True)]
         points = measured.get(k, [])
         figure.data[2].y = predicted
-        figure.data[3].y = [v.trace for v in points]
+        figure.data[3].y = [v.value for v in points]
         figure.data[3].x = list(steps)[: len(points)]
         figure.data[3].error_y.array = [2 * v.standard_error for v in points]
         ratios = [a / p for a, p in zip(one, predicted, strict=True)]
@@ -137,7 +138,7 @@ def variance_over_training(
         )
         if not points:
             return said
-        off = max(abs(v.trace / p - 1) for v, p in zip(points, predicted, strict=True))
+        off = max(abs(v.value / p - 1) for v, p in zip(points, predicted, strict=True))
         return said + f" What was measured is at most {off:.0%} away."
 
     ks = sorted({1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, math.inf, *measured})
@@ -146,7 +147,7 @@ def variance_over_training(
 
 def mse_over_tau(
     taus: Sequence[float],
-    variances: Mapping[float, Sequence[GradientVariance]],
+    variances: Mapping[float, Sequence[Measured]],
     biases: Sequence[Measured],
 ) -> Panel:
     """Return the MSE of the gradient over τ, with a slider for how many gradients are averaged.
@@ -162,7 +163,7 @@ def mse_over_tau(
         A panel with the control ``m``.
 
     Example:
-        >>> variances = {1: [GradientVariance(90.0, 1.0), GradientVariance(10.0, 1.0)]}
+        >>> variances = {1: [Measured(90.0, 1.0), Measured(10.0, 1.0)]}
         >>> panel = mse_over_tau([0.1, 1.0], variances, [Measured(0.0, 0.1), Measured(5.0, 1.0)])
         >>> panel.figure.data[0].y
         (90.0, 15.0)
@@ -177,7 +178,7 @@ def mse_over_tau(
             go.Scatter(
                 name=names[k],
                 x=list(taus),
-                y=[v.trace for v in values],
+                y=[v.value for v in values],
                 mode="lines+markers",
                 line={
                     "color": COLORS["st_gumbel_softmax" if k == 1 else "gumbel_rao"],
@@ -204,7 +205,7 @@ def mse_over_tau(
     def draw(figure: go.Figure, *, m: int) -> str:
         best = []
         for curve, (k, values) in zip(figure.data[:-1], variances.items(), strict=True):
-            mse = [b.value + v.trace / m for b, v in zip(biases, values, strict=True)]
+            mse = [b.value + v.value / m for b, v in zip(biases, values, strict=True)]
             curve.y = mse
             lowest = min(range(len(mse)), key=mse.__getitem__)
             best.append(f"τ = {taus[lowest]:g} for {names[k]} ({mse[lowest]:.2g})")

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from ..._checks import check_logits
-from ...estimators.gumbel_rao import conditional_softmax
+from ...diagnostics import Draws
 from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
 from ...figures.style import PALETTE, label, layout
-from ...gumbel import sample_exponential
-from ...quadrature import conditional_vjp
 
 TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, math.inf)
@@ -23,64 +21,6 @@ _BINS = 60
 # Lengths and angles in the plane Σ_a v_a = 0, in which all gradients lie; class 1 is at the top.
 _PLANE = torch.tensor([[0.0, 2.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
 _PLANE = _PLANE / _PLANE.norm(dim=0)
-
-
-class Draws:
-    """Fixed draws of D and of the noise given D, from which every τ and K is computed.
-
-    The same draws serve all settings (common random numbers): what changes when a slider moves is
-    the effect of the slider, not luck.
-
-    Args:
-        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`.
-        logits: θ, `[n]`.
-        num_samples: draws of D.
-        k_max: draws of the noise for each D.
-        generator: source of randomness; the global one when None.
-
-    Example:
-        >>> draws = Draws(lambda x: x[..., 0], torch.zeros(2), num_samples=5, k_max=3)
-        >>> draws.exact
-        tensor([ 0.2500, -0.2500], dtype=torch.float64)
-        >>> draws.estimates(tau=0.5).shape
-        torch.Size([2, 3, 5])
-    """
-
-    def __init__(
-        self,
-        f: Callable[[Tensor], Tensor],
-        logits: Tensor,
-        *,
-        num_samples: int = 2000,
-        k_max: int = 100,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        self.theta = logits.detach().double()
-        self.p = self.theta.softmax(0)
-        n = len(self.theta)
-        corners = torch.eye(n, dtype=torch.float64, requires_grad=True)
-        losses = f(corners)
-        (self.gradients,) = torch.autograd.grad(losses.sum(), corners)  # [class drawn, n]
-        losses = losses.detach()
-        self.exact = self.p * (losses - self.p @ losses)  # p_a (f_a − E[f(D)])
-        self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
-        shape = (n, k_max, num_samples)
-        self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)
-
-    def estimates(self, tau: float) -> Tensor:
-        """(1/τ) s ⊙ (g − ⟨g, s⟩) at each s = softmax_τ(θ + G^k), `[n, k, draws]`.
-
-        The first of the k are estimates of ST-GS (6), the means of the first K of GR-MCK (10).
-        """
-        theta = self.theta.unsqueeze(1).expand(-1, len(self.index))
-        s = conditional_softmax(theta, self.index.unsqueeze(0), tau, self.noise.clone())
-        g = self.gradients[self.index].T.unsqueeze(1)
-        return s * (g - (g * s).sum(0)) / tau
-
-    def limits(self, tau: float) -> Tensor:
-        """The estimates of GR (7), to which those of GR-MCK tend, `[class drawn, n]`."""
-        classes = torch.arange(len(self.p))
-        return conditional_vjp(self.gradients, self.theta.expand(len(self.p), -1), classes, tau)
 
 
 def histogram(

@@ -128,8 +128,8 @@ def sampled(table: pd.DataFrame, *, height: int = 370) -> go.Figure:
         height: in pixels.
 
     Example:
-        >>> from gumbelrao_edu.experiments.fig1 import Settings, compare
-        >>> table = compare(Settings(rows=6, num_samples=50, k=10), tau=0.5)
+        >>> from gumbelrao_edu.experiments.fig1 import Sampling, compare
+        >>> table = compare(Sampling(rows=6, num_samples=50, k=10), tau=0.5)
         >>> len(sampled(table[table.derivative == "fixed"]).data)
         6
     """

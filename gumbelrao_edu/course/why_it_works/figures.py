@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,68 +10,26 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...diagnostics import Summary, Terms, exact_terms, gradient_samples, mse, summarise, variance
+from ...diagnostics import (
+    Loss,
+    Measurements,
+    Terms,
+    distance_from_zgr,
+    exact_terms,
+    gradient_samples,
+    mse,
+    running_means,
+    variance,
+)
 from ...figures.panel import Panel, slider
 from ...figures.rows import COLORS
 from ...figures.style import PALETTE, label, layout
-from ..gumbel_rao.figures import Draws
-
-Loss = Callable[[Tensor], Tensor]
 
 TAUS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the sliders
 MEASURED = (0.1, 0.2, 0.5, 1.0, 2.0)  # where there are draws beside the curves over τ
 KS = (1, 3, 10, 30, 100, math.inf)
 BATCHES = (1, 8, 64)
 _CURVE = torch.logspace(math.log10(0.05), math.log10(5.0), 21, dtype=torch.float64)
-
-
-class Measurements:
-    """Estimates of GR-MCK from fixed draws, to hold against formulas.
-
-    Every τ has draws of its own. For one τ the first K of the noises given D serve every K, and
-    the estimates are averaged in groups of B.
-
-    Args:
-        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`.
-        logits: θ, `[n]`.
-        taus: the temperatures.
-        num_samples: draws of D for each; a multiple of every B that is asked for.
-        seed: of the draws.
-
-    Example:
-        >>> measured = Measurements(lambda d: d[..., 0] ** 2, torch.zeros(3), [0.5], num_samples=50)
-        >>> measured(0.5, 10, 5).num_samples
-        10
-    """
-
-    def __init__(
-        self,
-        f: Loss,
-        logits: Tensor,
-        taus: Sequence[float],
-        *,
-        num_samples: int = 12_800,
-        seed: int = 0,
-    ) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self._estimates: dict[tuple[float, float], Tensor] = {}  # each [num_samples, n]
-        for tau in taus:
-            draws = Draws(f, logits, num_samples=num_samples, generator=generator)
-            sums = draws.estimates(tau).cumsum(1)
-            for k in KS[:-1]:
-                self._estimates[tau, k] = (sums[:, int(k) - 1] / k).T
-            self._estimates[tau, math.inf] = draws.limits(tau)[draws.index]
-        self._exact = draws.exact
-        self._summary = functools.lru_cache(maxsize=128)(self._summarise)
-
-    def __call__(self, tau: float, k: float, batch_size: int) -> Summary:
-        """Mean, variance and MSE of the means of B estimates, with their standard errors."""
-        return self._summary(tau, k, batch_size)
-
-    def _summarise(self, tau: float, k: float, batch_size: int) -> Summary:
-        estimates = self._estimates[tau, k]
-        groups = estimates.reshape(-1, batch_size, estimates.shape[-1])
-        return summarise(groups.mean(1), self._exact)
 
 
 def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
@@ -95,7 +52,7 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         True
     """
     terms = _terms(f, logits, _CURVE)
-    measured = Measurements(f, logits, MEASURED, seed=seed)
+    measured = Measurements(f, logits, MEASURED, KS, seed=seed)
 
     def update(figure: go.Figure, *, k: float, b: int) -> str:
         st_gs, gr = mse(terms, 1, b), mse(terms, k, b)
@@ -162,7 +119,7 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         True
     """
     terms = dict(zip(TAUS, _each(_terms(f, logits, torch.tensor(TAUS))), strict=True))
-    measured = Measurements(f, logits, TAUS, seed=seed)
+    measured = Measurements(f, logits, TAUS, KS[:-1], seed=seed)
     ks, batches = _steps(41, 100), _steps(21, 64)
     settings = [(k, b) for b in BATCHES for k in KS[:-1]]
 
@@ -255,7 +212,7 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         0.0
     """
     terms = dict(zip(TAUS, _each(_terms(f, logits, torch.tensor(TAUS))), strict=True))
-    measured = Measurements(f, logits, TAUS, seed=seed)
+    measured = Measurements(f, logits, TAUS, KS[:-1], seed=seed)
     ks = _steps(41, 100)
 
     def update(figure: go.Figure, *, tau: float) -> str:
@@ -299,7 +256,7 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     )
 
 
-def running_means(
+def convergence(
     f: Loss,
     logits: Tensor,
     estimators: Mapping[str, Callable[..., Tensor]],
@@ -330,7 +287,7 @@ def running_means(
     Example:
         >>> from gumbelrao_edu import gumbel_rao
         >>> two = {"one": gumbel_rao, "another": gumbel_rao}
-        >>> panel = running_means(lambda d: d[..., 0] ** 2, torch.zeros(3), two, num_samples=100)
+        >>> panel = convergence(lambda d: d[..., 0] ** 2, torch.zeros(3), two, num_samples=100)
         >>> panel.controls["k"].value = 10
     """
     if len(estimators) != 2:
@@ -341,7 +298,7 @@ def running_means(
     targets = dict(zip(taus, _terms(f, rows, torch.tensor(taus)).mean[:, component], strict=True))
     counts = sorted({round(10 ** (1 + (math.log10(num_samples) - 1) * i / 40)) for i in range(41)})
     curves = {
-        (name, tau, k): _running(
+        (name, tau, k): running_means(
             gradient_samples(f, rows, estimator, num_samples, tau=tau, k=k, generator=generator)[
                 :, component
             ],
@@ -403,7 +360,7 @@ def running_means(
 def to_zero(f: Loss, logits: Tensor) -> tuple[go.Figure, str]:
     """Return how far GR is from its limit as τ → 0, as a figure and a sentence for `show`.
 
-        √(E‖∇GR − ∇ZGR‖² / E‖∇ZGR‖²),    ∇ZGR = ½ [p ⊙ (g − ⟨p, g⟩) + (g_i − ⟨p, g⟩)(D − p)]
+    See `diagnostics.distance_from_zgr`.
 
     Args:
         f, logits: as for `mse_over_tau`.
@@ -419,16 +376,8 @@ def to_zero(f: Loss, logits: Tensor) -> tuple[go.Figure, str]:
     Source: Shekhovtsov (2023), Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax
     gradient estimator.
     """
-    draws = Draws(f, logits, num_samples=1, k_max=1)
-    g, p = draws.gradients, draws.p
-    mean = (g @ p)[:, None]
-    straight_through = p * (g - mean)
-    darn = (g.diagonal()[:, None] - mean) * (torch.eye(len(p), dtype=p.dtype) - p)
-    zgr = (straight_through + darn) / 2
     taus = torch.logspace(-2, 0, 13, dtype=torch.float64)
-    gr = torch.stack([draws.limits(tau) for tau in taus.tolist()])
-    size = p @ zgr.square().sum(-1)
-    distance = ((gr - zgr).square().sum(-1) @ p / size).sqrt()
+    distance = distance_from_zgr(f, logits, taus.tolist())
     small = taus < 0.101
     x, y = taus[small].log(), distance[small].log()
     slope = ((x - x.mean()) @ (y - y.mean()) / (x - x.mean()).square().sum()).item()
@@ -458,14 +407,6 @@ def to_zero(f: Loss, logits: Tensor) -> tuple[go.Figure, str]:
         f"linearly."
     )
     return go.Figure(traces, axes), alt
-
-
-def _running(values: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The means of the first values, and their standard errors."""
-    m = torch.tensor(counts, dtype=torch.float64)
-    at = torch.tensor(counts) - 1
-    mean, square = values.cumsum(0)[at] / m, values.square().cumsum(0)[at] / m
-    return mean, ((square - mean.square()).clamp(min=0.0) / (m - 1)).sqrt()
 
 
 def _terms(f: Loss, logits: Tensor, taus: Tensor) -> Terms:

@@ -1,0 +1,36 @@
+"""Fixed draws that serve every setting; tests of the figures hold them to formulas, too."""
+
+import pytest
+import torch
+
+from gumbelrao_edu.diagnostics import Draws, Measurements, distance_from_zgr
+
+
+def square(d):
+    return (d - torch.tensor([0.6, 0.3, 0.1], dtype=d.dtype)).square().sum(-1)
+
+
+def test_measured_draws_are_grouped_by_b():
+    measured = Measurements(square, torch.zeros(3), [0.5], [1, 10], num_samples=640, seed=3)
+    single, grouped = measured(0.5, 10, 1), measured(0.5, 10, 64)
+    assert (single.num_samples, grouped.num_samples) == (640, 10)
+    assert torch.allclose(single.mean, grouped.mean)
+    assert grouped.variance < single.variance / 10
+
+
+def test_settings_without_draws_are_refused():
+    measured = Measurements(square, torch.zeros(3), [0.5], [1, 10], num_samples=64)
+    with pytest.raises(ValueError, match="tau, k: expected one of"):
+        measured(0.5, 3, 1)
+    for batch_size in (3, 64):
+        with pytest.raises(ValueError, match="batch_size: expected a number that divides 64"):
+            measured(0.5, 1, batch_size)
+    with pytest.raises(ValueError, match=r"logits: expected \[n\], got \(2, 3\)"):
+        Draws(square, torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"f: expected losses of shape \(3,\), got \(3, 3\)"):
+        Draws(lambda d: d, torch.zeros(3))
+
+
+def test_distance_from_the_limit_falls_linearly():
+    near = distance_from_zgr(square, torch.tensor([0.5, 0.0, -0.5]), [0.01, 0.02])
+    assert (near[1] / near[0]).item() == pytest.approx(2, rel=0.05)
