@@ -459,8 +459,7 @@ assert estimates[1].norm(dim=1).max() > 3 * estimates[math.inf].norm(dim=1).max(
 #
 # ### Proposition 3, for a chain
 #
-# > $$\mathrm{var}[\nabla_{\mathrm{GRMCK}}] = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} | D]]}{K}
-# > + \mathrm{var}[\nabla_{\mathrm{GR}}] \qquad (13)$
+# > $$\mathrm{var}[\nabla_{\mathrm{GRMCK}}] = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} | D]]}{K} + \mathrm{var}[\nabla_{\mathrm{GR}}] \qquad (13)$$
 #
 # This was proved for **one** choice. Here choices follow each other, each is averaged over its own $K$
 # draws, and on its way to the first choice the gradient passes the later ones: factors multiply. So the
