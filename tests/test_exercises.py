@@ -95,6 +95,20 @@ def test_one_hot_sample(says, answer):
     wrong(exercises.check_one_hot_sample(answer), says)
 
 
+@pytest.mark.parametrize(
+    ("says", "place"),
+    [
+        ("one too far", lambda t, g: ((t + g).argmax(-1) + 1) % len(t)),
+        ("one too low", lambda t, g: ((t + g).argmax(-1) - 1) % len(t)),
+        ("take the smallest", lambda t, g: (t + g).argmin(-1)),
+        ("over the draws", lambda t, g: (t + g).argmax(0)),
+        ("noise is subtracted", lambda t, g: (t - g).argmax(-1)),
+    ],
+)
+def test_one_hot_sample_of_another_place(says, place):
+    wrong(exercises.check_one_hot_sample(lambda t, g: one_hot(place(t, g), len(t))), says)
+
+
 def test_one_hot_sample_in_several_ways():
     right(exercises.check_one_hot_sample(lambda t, g: one_hot((t + g).argmax(-1), len(t))))
     right(exercises.check_one_hot_sample(lambda t, g: t + g == (t + g).amax(-1, keepdim=True)))
@@ -121,6 +135,11 @@ def test_mean_of_max(says, answer):
     wrong(exercises.check_mean_of_max(answer), says)
 
 
+@pytest.mark.parametrize("answer", [2.87, 2.89, 2.895])
+def test_mean_of_max_takes_two_digits(answer):
+    wrong(exercises.check_mean_of_max(answer), "is not the mean")
+
+
 @pytest.mark.parametrize("answer", [2.88, "2.88", torch.tensor(2.8798), math.log(10) + GAMMA])
 def test_mean_of_max_takes_any_number(answer):
     right(exercises.check_mean_of_max(answer))
@@ -133,6 +152,10 @@ RELAXED = {
     "τ has no effect": lambda t, g, tau: (t + g).softmax(-1),
     "no noise": lambda t, g, tau: (t / tau).softmax(-1).expand_as(g),
     "over the draws": lambda t, g, tau: ((t + g) / tau).softmax(0),
+    "are cut off": lambda t, g, tau: (
+        ((t + g) / tau).clamp(max=80).exp()
+        / ((t + g) / tau).clamp(max=80).exp().sum(-1, keepdim=True)
+    ),
     "not divided by their sum": lambda t, g, tau: ((t + g) / tau).exp(),
     "over all rows": lambda t, g, tau: ((t + g) / tau).exp() / ((t + g) / tau).exp().sum(),
     "its logarithm": lambda t, g, tau: ((t + g) / tau).log_softmax(-1),
