@@ -86,7 +86,7 @@ ONE_HOT = {
     "you take the smallest": lambda t, g: one_hot((-t - g).argmax(-1), len(t)),
     "softmax of θ + G": lambda t, g: (t + g).softmax(-1),
     "raised": lambda t, g: one_hot((t.unsqueeze(-1) + g).argmax(-1), len(t)),
-    "the shape is [3]": lambda t, g: one_hot((t + g)[0].argmax(-1), len(t)),
+    "the shape is [5]": lambda t, g: one_hot((t + g)[0].argmax(-1), len(t)),
 }
 
 

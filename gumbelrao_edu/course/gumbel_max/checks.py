@@ -69,7 +69,7 @@ def check_one_hot_sample(function: Any) -> None:
         Right: the place of the largest θ + G is the choice.
     """
     # Fewer draws than classes: the argmax over the wrong axis has a one-hot, too.
-    for weights, m in (([0.4, 0.3, 0.1, 0.2], 3), ([0.2, 0.1, 0.3, 0.25, 0.15], 4)):
+    for weights, m in (([0.3, 0.05, 0.05, 0.45, 0.15], 3), ([0.2, 0.5, 0.3], 2)):
         p = torch.tensor(weights, dtype=torch.float64)
         logits, n = p.log(), len(p)
         gumbels = _gumbels(m, n)
@@ -198,7 +198,7 @@ def _survives(function: Any, logits: Tensor) -> None:
             "torch.softmax subtracts the largest entry first; use it in place of exp and sum."
         )
     mistakes = {
-        "large numbers are cut off, and those beyond the limit count as equal. Subtract the largest "
-        "entry before the exponentials instead.": torch.tensor([[0.5, 0.5]]),
+        "large numbers are cut off, and those beyond the limit count as equal. Subtract the "
+        "largest entry before the exponentials instead.": torch.tensor([[0.5, 0.5]]),
     }
     expect(got, right, {**large, "tau": 0.1}, mistakes)
