@@ -75,6 +75,9 @@ class Bootstrap:
         shutil.rmtree(venv, ignore_errors=True)
         (venv / "bin").mkdir(parents=True)
         (venv / "bin/python").symlink_to(sys.executable)
+        packages = venv / "lib/python3/site-packages"
+        for name in ("pip", "some_package", "some_package-1.0.dist-info"):
+            (packages / name).mkdir(parents=True)
 
     def pip(self, venv: Path, *arguments: str) -> None:
         if self.fail:
@@ -91,6 +94,9 @@ class Bootstrap:
                 raise
         return self.calls
 
+
+# Parts of the time that it takes to make an environment.
+KILLED_AT = [float(part) for part in os.environ.get("GUMBELRAO_KILLS", "0.1 0.5").split()]
 
 PACKAGE = "--no-deps --no-build-isolation -e ."
 COURSE = ["-r requirements.txt", PACKAGE]
@@ -165,6 +171,63 @@ def test_an_environment_whose_python_is_gone_is_made_anew(bootstrap: Bootstrap) 
 def test_an_environment_made_by_hand_is_kept(bootstrap: Bootstrap) -> None:
     bootstrap.create(bootstrap.venv)
     assert bootstrap.prepare("course") == COURSE
+
+
+@pytest.mark.parametrize("name", ["pip", "some_package"])
+def test_an_environment_from_which_something_was_deleted_is_made_anew(
+    bootstrap: Bootstrap, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    bootstrap.prepare("course")
+    shutil.rmtree(bootstrap.venv / "lib/python3/site-packages" / name)
+    assert bootstrap.prepare("course") == ["create", *COURSE]
+    assert f"{name} is missing" in capsys.readouterr().out
+
+
+def test_another_version_installed_by_hand_is_kept(bootstrap: Bootstrap) -> None:
+    bootstrap.prepare("course")
+    packages = bootstrap.venv / "lib/python3/site-packages"
+    (packages / "some_package-1.0.dist-info").rename(packages / "some_package-2.0.dist-info")
+    assert bootstrap.prepare("course") == []
+
+
+# Makes an environment with the real venv, and asks the real pip in place of installing with it.
+PREPARE = """
+import runpy, subprocess
+functions = runpy.run_path("tools/bootstrap.py")
+def pip(venv, *arguments):
+    subprocess.run([functions["venv_python"](venv), "-m", "pip", "--version"], check=True)
+functions["prepare"].__globals__.update(pip_install=pip, torch_index=lambda choice: [])
+functions["prepare"]("course", "cpu")
+"""
+
+
+def prepare_for(project: Path, seconds: float) -> str | None:
+    """Prepares for so long, then kills it with all that it started; returns what it said."""
+    command = [sys.executable, "-c", PREPARE]
+    process = subprocess.Popen(
+        command, cwd=project, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    assert process.returncode == 0
+    return said
+
+
+@pytest.mark.timeout(300)
+def test_what_is_killed_at_any_moment_is_started_over(project: Path) -> None:
+    start = time.monotonic()
+    assert ".venv is ready." in (prepare_for(project, 120) or "")
+    whole = time.monotonic() - start
+    for part in KILLED_AT:
+        shutil.rmtree(project / ".venv")
+        prepare_for(project, part * whole)
+        again = prepare_for(project, 120) or ""
+        assert ".venv is ready." in again or ".venv is up to date." in again
+        assert prepare_for(project, 120) == ".venv is up to date.\n"
 
 
 # What pip wrote in each case, and what a person is told.

@@ -2,8 +2,9 @@
 
     python3 tools/bootstrap.py {course,tests,colab} [--torch {auto,cpu,default}]
 
-Needs nothing but Python. What was installed is recorded inside the environment, last of all:
-an unchanged environment is left alone, an interrupted installation is started over.
+Needs nothing but Python. The environment holds a record: first that installing has begun, last
+what was installed. An unchanged environment is left alone; one whose installation was interrupted,
+at whatever moment, or from which something was deleted since, is made anew.
 """
 
 import sys
@@ -22,6 +23,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 import urllib.request
@@ -35,6 +37,8 @@ ENVIRONMENTS = {
     "tests": (".venv", ["requirements.txt", "tests/requirements.txt"]),
     "colab": (".venv-colab", ["tests/requirements-colab.txt"]),
 }
+
+RECORD = "installed.json"
 
 # On Linux, PyPI's torch brings gigabytes of CUDA; this index has the build without.
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
@@ -76,16 +80,23 @@ def python_version(python: Path) -> str | None:
 
 def read_record(venv: Path) -> dict[str, Any]:
     try:
-        record = json.loads((venv / "installed.json").read_text())
+        record = json.loads((venv / RECORD).read_text())
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
 def write_record(venv: Path, record: dict[str, Any]) -> None:
-    part = venv / "installed.json.part"
+    part = venv / (RECORD + ".part")
     part.write_text(json.dumps(record, indent=1))
-    os.replace(part, venv / "installed.json")
+    os.replace(part, venv / RECORD)
+
+
+def contents(venv: Path) -> list[str]:
+    """Returns what lies in the folder of an environment's packages, except their versions."""
+    folders = [*venv.glob("lib/*/site-packages"), *venv.glob("Lib/site-packages")]
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    return sorted(name for name in names if not name.endswith(".dist-info") and name[0] not in "_~")
 
 
 def why_new(venv: Path, record: dict[str, Any]) -> str | None:
@@ -101,18 +112,29 @@ def why_new(venv: Path, record: dict[str, Any]) -> str | None:
         return "the last installation was interrupted"
     if record and (record["python"], record["folder"]) != (version, str(venv)):
         return "its Python was replaced or the folder moved"
+    for name in ["pip", *record.get("contents", [])]:
+        if name not in contents(venv):
+            return f"{name} is missing"
     return None
 
 
 def create(venv: Path) -> None:
+    """Makes an environment in place of what is there; from here on its record says so."""
     if importlib.util.find_spec("ensurepip") is None:
         sys.exit(
             "This Python cannot make virtual environments. On Debian and Ubuntu: "
             "sudo apt install python3-venv, then run the same command again."
         )
-    # The base interpreter: the one running may belong to the environment to be cleared.
+    venv.mkdir(exist_ok=True)
+    write_record(venv, {"installing": True})
+    for path in venv.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink()
+    # The base interpreter: the one running may belong to the environment that was cleared.
     python = getattr(sys, "_base_executable", sys.executable)
-    made = subprocess.run([python, "-m", "venv", "--clear", venv], check=False)
+    made = subprocess.run([python, "-m", "venv", venv], check=False)
     if made.returncode:
         sys.exit(f"Could not make {venv} (the lines above say why). Is the folder writable?")
 
@@ -204,7 +226,8 @@ def prepare(name: str, torch: str) -> None:
         write_record(venv, record)
         raise
     version = python_version(venv_python(venv))
-    write_record(venv, {"python": version, "folder": str(venv), "files": files})
+    what = {"python": version, "folder": str(venv), "files": files, "contents": contents(venv)}
+    write_record(venv, what)
     print(f"{folder} is ready.", flush=True)
 
 
