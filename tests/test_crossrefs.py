@@ -88,7 +88,7 @@ def test_every_term_says_where_it_is_introduced():
         term.names[0].lower() for term in terms
     )
     for term in terms:
-        text, arrow, place = term.text.rpartition("→ ")
+        text, arrow, place = term.text.partition("\n→ ")
         assert text.strip().endswith("."), term.names
         assert arrow, term.names
         assert LINK.fullmatch(place), term.names
