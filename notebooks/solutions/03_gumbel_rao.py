@@ -29,7 +29,7 @@
 #
 # **You need** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb),
 # [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb), and backpropagation.
-# **Time:** 60 minutes.
+# **Time:** 95 minutes.
 #
 # Numbers in parentheses, such as (6), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in

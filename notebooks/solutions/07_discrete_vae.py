@@ -23,7 +23,7 @@
 # adds to its training.
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb), and an idea of what stochastic
-# gradient descent does. **Time:** 40 minutes, of which the computer needs about one.
+# gradient descent does. **Time:** 70 minutes, of which the computer needs about one.
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/07_discrete_vae.ipynb) ·
