@@ -1,0 +1,89 @@
+"""The pages of the reference: one for each public module, with every public name in it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+PACKAGE = "gumbelrao_edu"
+# Shown under the name that a reader imports, in this order; the others follow.
+FIRST = (PACKAGE, f"{PACKAGE}.estimators", f"{PACKAGE}.diagnostics")
+
+
+def modules() -> list[str]:
+    """Return the names of the public modules."""
+    package = importlib.import_module(PACKAGE)
+    found = [name for _, name, _ in pkgutil.walk_packages(package.__path__, PACKAGE + ".")]
+    public = [name for name in found if not any(p.startswith("_") for p in name.split("."))]
+    return [*FIRST, *(name for name in public if name not in FIRST)]
+
+
+def names(module: ModuleType) -> list[str]:
+    """Return the public functions and classes that a module defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+    ]
+
+
+def public() -> list[str]:
+    """Return every public function and class of the package, under its full name."""
+    found = [(name, importlib.import_module(name)) for name in modules()]
+    return [f"{name}.{each}" for name, module in found for each in names(module)]
+
+
+def write(folder: Path) -> None:
+    """Write a page for each module with names, and one that lists them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = []
+    for name in modules():
+        module = importlib.import_module(name)
+        documented = names(module)
+        exported = [each for each in getattr(module, "__all__", ()) if each not in documented]
+        if not documented and not exported:
+            continue
+        lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
+        if exported:
+            lines += ["Names for import: " + ", ".join(map(_link, _origins(module, exported))) + "."]
+        for each in documented:
+            value = getattr(module, each)
+            kind = "class" if inspect.isclass(value) else "function"
+            lines += ["", f"## {each}", "", "```{eval-rst}", f".. auto{kind}:: {name}.{each}"]
+            if kind == "class":
+                lines += ["   :members:", "   :show-inheritance:"]
+            lines += ["```"]
+        (folder / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
+        listed.append(name)
+    head = [
+        "# Reference",
+        "",
+        "Every public name of the library, as its docstring has it. `import gumbelrao_edu` brings",
+        "the estimators and what is sampled; the rest stands in the modules below.",
+        "",
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+    ]
+    (folder / "index.md").write_text("\n".join([*head, *listed, "```"]) + "\n", "utf-8")
+
+
+def _origins(module: ModuleType, exported: list[str]) -> list[tuple[str, str]]:
+    """Name and place of what a module passes on."""
+    found = []
+    for each in exported:
+        value = getattr(module, each)
+        origin = getattr(value, "__module__", None) or ""
+        found.append((each, f"{origin}.{each}" if origin.startswith(PACKAGE) else ""))
+    return found
+
+
+def _link(name: tuple[str, str]) -> str:
+    text, target = name
+    known = target and not any(part.startswith("_") for part in target.split("."))
+    return f"{{py:obj}}`{text} <{target}>`" if known else f"`{text}`"

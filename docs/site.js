@@ -1,0 +1,181 @@
+// The course's figures on a page without a kernel: the model is a table of recorded states.
+// `front` has the same scripts that draw in JupyterLab; `states` comes from the record of a panel.
+
+const BASE = new URL(".", document.currentScript.src);
+const records = {};
+
+// What the scripts use of the models of Jupyter's widgets.
+class Model {
+  constructor(values) {
+    this.values = values;
+    this.listeners = [];
+  }
+  get(name) {
+    return this.values[name];
+  }
+  set(name, value) {
+    if (this.values[name] === value) return;
+    this.values[name] = value;
+    for (const [event, listener] of this.listeners.slice()) {
+      if (event === `change:${name}`) listener();
+    }
+  }
+  save_changes() {}
+  on(events, listener) {
+    for (const event of events.split(" ")) this.listeners.push([event, listener]);
+  }
+  off(events, listener) {
+    this.listeners = this.listeners.filter((each) => each[1] !== listener);
+  }
+}
+
+const scripts = {};
+function script(path) {
+  scripts[path] ??= new Promise((resolve, reject) => {
+    const element = document.createElement("script");
+    element.src = new URL(path, BASE);
+    element.onload = resolve;
+    element.onerror = () => reject(new Error(`${path} is missing`));
+    document.head.append(element);
+  });
+  return scripts[path];
+}
+
+// The value of a property in a state; grids are stored as steps from one number to the next.
+function value(moved, state) {
+  const stored = moved.values[moved.states[state]];
+  if (moved.step === undefined) return stored;
+  const rows = [];
+  let last = 0;
+  stored.forEach((difference, place) => {
+    if (place % moved.columns === 0) rows.push([]);
+    if (difference !== null) last += difference;
+    rows.at(-1).push(difference === null ? null : last * moved.step);
+  });
+  return rows;
+}
+
+function properties(record, state) {
+  const parts = {};
+  for (const moved of record.moved) {
+    (parts[moved.trace] ??= {})[moved.name] = value(moved, state);
+  }
+  return JSON.stringify(parts);
+}
+
+function player(el, control, model) {
+  const last = control.labels.length - 1;
+  const button = document.createElement("button");
+  button.type = "button";
+  const name = (text) => {
+    button.textContent = text;
+  };
+  name("Play");
+  let timer = null;
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    name("Play");
+  };
+  button.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    if (model.get("index") === last) model.set("index", 0);
+    name("Stop");
+    timer = setInterval(() => {
+      model.set("index", model.get("index") + 1);
+      if (model.get("index") >= last) stop();
+    }, Math.max(60, 6000 / last));
+  });
+  el.append(button);
+}
+
+async function show(panel) {
+  const id = panel.dataset.states;
+  await Promise.all([script(`states/${id}.js`), script("plotly.min.js")]);
+  const record = records[id];
+  const controls = record.controls.map((control) => ({
+    ...control,
+    model: new Model({
+      description: control.name,
+      tooltip: control.tooltip,
+      _labels: control.labels,
+      index: control.index,
+    }),
+  }));
+  // The last control moves fastest.
+  const state = () =>
+    controls.reduce((sum, { labels, model }) => sum * labels.length + model.get("index"), 0);
+  const caption = () => record.texts[record.captions[state()]];
+  const plot = new Model({
+    caption: caption(),
+    error: "",
+    _library: "plotly",
+    _figure: JSON.stringify(record.figure),
+    _moved: properties(record, state()),
+  });
+  plot.widget_manager = { get_model: async () => ({ plotly: window.Plotly }) };
+
+  const live = document.createElement("div");
+  live.className = "gumbelrao-panel";
+  for (const control of controls) {
+    const el = document.createElement("div");
+    live.append(el);
+    front[control.kind === "choice" ? "choice" : "slider"].render({ model: control.model, el });
+    if (control.kind === "player") player(el, control, control.model);
+    control.model.on("change:index", () => {
+      plot.set("_moved", properties(record, state()));
+      plot.set("caption", caption());
+    });
+  }
+  const el = document.createElement("div");
+  live.append(el);
+  panel.classList.add("gumbelrao-loading");
+  panel.append(live);
+  await front.plot.render({ model: plot, el });
+  panel.replaceWith(live);
+}
+
+function start() {
+  const panels = document.querySelectorAll("[data-states]");
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        seen.unobserve(target);
+        show(target).catch((error) => console.error(error)); // the still picture stays
+      }
+    },
+    { rootMargin: "800px" },
+  );
+  panels.forEach((panel) => seen.observe(panel));
+
+  // The key f fills the screen with the figure that is nearest to the middle of the page.
+  document.addEventListener("keydown", (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (event.key !== "f" || !plain || event.target.matches("input, select, textarea")) return;
+    const distance = (element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      return Math.abs((top + bottom - window.innerHeight) / 2);
+    };
+    const [nearest] = [...document.querySelectorAll(".gumbelrao-panel .gumbelrao-plot")].sort(
+      (a, b) => distance(a) - distance(b),
+    );
+    nearest?.querySelector("button").click();
+  });
+
+  // What is wider than the page scrolls by itself, with the keyboard too.
+  const scrollable = () => {
+    for (const element of document.querySelectorAll(".formula, .table-scroll, pre, .output")) {
+      if (element.scrollWidth > element.clientWidth + 1) element.tabIndex = 0;
+      else element.removeAttribute("tabindex");
+    }
+  };
+  scrollable();
+  window.addEventListener("resize", scrollable);
+}
+
+window.gumbelraoStates = (id, record) => {
+  records[id] = record;
+};
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();
