@@ -17,13 +17,14 @@ prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
 # One thread a process: the tests run side by side, and their timings do not depend on the machine.
 pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help lab test test-colab notebooks bench clean
+.PHONY: help lab test test-colab notebooks site bench clean
 
 help:
 	@echo "make lab         open the course in JupyterLab"
 	@echo "make test        run every check: style, types, tests, notebooks, browser"
 	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
 	@echo "make notebooks   execute all notebooks again and write both files of each pair"
+	@echo "make site        build the site into build/site, where figures live without a kernel"
 	@echo "make bench       measure speed and memory"
 	@echo "make clean       remove the environments and caches"
 
@@ -55,10 +56,14 @@ notebooks:
 	@$(prepare) tests
 	@$(VENV)/bin/python tools/notebooks.py $(ARGS)
 
+site:
+	@$(prepare) site
+	@.venv-site/bin/python docs/build.py $(ARGS)
+
 bench:
 	@$(prepare) course
 	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-colab build *.egg-info .*_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-site build *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
