@@ -4,8 +4,8 @@
     python docs/build.py --all       every notebook is executed again
     python docs/build.py --only 03   for a quick look: these notebooks alone
 
-Needs node with npm (formulas and plotly.js) and chromium (still pictures). A notebook is executed as
-`tools/notebooks.py` does it, and kept in build/site-notebooks until its text or modules change.
+Needs node with npm (formulas and plotly.js) and chromium (still pictures). A notebook is executed
+as `tools/notebooks.py` does it, and kept in build/site-notebooks until its code or modules change.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(DOCS / "extensions")]
 
 import nbformat  # noqa: E402
-from nbformat import NotebookNode  # noqa: E402
-
-import notebooks as tools  # noqa: E402
 import paper_index  # noqa: E402
 import reference  # noqa: E402
 import start_page  # noqa: E402
+from nbformat import NotebookNode  # noqa: E402
+
+import notebooks as tools  # noqa: E402
 
 BUILD = ROOT / "build"
 KEPT = BUILD / "site-notebooks"  # executed notebooks
@@ -49,7 +49,7 @@ LIMIT = 1_000_000  # bytes of a panel's states, and of a page's own data, compre
 RECORDS = """__import__("json").dumps({{
     id: [__import__("gumbelrao_edu.figures.record").figures.record.record(panel),
          panel.figure.to_json(), panel.caption, panel.draw is None]
-    for id, panel in __import__("gumbelrao_edu.figures.panel").figures.panel.SHOWN.items()
+    for id, panel in __import__("gumbelrao_edu.figures").figures.shown().items()
     if id in {ids!r}
 }})"""
 
@@ -275,9 +275,12 @@ def panel_html(id: str, record: dict[str, Any], caption: str, up: str = "../") -
 def static(modules: Path) -> None:
     """Put scripts, styles and fonts beside the pages, so that no page asks another host."""
     folder = SOURCE / "_static"
-    shutil.copy(modules / "plotly.js-cartesian-dist-min/plotly-cartesian.min.js", folder / "plotly.min.js")
+    plotly = modules / "plotly.js-cartesian-dist-min" / "plotly-cartesian.min.js"
+    shutil.copy(plotly, folder / "plotly.min.js")
     katex = modules / "katex" / "dist"
-    shutil.copytree(katex / "fonts", folder / "fonts", ignore=lambda _, names: [n for n in names if not n.endswith(".woff2")])
+    (folder / "fonts").mkdir()
+    for font in katex.glob("fonts/*.woff2"):
+        shutil.copy(font, folder / "fonts")
     css = (katex / "katex.min.css").read_text("utf-8")
     # The other formats of the fonts are for browsers of the past.
     css = re.sub(r',url\([^)]*\.(woff|ttf)\) format\("[a-z]*"\)', "", css)

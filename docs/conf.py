@@ -2,10 +2,10 @@
 
 import os
 import sys
-import tomllib
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
+import tomllib
+
 DOCS = Path(os.environ["GUMBELRAO_DOCS"])
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS / "extensions"), str(ROOT)]

@@ -52,12 +52,13 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
 
 
 def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) -> Tensor:
-    """The surrogate objective of straight-through estimators for independent variables.
+    """The surrogate objective of straight-through estimators for independent variables (14).
 
         Σ_j (∂f(D^1, …, D^m)/∂D^j)* · s^j                                  (17, 18, 19)
 
     where * stops the gradient. Its gradient is the estimate for s^j = softmax_τ(θ^j) (17, ST),
     s^j = softmax_τ(θ^j + G^j) (18, ST-GS) or the mean of K such samples given D^j (19, GR-MCK).
+    Gumbel-Softmax needs no surrogate: f(S_τ) itself is differentiated (16).
 
     Args:
         f: maps samples `[*batch, n]` to losses of any shape; they are summed.
@@ -96,7 +97,7 @@ def sequential(
     one_hots: Sequence[Tensor],
     relax: Callable[[Tensor, int], Tensor],
 ) -> Tensor:
-    """The surrogate objective of straight-through estimators for a chain θ^j = h(D^{j−1}).
+    """The surrogate objective of straight-through estimators for a chain θ^j = h(D^{j−1}) (20).
 
         L_m = (∂f/∂D^m)* · s(θ^m)                                          (21, 23, 25)
         L_j = ((dL_{j+1}/dD^j)* + (∂f/∂D^j)*) · s(θ^j)                     (22, 24, 26)

@@ -57,6 +57,7 @@ def test_the_exact_gradient_is_that_of_the_enumerated_expectation(f):
     torch.testing.assert_close(exact_terms(f, LOGITS, 0.5).exact, theta.grad)
 
 
+@pytest.mark.paper("(13)")
 @pytest.mark.parametrize("f", [linear, quadratic, other])
 @pytest.mark.parametrize(("tau", "k"), [(0.4, 1), (0.4, 7), (1.0, 3), (0.4, math.inf)])
 def test_the_law_agrees_with_sampling(f, tau, k):
@@ -76,6 +77,7 @@ def test_the_law_agrees_with_sampling(f, tau, k):
     assert z(seen.mse, mse(terms, k), seen.mse_se) < THRESHOLD
 
 
+@pytest.mark.paper("(12)", "Proposition 3")
 def test_a_minibatch_follows_the_law_too():
     terms = exact_terms(quadratic, LOGITS, 0.5)
     draws = gradient_samples(

@@ -232,6 +232,7 @@ def loss_gradients(name, f, theta, num_samples=200_000, **hyper):
     return logits.grad
 
 
+@pytest.mark.paper("(1)")
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 def test_exact_is_enumeration(f):
     logits = THETA.double().requires_grad_()
@@ -266,6 +267,7 @@ def test_exact_skips_masked_classes_and_refuses_too_many_values():
         exact(lambda d: d.sum((-1, -2)), torch.zeros(40, 2))
 
 
+@pytest.mark.paper("(2)")
 @pytest.mark.parametrize("name", UNBIASED)
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 def test_unbiased_estimators_are(name, f):
@@ -273,6 +275,7 @@ def test_unbiased_estimators_are(name, f):
     assert_mean(loss_gradients(name, f, THETA, num_samples), exact_gradient(f), notice=0.12)
 
 
+@pytest.mark.paper("(14)", "(15)")
 @pytest.mark.parametrize("name", UNBIASED)
 def test_unbiased_estimators_are_for_variables_under_one_loss(name):
     theta = torch.stack([THETA, -THETA]) / 2
@@ -282,6 +285,7 @@ def test_unbiased_estimators_are_for_variables_under_one_loss(name):
     assert_mean(loss_gradients(name, joint, theta, num_samples), want, notice=0.5)
 
 
+@pytest.mark.paper("(2)")
 def test_unbiased_estimators_differentiate_the_dependence_of_f_on_the_logits():
     # f(D, θ) = ⟨D, θ⟩: the second term of (2) matters.
     for name in UNBIASED:
@@ -402,6 +406,7 @@ def test_rloo_needs_two_samples():
         rloo(linear, THETA, num_samples=1)
 
 
+@pytest.mark.paper("(5)")
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 def test_straight_through_has_the_mean_that_enumeration_gives(f):
     corners = torch.eye(3, requires_grad=True)
@@ -419,6 +424,7 @@ def test_straight_through_is_unbiased_for_linear_f_only():
     assert discrepancy(biased, exact_gradient(quadratic), notice=0.1) > 1
 
 
+@pytest.mark.paper("(4)")
 def test_gumbel_softmax_is_the_gradient_of_the_relaxed_loss():
     # d/dθ E[f(S_τ)] by differences of the mean with the same Gumbels.
     tau, step, draws = 0.8, 1e-2, 400_000
@@ -438,6 +444,7 @@ def test_gumbel_softmax_is_the_gradient_of_the_relaxed_loss():
     assert_same_mean(got, differences, notice=0.05)
 
 
+@pytest.mark.paper("(6)")
 def test_st_gumbel_softmax_has_the_law_of_torchs_own():
     ours = gradients(functools.partial(st_gumbel_softmax, tau=0.5, generator=seeded()), quadratic)
     torch.manual_seed(0)
@@ -470,6 +477,7 @@ def shifted_gumbel_rao(logits, *, tau, k, generator=None):
     return replace_gradient(one_hot, tempered_softmax(logits + perturbed, tau).mean(0))
 
 
+@pytest.mark.paper("(10)")
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 @pytest.mark.parametrize("tau", [0.3, 1.0])
 @pytest.mark.parametrize("k", [1, 7])
@@ -486,6 +494,7 @@ def test_the_known_mistakes_have_another_mean(wrong):
     assert discrepancy(got, st.mean(0), notice=0.12) > 1
 
 
+@pytest.mark.paper("(10)")
 def test_with_one_inner_draw_gumbel_rao_is_st_gumbel_softmax():
     # Not only the mean: second moments and a product of components.
     def moments(estimator):
@@ -499,6 +508,7 @@ def test_with_one_inner_draw_gumbel_rao_is_st_gumbel_softmax():
     assert discrepancy(two, st.mean(0), notice=0.25) > 1
 
 
+@pytest.mark.paper("(7)", "Proposition 1")
 @pytest.mark.parametrize("f", [linear, quadratic, transcendental])
 @pytest.mark.parametrize("tau", [0.1, 0.5, 2.0])
 def test_enumeration_and_quadrature_give_the_mean_for_every_k(f, tau):
@@ -572,6 +582,7 @@ def test_k_infinity_is_refused_beyond_its_range():
         gumbel_rao(THETA, tau=0, k=3)
 
 
+@pytest.mark.paper("Proposition 3")
 @pytest.mark.parametrize("tau", [0.1, 0.5, 1.0])
 def test_the_variance_follows_proposition_3(tau):
     """var[GR-MCK] = E var[STGS | D] / K + var[GR]: K = 1 and 2 predict K = 8."""
@@ -592,6 +603,7 @@ def test_the_variance_follows_proposition_3(tau):
     assert eight < one
 
 
+@pytest.mark.paper("(9)")
 @pytest.mark.parametrize("tau", [0.01, 0.5, 10.0])
 @pytest.mark.parametrize("n", [2, 3, 17])
 def test_the_weights_agree_with_equation_9(n, tau):
@@ -609,6 +621,7 @@ def test_the_weights_agree_with_equation_9(n, tau):
         torch.testing.assert_close(got[:, :, row], (perturbed / tau).softmax(0))
 
 
+@pytest.mark.paper("(10)")
 @pytest.mark.parametrize("k", [1, 5, 3000])
 def test_the_streamed_gradient_is_that_of_autograd(k):
     """The custom backward against autograd through the mean softmax, same exponentials."""

@@ -34,6 +34,7 @@ def table():
 # --- exact and sampled ----------------------------------------------------------------------------
 
 
+@pytest.mark.paper("Figure 1")
 def test_sampled_variances_agree_with_the_exact_ones(table):
     """`agreement` fails by chance once in 1e6 runs; it notices a deviation of 20 %, see below."""
     verdicts = fig1.agreement(table)

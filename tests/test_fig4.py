@@ -49,6 +49,7 @@ def test_profiles_are_table_3_and_more_k():
         assert cells[fig4][name] <= cells[table2][name] | cells[table3][name]
 
 
+@pytest.mark.paper("Figure 4")
 def test_both_rows_of_the_figure_and_the_paper_s_numbers(table):
     assert table.columns.tolist() == COLUMNS
     first, second = (table[table.part == part] for part in ("batch_size", "k"))

@@ -46,6 +46,7 @@ def test_extreme_uniforms_give_finite_gumbels(monkeypatch):
     torch.testing.assert_close(draws[0], torch.tensor(25 * math.log(2)))
 
 
+@pytest.mark.paper("(3)")
 def test_tempered_softmax_by_hand_and_in_the_limits():
     logits = torch.tensor([math.log(1.0), math.log(2.0), -INF])
     torch.testing.assert_close(tempered_softmax(logits, 0.5), torch.tensor([0.2, 0.8, 0.0]))
@@ -63,6 +64,7 @@ def test_a_temperature_for_each_row():
         torch.testing.assert_close(row, tempered_softmax(THETA, t))
 
 
+@pytest.mark.paper("(3)")
 def test_classes_have_their_probabilities():
     one_hot, perturbed = gumbel_max(THETA.expand(200_000, 4), generator=seeded())
     assert_frequencies(one_hot.sum(0), THETA.softmax(0))
@@ -83,6 +85,7 @@ def test_masked_classes_never_occur():
     assert (perturbed[:, 1] == -INF).all()
 
 
+@pytest.mark.paper("(9)")
 @pytest.mark.parametrize("winner", range(4))
 def test_conditional_gumbels_agree_with_rejection_sampling(winner):
     one_hot, perturbed = gumbel_max(THETA.expand(400_000, 4), generator=seeded(1))

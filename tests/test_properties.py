@@ -112,6 +112,7 @@ def test_gumbel_rao_is_linear_in_the_upstream_gradient(k, size, tau, seed):
     assert (vjp(torch.ones_like(a)) == 0).all()
 
 
+@pytest.mark.paper("Proposition 1", "Proposition 2")
 @given(
     n=st.integers(2, 6), size=st.sampled_from([0.3, 1.0, 3.0]), tau=TAUS, seed=st.integers(0, 99)
 )

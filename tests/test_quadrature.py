@@ -178,6 +178,7 @@ def simulate(g, logits, i, tau, draws, seed):
 THRESHOLD = scipy.stats.norm.isf(1e-6 / 40 / 2)
 
 
+@pytest.mark.paper("(7)")
 @pytest.mark.parametrize("tau", [0.2, 0.7, 1.0, 4.0])
 def test_against_simulation(tau):
     g, logits, index = (x[0] for x in random_problem(5, 1, seed=11, scale=1.0))

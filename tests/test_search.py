@@ -150,6 +150,7 @@ def test_the_best_on_the_validation_set_is_chosen():
         assert [i for i, _ in search.second(outcome)] == [2, 4]
 
 
+@pytest.mark.paper("Table 2")
 def test_the_table_has_the_form_of_the_paper():
     cells = pd.DataFrame(
         [

@@ -123,6 +123,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.paper("(14)", "(17)", "(18)", "(19)")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_parallel_objective_has_the_gradient_of_the_estimator(name):
     theta = torch.randn(20, M, N, dtype=torch.float64, generator=seeded())
@@ -146,6 +147,7 @@ def chain_loss(ds):
     return joint(torch.stack(list(ds), -2))
 
 
+@pytest.mark.paper("(20)", "(21)", "(22)", "(23)", "(24)", "(25)", "(26)")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_sequential_objective_has_the_gradient_of_the_chained_estimators(name):
     theta = torch.randn(20, N, dtype=torch.float64, generator=seeded())
@@ -204,6 +206,7 @@ def test_the_sequential_objective_reaches_the_parameters_of_h():
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.paper("(16)")
 def test_the_relaxed_objective_needs_no_surrogate():
     # (16): differentiate f(S) itself.
     theta = torch.randn(5, M, N, dtype=torch.float64, generator=seeded()).requires_grad_()

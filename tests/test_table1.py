@@ -150,6 +150,7 @@ def test_learning_rate_is_chosen_on_the_validation_set():
     assert cell.paper == 66.9
 
 
+@pytest.mark.paper("Table 1")
 def test_table_has_the_form_of_the_paper():
     st = "st_gumbel_softmax"
     cells = table1.summarise(

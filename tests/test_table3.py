@@ -80,6 +80,7 @@ def test_the_paper_s_numbers():
             assert 0.65 < next(pair) - next(pair) < 1.15
 
 
+@pytest.mark.paper("Table 3")
 def test_the_table_has_the_form_of_the_paper():
     cells = pd.DataFrame(
         [

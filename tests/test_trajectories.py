@@ -53,6 +53,7 @@ def test_profiles_have_what_the_paper_has():
         assert len({*texts}) == len(texts)
 
 
+@pytest.mark.paper("Figure 2", "Figure 3")
 def test_what_is_measured_is_what_the_library_measures(few):
     config = trajectories.configurations(TINY)[0]
     model, _ = search.build(config)

@@ -193,6 +193,7 @@ def totals(name: str) -> Tensor:
     return torch.stack([(gradient() - gradient()).square().sum() / 2 for _ in range(1200)])
 
 
+@pytest.mark.paper("Figure 3")
 # RLOO is noisy: its minibatch part is a seventh of the other.
 @pytest.mark.parametrize(("name", "notice"), [("gr_inf", 0.4), ("st_gs", 0.4), ("rloo", 3.0)])
 def test_the_split_is_that_of_enumeration(name: str, notice: float) -> None:
@@ -249,6 +250,7 @@ def naive(name: str, num_samples: int, reference_samples: int) -> Tensor:
     return torch.stack([sum(value(BATCHES[i]) for i in SOME) / len(SOME) for _ in range(150)])
 
 
+@pytest.mark.paper("Figure 2")
 @pytest.mark.parametrize(
     ("name", "num_samples", "reference_samples"),
     [("st_gs", 4, 20), ("gr_inf", 2, 20), ("rloo", 60, 20)],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 SECTION = re.compile(r"(Args|Returns|Raises|Example|Examples|Attributes|Yields|Source|Note):$")
 # Beyond these, a star, a bar or an underscore at the end of a word would start markup.

@@ -12,8 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-import notebooks as tools
 from pins import repository
+
+import notebooks as tools
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +98,9 @@ def numbers(text: str) -> set[str]:
     found = {f"({n})" for n in re.findall(r"(?<![\w\])}])\((\d\d?)\)", text)}
     for first, last in re.findall(r"(?<![\w\])}])\((\d\d?)\)[-–]\((\d\d?)\)", text):
         found |= {f"({n})" for n in range(int(first), int(last))}
+    for several in re.findall(r"\((\d\d(?:, \d\d)+)\)", text):
+        found |= {f"({n})" for n in several.split(", ")}
+    found |= {f"({n})" for n in re.findall(r"\((\d\d), [A-Z]", text)}  # (17, ST)
     found |= {f"({n})" for n in re.findall(r"\bequations? \(?(\d\d?)\b", text)}
     found |= {f"({n})" for n in re.findall(r"\bequations? \d+ (?:and|to) (\d\d?)\b", text)}
     for kind, first, last in re.findall(
@@ -125,8 +129,11 @@ def functions(root: Path = ROOT) -> dict[str, list[Place]]:
             )
             for decorator in getattr(node, "decorator_list", ()):
                 if isinstance(decorator, ast.Call):  # the registry
-                    text += " ".join(str(ast.literal_eval(k.value)) for k in decorator.keywords
-                                     if k.arg == "equation")
+                    text += " ".join(
+                        str(ast.literal_eval(k.value))
+                        for k in decorator.keywords
+                        if k.arg == "equation"
+                    )
             for entry in numbers(text):
                 found[entry].append(Place(name or parts[-1], f"{module}.{name}".rstrip(".")))
     return dict(found)
@@ -170,7 +177,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\u4e00-\u9fff\- ]", "", heading.strip().lower().replace(" ", "-"))
 
 
-def tests(root: Path = ROOT) -> dict[str, list[Place]]:
+def marked_tests(root: Path = ROOT) -> dict[str, list[Place]]:
     """Return the tests whose mark names an entry."""
     found: defaultdict[str, list[Place]] = defaultdict(list)
     address = f"https://github.com/{repository(root)}/blob/main/tests"
@@ -202,7 +209,7 @@ class Found(NamedTuple):
 
 def index(root: Path = ROOT) -> dict[str, Found]:
     """Return everything that is found, for each entry; steps of a proof have what it proves."""
-    all_functions, all_sections, all_tests = functions(root), sections(root), tests(root)
+    all_functions, all_sections, all_tests = functions(root), sections(root), marked_tests(root)
     found = {
         entry: Found(
             all_functions.get(entry, []), all_sections.get(entry, []), all_tests.get(entry, [])
@@ -223,8 +230,8 @@ def write(path: Path) -> None:
         "# The paper, from equation to code",
         "",
         "Each equation, proposition, figure and table of the",
-        "[paper](https://arxiv.org/abs/2010.04838), and where this project has it. The list is made",
-        "from the docstrings, the notebooks and the tests.",
+        "[paper](https://arxiv.org/abs/2010.04838), and where this project has it. The list is",
+        "made from the docstrings, the notebooks and the tests.",
         "",
     ]
     for entry, found in index().items():
@@ -236,7 +243,9 @@ def write(path: Path) -> None:
             links = [f"[{p.text}]({p.target})" for p in found.sections]
             lines.append(f"- **Course:** {'; '.join(links)}")
         if found.tests:
-            lines.append(f"- **Tests:** {', '.join(f'[`{p.text}`]({p.target})' for p in found.tests)}")
+            lines.append(
+                f"- **Tests:** {', '.join(f'[`{p.text}`]({p.target})' for p in found.tests)}"
+            )
         lines.append("")
     path.write_text("\n".join(lines), "utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -27,9 +28,13 @@ def names(module: ModuleType) -> list[str]:
         name
         for name, value in vars(module).items()
         if not name.startswith("_")
-        and (inspect.isfunction(value) or inspect.isclass(value))
+        and (inspect.isclass(value) or (callable(value) and _is_function(value)))
         and value.__module__ == module.__name__
     ]
+
+
+def _is_function(value: Callable[..., object]) -> bool:
+    return inspect.isfunction(inspect.unwrap(value))  # one with a cache, too
 
 
 def public() -> list[str]:
@@ -50,7 +55,9 @@ def write(folder: Path) -> None:
             continue
         lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
         if exported:
-            lines += ["Names for import: " + ", ".join(map(_link, _origins(module, exported))) + "."]
+            lines += [
+                "Names for import: " + ", ".join(map(_link, _origins(module, exported))) + "."
+            ]
         for each in documented:
             value = getattr(module, each)
             kind = "class" if inspect.isclass(value) else "function"

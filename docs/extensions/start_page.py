@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import notebooks as tools
 from pins import binder_link, repository
+
+import notebooks as tools
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,9 +57,9 @@ make lab
 
 {estimators}
 
-Each of them has a page of its own in the [reference](reference/index.md). [The paper, from
-equation to code](paper.md) leads from every equation to the function, the notebook and the test that
-have it; the [glossary](glossary.md) has the terms; [for teaching](teaching.md) is for lecturers.
+The [reference](reference/index.md) has all of the library. [The paper, from equation to
+code](paper.md) leads from each equation to the function, the notebook and the test that have it;
+the [glossary](glossary.md) explains the terms; [for teaching](teaching.md) is for lecturers.
 
 ```{{toctree}}
 :hidden:

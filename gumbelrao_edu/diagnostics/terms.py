@@ -140,7 +140,7 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
 
 
 def variance(terms: Terms, k: int | float, batch_size: int = 1) -> Tensor:
-    """Variance of the mean of B Gumbel-Rao estimates with K inner samples (Proposition 3).
+    """Variance of the mean (12) of B Gumbel-Rao estimates with K inner samples (Proposition 3).
 
         var = E[var[∇STGS | D]] / (B K) + var[∇GR] / B                     (13)
 
