@@ -29,6 +29,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(DOCS / "extensions")]
 
+import crossrefs  # noqa: E402
 import nbformat  # noqa: E402
 import paper_index  # noqa: E402
 import reference  # noqa: E402
@@ -67,8 +68,10 @@ def main() -> int:
     for source in sources:
         page(source, force=arguments.all)
     start_page.write(SOURCE, sources, panel_html, write_states)
-    for name in ("glossary.md", "teaching.md"):
-        shutil.copy(DOCS / name, SOURCE)
+    notebooks = crossrefs.course()
+    for file in DOCS.glob("*.md"):
+        text = crossrefs.for_site(file.read_text("utf-8"), notebooks)
+        (SOURCE / file.name).write_text(text, "utf-8")
     paper_index.write(SOURCE / "paper.md")
     reference.write(SOURCE / "reference")
     static(modules)
@@ -197,6 +200,7 @@ def replace(notebook: NotebookNode, id: str, markup: str) -> None:
 
 def for_readers(notebook: NotebookNode) -> NotebookNode:
     """Fold the solutions, and leave out what only someone with a kernel needs."""
+    crossrefs.link_terms(notebook, crossrefs.read_glossary(crossrefs.GLOSSARY.read_text("utf-8")))
     cells: list[NotebookNode] = []
     folded = False
     markdown = nbformat.v4.new_markdown_cell
