@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import gumbel_rao
-from ...figures.panel import Panel, label, slider
+from ...figures.panel import Panel, slider
 from ...figures.rows import GR_INF, ST_GS
-from ...figures.style import layout
+from ...figures.style import label, layout
 
 TAUS = (0.05, 0.1, 0.2, 0.5, 1.0)
 KS = (1, 3, 10, math.inf)
