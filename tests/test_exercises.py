@@ -327,6 +327,12 @@ VJP = {
     "has to be subtracted": lambda s, g, tau: s * g / tau,
     "is added": lambda s, g, tau: s * (g + inner(g, s)) / tau,
     "the factor s": lambda s, g, tau: (g - inner(g, s)) / tau,
+    "s belongs before both": lambda s, g, tau: (s * g - inner(g, s)) / tau,
+    "s and 1/τ belong before both": lambda s, g, tau: (
+        s * g - inner(g, s) / tau if tau < 1 else vjp(s, g, tau)
+    ),
+    "divided by τ; both are": lambda s, g, tau: s * (g - inner(g, s) / tau),
+    "divided by τ: both are": lambda s, g, tau: s * (g / tau - inner(g, s)),
     "only the diagonal": lambda s, g, tau: g * s * (1 - s) / tau,
     "not over everything": lambda s, g, tau: s * (g - (g * s).sum()) / tau,
     "sum over the rows": lambda s, g, tau: s * (g - (g * s).sum(0)) / tau,
@@ -386,6 +392,19 @@ def changed(change):
     return custom(backward)
 
 
+def of_weights(*, winner=True, sign=-1):
+    """As in the solution, from the weights r of notebook 02."""
+
+    def backward(g, logits, one_hot, e, tau):
+        i = int(one_hot.argmax())
+        r = (1 + e / (e[:, [i]] * logits.softmax(-1))) ** (sign / tau)
+        if winner:
+            r[:, i] = 1
+        return vjp(r / r.sum(-1, keepdim=True), g, tau).mean(0), None, None, None
+
+    return custom(backward)
+
+
 def through(g, logits, one_hot, e, tau):
     with torch.enable_grad():
         theta = logits.detach().requires_grad_()
@@ -402,6 +421,10 @@ BACKWARD = {
     ),
     "Take their mean": changed(lambda s, g, tau: vjp(s, g, tau).sum(0)),
     "1/τ is missing": changed(lambda s, g, tau: tau * vjp(s, g, tau).mean(0)),
+    "which has the shape of the logits": changed(vjp),
+    "g is not used": changed(lambda s, g, tau: vjp(s, torch.ones_like(g), tau).mean(0)),
+    "r_i = 1 is missing": of_weights(winner=False),
+    "a minus is missing": of_weights(sign=1),
     "the first of the K": changed(lambda s, g, tau: vjp(s, g, tau)[0]),
     "then average": changed(lambda s, g, tau: vjp(s.mean(0), g, tau)),
     "runs through equation (9)": custom(through),
@@ -421,6 +444,7 @@ def test_backward(says, answer):
 
 def test_backward_right():
     right(exercises.check_backward(of_samples(equation_9)))
+    right(exercises.check_backward(of_weights()))
 
 
 def test_backward_agrees_with_the_library():
@@ -445,6 +469,8 @@ def test_backward_agrees_with_the_library():
 VARIANCE = {
     "everything is divided": lambda k, st_gs, gr: st_gs / k,
     "what it has more than GR": lambda k, st_gs, gr: gr + st_gs / k,
+    "K + 1 in place": lambda k, st_gs, gr: gr + (st_gs - gr) / (k + 1),
+    "K − 1 in place": lambda k, st_gs, gr: gr + (st_gs - gr) / max(k - 1, 0.5),
     "K = ∞": lambda k, st_gs, gr: gr,
     "1/√K": lambda k, st_gs, gr: gr + (st_gs - gr) / math.sqrt(k),
     "K has an effect": lambda k, st_gs, gr: st_gs,

@@ -38,6 +38,15 @@ def check_softmax_vjp(function: Any) -> None:
             "you multiply by τ. Divide by it.": _vjp(rows, g, 1 / tau),
             "⟨g, s⟩ has to be subtracted: the entries of a softmax compete.": rows * g / tau,
             "⟨g, s⟩ is added. Subtract it.": rows * (g + inner) / tau,
+            "the factor s belongs before both terms: s ⊙ (g − ⟨g, s⟩).": (rows * g - inner) / tau,
+            "only one of the two terms is divided by τ; both are: put brackets around them.": (
+                rows * g - rows * inner / tau
+            ),
+            "only one of the two terms is divided by τ: both are; put brackets around them.": (
+                rows * g / tau - rows * inner
+            ),
+            "both factors s and 1/τ belong before both terms: s ⊙ (g − ⟨g, s⟩) / τ.": rows * g
+            - inner / tau,
             "the factor s in front is missing.": (g - inner) / tau,
             "this is g ⊙ s ⊙ (1 − s): only the diagonal of the Jacobian. The other entries are "
             "−s_a s_b.": g * rows * (1 - rows) / tau,
@@ -116,8 +125,22 @@ def _backward(
     loss = ((through / tau).softmax(-1) * g).sum(-1).mean()
     (total,) = torch.autograd.grad(loss, theta)
     free = ((logits - e.log()) / tau).softmax(-1)
+    ratio = 1 + e / (e[:, [i]] * logits.softmax(-1))
+
+    def with_weights(r: Tensor) -> Tensor:
+        return _vjp(r / r.sum(-1, keepdim=True), g, tau).mean(0)
+
+    upside_down = ratio ** (1 / tau)
+    upside_down[:, i] = 1.0
     mistakes = {
-        "the K products are added. Take their mean.": each.sum(0),
+        "r_i = 1 is missing: the weight of the winner is not given by the formula of the others.": (
+            with_weights(ratio ** (-1 / tau))
+        ),
+        "the exponent of r is −1/τ; a minus is missing.": with_weights(upside_down),
+        "g is not used: multiply it with the Jacobian at s.": each.new_zeros(each.shape[-1]),
+        "the K products are added. Take their mean, which has the shape of the logits.": each.sum(
+            0
+        ),
         "the factor 1/τ is missing.": each.mean(0) * tau,
         "you use the first of the K draws only.": each[0],
         "you average s over the K draws and then differentiate. Differentiate at each of them, "
@@ -160,6 +183,10 @@ def check_variance(function: Any) -> None:
             + st_gs / k,
             "the part that K divides is var[∇STGS] − var[∇GR], and var[∇GR] stays.": st_gs
             + (gr - st_gs) / k,
+            "K + 1 in place of K: ST-GS is K = 1, not K = 0.": gr + (st_gs - gr) / (k + 1),
+            "K − 1 in place of K: that is for the spread within a sample, not for a mean.": (
+                gr + (st_gs - gr) / (k - 1) if k > 1 else float("inf")
+            ),
             "this is var[∇GR] with K = ∞. Add what K draws leave of the rest.": gr,
             "the part that K divides falls like 1/K, not 1/√K.": gr + (st_gs - gr) / k**0.5,
             "this is the variance of ST-GS. K has an effect.": st_gs,
