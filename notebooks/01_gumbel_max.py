@@ -46,10 +46,12 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
-# ## 1 · A noise with a name
+# ## A choice stops the gradient
 #
-# A network has computed three numbers, the *logits* $\theta$. They stand for the probabilities
-# $p = \mathrm{softmax}(\theta)$, and we want to draw one of the three classes with these probabilities.
+# Somewhere in a network a choice is made: which word comes next, which path a robot takes, which parts of a
+# sentence belong together. The network has computed some numbers, the *logits* $\theta$. They stand for
+# the probabilities $p = \mathrm{softmax}(\theta)$ of the classes. One class is drawn. We write the draw as
+# a vector $D$ with a 1 at its place and 0 elsewhere, and call it *one-hot*.
 
 # %%
 import torch
@@ -66,9 +68,35 @@ write("logits θ", logits)
 write("probabilities p", p)
 
 # %% [markdown]
-# PyTorch can do that: `torch.multinomial(p, 1)`. But there the randomness is *inside*, and nothing can
-# be differentiated. The trick of this notebook puts the randomness outside: draw noise that knows
-# nothing of $\theta$, add it to $\theta$, and take the largest.
+# The rest of the network makes a *loss* $f(D)$ of the draw. Training is to make the loss small on average,
+# so it needs the gradient of
+#
+# $$\mathbb{E}[f(D)] = \sum_i p_i \, f_i$$
+#
+# with respect to $\theta$, where $f_i$ is the loss of class $i$. PyTorch draws $D$ for us, so let us ask it
+# for the gradient.
+
+# %%
+theta = logits.clone().requires_grad_()
+place = torch.multinomial(theta.softmax(-1), 1)
+choice = torch.nn.functional.one_hot(place, 3).double()
+loss = (choice * torch.tensor([1.0, 3.0, 2.0])).sum()
+try:
+    loss.backward()
+except RuntimeError as error:
+    print("no gradient:", error)
+
+# %% [markdown]
+# The draw has cut the connection: nothing that came before it gets a gradient. There are two reasons.
+# `torch.multinomial` hides its randomness *inside*, so that its result is not a function of $\theta$. And
+# a choice jumps from one class to the next, so that there is nothing to differentiate.
+#
+# This notebook removes the first reason, and makes a start with the second. The randomness goes outside:
+# draw noise that knows nothing of $\theta$, add it to $\theta$, and take the largest. To write a draw as a
+# function of the parameters and of noise that does not depend on them is called **reparameterization**.
+
+# %% [markdown]
+# ## 1 · A noise with a name
 #
 # The noise has to be the right one. A **Gumbel** variable $G$ is defined by its distribution function,
 # the probability of being at most $x$:
@@ -91,7 +119,10 @@ density = torch.exp(-x - torch.exp(-x))
 bars = go.Bar(x=x.tolist(), y=drawn.tolist(), name="100,000 draws", marker_color=PALETTE["sky"])
 line = go.Scatter(x=x.tolist(), y=density.tolist(), name="density", line_color=PALETTE["black"])
 mean, deviation = gumbels.mean(), gumbels.std()
-alt = f"Gumbels lean to the right. Mean {mean:.2f}, standard deviation {deviation:.2f}."
+alt = (
+    f"The density rises steeply to its top at 0 and falls slowly: most Gumbels are near 0, and a long "
+    f"tail goes to the right. Mean {mean:.2f}, standard deviation {deviation:.2f}."
+)
 show(go.Figure([bars, line], layout("x", "density", height=300)), alt)
 
 
@@ -116,9 +147,9 @@ from gumbelrao_edu import course as exercises
 exercises.check_gumbel_from_uniform(gumbel_from_uniform)
 
 # %% [markdown]
-# Half of the way has a name, too. $E = -\log U$ is an **exponential** variable, $P(E > t) = \exp(-t)$:
-# how long one waits for something that comes at any moment with the same chance. A Gumbel is
-# $G = -\log E$. In the next notebook these waiting times make an awkward problem easy.
+# The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential**
+# variable, $P(E > t) = \exp(-t)$: the time that one waits for something that may come at any moment with
+# the same probability. A Gumbel is $G = -\log E$. In the next notebook these waiting times make an awkward problem easy.
 
 # %% [markdown]
 # ## 2 · The trick
@@ -205,8 +236,8 @@ write("frequencies", wrong / million)
 test(wrong, p)
 
 # %% [markdown]
-# Normal noise draws from another distribution: close to the softmax, but not the same. Only Gumbels
-# hit the softmax exactly. The next section shows why.
+# Normal noise draws from another distribution: close to the softmax, but not the same. With Gumbels the
+# frequencies are those of the softmax, for any logits. The next section shows why.
 
 # %% [markdown]
 # ## 3 · Why it works
@@ -283,13 +314,18 @@ exercises.check_mean_of_max(mean_of_max)
 
 # %%
 noise = perturbed[0] - logits
-for step in [0.0, 0.001, 0.002]:
-    moved = logits + torch.tensor([step, 0.0, 0.0])
-    print(f"first logit {moved[0]:.3f}, drawn class {1 + (moved + noise).argmax()}")
+drawn = one_hot[0].argmax()
+other = 0 if drawn != 0 else 1  # a class that this noise does not draw; we raise its logit
+jump = (perturbed[0, drawn] - perturbed[0, other]).item()
+for step in [0.0, 0.001, 0.5, jump - 0.001, jump + 0.001]:
+    moved = logits.clone()
+    moved[other] += step
+    print(f"logit {other + 1} raised by {step:.3f}: drawn class {1 + (moved + noise).argmax()}")
+assert (moved + noise).argmax() == other != drawn
 
 # %% [markdown]
-# Nothing happens, until at some point the class jumps. The derivative is zero wherever it exists, and
-# gradient descent learns nothing from it. The way out is to replace the argmax by a smooth function
+# Nothing happens, until at one point the class jumps. The derivative is zero wherever it exists, and
+# gradient descent learns nothing from it. This is the second reason. The way out is to replace the argmax by a smooth function
 # that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0.
 #
 # $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
@@ -338,7 +374,7 @@ for tau in [10.0, 0.05]:
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
 #    entry where $D$ has its one.
 # 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 300 draws). At large τ the
-#    mean is the centre, whatever $p$ is: a soft choice is wrong on average, which is called *biased*.
+#    mean is the centre, whatever $p$ is. So at τ > 0 the mean of the soft choice is not $p$.
 #
 # </details>
 #
@@ -367,8 +403,8 @@ exercises.check_relaxed_sample(relaxed_sample)
 # - A Gumbel is $-\log E$, and $E$ is a waiting time. Add Gumbels to the logits, take the largest: a draw
 #   from the softmax.
 # - The largest sum is a Gumbel located at $\log Z$. Who wins and how high are independent.
-# - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0, and
-#   is biased before.
+# - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0. At
+#   τ > 0 its mean is not $p$.
 #
 # **Next:** many values of the noise make the *same* choice. What do they look like, and how can one draw
 # them? [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb).

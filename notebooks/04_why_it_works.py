@@ -111,8 +111,8 @@ write("outer: var[GR]", [terms.outer])
 # decides. Everything follows from it.
 
 # %% [markdown]
-# > **Proposition 1.** $\;\mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2 \le
-# > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2 \qquad (8)$
+# > **Proposition 1.**
+# > $\;\mathbb{E}\|\nabla_{\mathrm{GR}} - \nabla_\theta\|^2 \le \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2 \qquad (8)$
 #
 # *Proof.* Put $X = \nabla_{\mathrm{STGS}}$ and $c = \nabla_\theta$ in (P). By (7), $m$ is
 # $\nabla_{\mathrm{GR}}$. So the right side of (8) is the left side plus
@@ -122,8 +122,8 @@ write("outer: var[GR]", [terms.outer])
 # variance. And the *bias* is the same on both sides, since both have the same mean.
 
 # %% [markdown]
-# > **Proposition 2.** $\;\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2 \le
-# > \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2\;$ for every $K \ge 1 \qquad (11)$
+# > **Proposition 2.** For every $K \ge 1$
+# > $\;\mathbb{E}\|\nabla_{\mathrm{GRMCK}} - \nabla_\theta\|^2 \le \mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_\theta\|^2 \qquad (11)$
 #
 # *Proof.* When $D$ is known, $\nabla_{\mathrm{GRMCK}}$ is the mean of $K$ independent vectors, each of which
 # is distributed as $\nabla_{\mathrm{STGS}}$ is for this $D$: to draw $D$, and then noise given $D$, *is* to
@@ -244,9 +244,8 @@ exercises.check_split_variance(split_variance)
 # %% [markdown]
 # Now the third proposition. Average $B$ independent estimates, each with its own $D$ and $K$ samples (12):
 #
-# > **Proposition 3.** $\;\displaystyle \mathrm{var}\Big[\frac1B \sum_{b=1}^B \nabla^b_{\mathrm{GRMCK}}\Big]
-# > = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{BK}
-# > + \frac{\mathrm{var}[\nabla_{\mathrm{GR}}]}{B} \qquad (13)$
+# > **Proposition 3.**
+# > $\;\displaystyle \mathrm{var}\Big[\frac1B \sum_{b=1}^B \nabla^b_{\mathrm{GRMCK}}\Big] = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{BK} + \frac{\mathrm{var}[\nabla_{\mathrm{GR}}]}{B} \qquad (13)$
 #
 # *Proof.* The variance of a mean of $B$ independent vectors of the same distribution is $1/B$ of that of
 # one. For one, use the law of total variance with $X = \nabla_{\mathrm{GRMCK}}$. Given $D$ it is the mean of
