@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -267,6 +269,20 @@ def test_one_failure_leaves_the_others(course, capsys, monkeypatch):
     assert notebooks.main() == 1
     assert "00_one: left as it was.\nthe first cell has to begin with" in capsys.readouterr().err
     assert len(executed) == 2
+
+
+def test_two_at_a_time(course):
+    """In processes of their own; one that fails does not hide that the other was built."""
+    folder, _ = course
+    command = [sys.executable, notebooks.__file__, "--folder", str(folder), "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(re.findall("nothing changed", done.stdout)) == 3
+    edit(folder / SOLUTIONS / "01_two.py", "**Time:** 4", "**Time:** four")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "01_two: left as it was." in done.stderr
+    assert "the first cell has to begin with" in done.stderr
 
 
 # --- An edit in JupyterLab, of the source that has an .ipynb -----------------------------------

@@ -122,10 +122,9 @@ drawn = torch.histc(gumbels, 55, -3, 8) / (len(gumbels) * 0.2)
 density = torch.exp(-x - torch.exp(-x))
 bars = go.Bar(x=x.tolist(), y=drawn.tolist(), name="100,000 draws", marker_color=PALETTE["sky"])
 line = go.Scatter(x=x.tolist(), y=density.tolist(), name="density", line_color=PALETTE["black"])
-mean, deviation = gumbels.mean(), gumbels.std()
 alt = (
     f"The density rises steeply to its top at 0 and falls slowly: most Gumbels are near 0, and a long "
-    f"tail goes to the right. Mean {mean:.2f}, standard deviation {deviation:.2f}."
+    f"tail goes to the right. Mean {gumbels.mean():.2f}, standard deviation {gumbels.std():.2f}."
 )
 show(go.Figure([bars, line], layout("x", "density", height=300)), alt)
 

@@ -431,13 +431,7 @@ assert low["ST-GS"] - low[["GR-MC10", "GR-∞"]].max() > 3
 assert gap[small].abs().max() < 1
 assert gap[~small].min() > 10
 ahead = others["GS"] < others[["ST-GS", "GR-MC10", "GR-∞"]].min(axis=1)
-assert ahead.droplevel(["learning_rate", "weight_decay", "tau"]).to_dict() == {
-    (0, 0.941): False,
-    (1, 0.303): True,
-    (2, 0.381): True,
-    (4, 0.022): True,
-    (5, 0.918): True,
-}
+assert ahead.groupby("seed").all().to_dict() == {0: False, 1: True, 2: True, 4: True, 5: True}
 
 # %% [markdown]
 # The rows differ more than the columns: what a bad draw loses, no estimator wins back. (Momentum above 0.9
