@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from . import __version__
+from . import __version__, cli_compare
 from ._download import DATA_DIR_VARIABLE, DataError, data_dir
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="this machine (joblib), or a cluster that runs already",
     )
     compute.set_defaults(run=_reproduce)
+
+    cli_compare.add_parser(commands)
 
     options = parser.parse_args(arguments)
     try:

@@ -83,6 +83,10 @@ MUTATIONS = [
     ("estimators/reinmax_rao.py", "((p + one_hot) / 2).log()", "p.log()", "Gumbel-Rao at p in place of the middle"),
     ("estimators/reinmax_cv.py", "eta * (rao - temper(perturbed, tau))", "eta * (temper(perturbed, tau) - rao)", "the bracket's sign"),
     ("estimators/reinmax_cv.py", "perturb(middle, generator)", "perturb(theta, generator)", "ST-GS at θ in place of θ_D"),
+    ("diagnostics/comparison.py", "b.square().sum().item() - noise", "b.square().sum().item()", "a squared bias that contains the noise"),
+    ("diagnostics/comparison.py", "self.variance.value / m,", "self.variance.value,", "the MSE of one gradient for a mean of m"),
+    ("diagnostics/comparison.py", "r.mse(evaluations / r.evaluations)", "r.mse(evaluations)", "S evaluations counted as one"),
+    ("diagnostics/comparison.py", "values.masked_fill(p == 0, 0.0)", "values + 1 / p", "impossible classes in the exact gradient"),
     ("distributions.py", "tau=self.tau,", "tau=1.0,", "the temperature is ignored"),
     ("distributions.py", ".masked_fill(never, -torch.inf)", "", "a class of probability zero is drawn"),
     ("distributions.py", "n.lgamma()", "0", "(n − 1)! forgotten"),
@@ -101,6 +105,7 @@ TESTS = [
     "tests/test_score.py",
     "tests/test_successors.py",
     "tests/test_modules.py",
+    "tests/test_compare.py",
     "tests/test_quadrature.py",
 ]
 

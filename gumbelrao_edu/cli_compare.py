@@ -1,0 +1,178 @@
+"""The command `compare`: every estimator on a loss of yours."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import io
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .diagnostics import compare
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "compare",
+        help="measure every estimator on a loss of yours",
+        description="Measure bias, variance, mean squared error, direction, time and evaluations "
+        "of every estimator on a loss of yours; print the table, and write it with a page.",
+    )
+    parser.add_argument(
+        "--f",
+        type=_named,
+        required=True,
+        metavar="MODULE:FUNCTION",
+        help="maps one-hot samples [batch, variables, n] to losses [batch]",
+    )
+    parser.add_argument(
+        "--logits",
+        type=_named,
+        metavar="MODULE:NAME",
+        help="a tensor [variables, n], or a function that returns one; in place of --n, "
+        "--variables and --scale",
+    )
+    parser.add_argument("--n", type=_count, default=8, help="classes (default: 8)")
+    parser.add_argument("--variables", type=_count, default=1, help="variables (default: 1)")
+    parser.add_argument(
+        "--scale",
+        type=_positive,
+        default=1.0,
+        help="standard deviation of the logits, which are normal (default: 1)",
+    )
+    parser.add_argument(
+        "--tau",
+        type=_numbers,
+        default=[0.1, 0.5, 1.0],
+        help="temperatures (default: 0.1,0.5,1)",
+    )
+    parser.add_argument(
+        "--k", type=_ks, default=[10, math.inf], help="inner samples (default: 10,inf)"
+    )
+    parser.add_argument(
+        "--estimators",
+        type=_words,
+        default="all",
+        help="names with commas between, or all (the default)",
+    )
+    parser.add_argument(
+        "--samples", type=_count, default=2000, help="gradients to draw for each (default: 2000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare, print, and write compare.csv and compare.html."""
+    # Imported here, since the other commands do without plotly.
+    from .figures.comparison import comparison_page
+    from .training.files import write
+
+    generator = torch.Generator().manual_seed(options.seed)
+    try:
+        logits = options.logits
+        if logits is None:
+            shape = (options.variables, options.n)
+            logits = options.scale * torch.randn(shape, generator=generator)
+        elif not isinstance(logits, Tensor) and callable(logits):
+            try:
+                logits = logits()
+            except Exception as error:
+                raise ValueError(f"logits: got {type(error).__name__}: {error}") from error
+        found = compare(
+            options.f,
+            logits,
+            tau=options.tau,
+            k=options.k,
+            estimators=options.estimators,
+            num_samples=options.samples,
+            generator=generator,
+        )
+    except (TypeError, ValueError) as error:
+        sys.exit(f"compare: {error}")
+    print(found)
+    table = io.StringIO()
+    rows = found.table()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write(options.out / "compare.csv", table.getvalue())
+    write(options.out / "compare.html", comparison_page(found))
+    print(f"written: {options.out / 'compare'}.csv and .html")
+
+
+# --- Arguments ------------------------------------------------------------------------------------
+
+
+def _named(text: str) -> Any:
+    """What MODULE:NAME names; the current folder is looked in, too."""
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise argparse.ArgumentTypeError(f"expected MODULE:NAME, got {text!r}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        raise argparse.ArgumentTypeError(
+            f"{module} cannot be imported: {type(error).__name__}: {error}"
+        ) from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise argparse.ArgumentTypeError(f"{module} has nothing named {name}")
+        found = getattr(found, part)
+    return found
+
+
+def _several(text: str, kind: Callable[[str], Any], what: str) -> list[Any]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected {what} with commas between, got {text!r}"
+        ) from None
+
+
+def _numbers(text: str) -> list[float]:
+    return _several(text, float, "numbers")
+
+
+def _ks(text: str) -> list[float]:
+    def k(part: str) -> float:
+        return math.inf if part.strip().lower() in ("inf", "∞") else int(part)
+
+    return _several(text, k, "whole numbers or inf")
+
+
+def _words(text: str) -> str | list[str]:
+    return text if text == "all" else [part.strip() for part in text.split(",")]
+
+
+def _count(text: str) -> int:
+    try:
+        if (number := int(text)) >= 1:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {text!r}")
+
+
+def _positive(text: str) -> float:
+    try:
+        if 0 <= (number := float(text)) < math.inf:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")

@@ -1,0 +1,528 @@
+"""Every estimator on one loss: bias, variance, MSE, direction, time and evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import estimators as registry
+from .._checks import check_count, check_generator, check_k, check_logits, check_tau
+from ..estimators.exact import exact
+from ..gumbel import gumbel_max
+from ..quadrature import MAX_CLASSES, MAX_TAU
+from .moments import Measured, measured
+from .samples import Loss
+
+MAX_VALUES = 2**16  # values of the variables under one loss that are enumerated
+MAX_NUMBERS = 2**22  # in the samples of one chunk
+RLOO_SAMPLES = 16  # of one gradient of the reference, where it is sampled
+TESTS = 1000  # of whether f is a sum over the variables
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one estimator with one setting; each number with its standard error.
+
+    Attributes:
+        estimator: the name in the registry.
+        hyper: its hyper-parameters.
+        bias2: ‖E∇ − ∇exact‖², without bias itself, so that it may come out below 0.
+        variance: trace of the covariance matrix of one gradient.
+        cosine: between one gradient and the exact one, on average.
+        seconds: for one gradient, drawn with others in one batch.
+        evaluations: of f for one gradient.
+        failed: why there are no numbers (they are NaN then); empty otherwise.
+    """
+
+    estimator: str
+    hyper: Mapping[str, Any]
+    bias2: Measured
+    variance: Measured
+    cosine: Measured
+    seconds: Measured
+    evaluations: int
+    failed: str = ""
+
+    @property
+    def call(self) -> str:
+        """As one would write it: gumbel_rao(tau=0.5, k=10)."""
+        return f"{self.estimator}({', '.join(f'{k}={v}' for k, v in self.hyper.items())})"
+
+    def mse(self, m: float) -> Measured:
+        """Of the mean of m gradients: ‖bias‖² + variance / m."""
+        return Measured(
+            self.bias2.value + self.variance.value / m,
+            math.hypot(self.bias2.standard_error, self.variance.standard_error / m),
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` has measured; `str` of it is a table.
+
+    Attributes:
+        results: one for each estimator and setting.
+        exact: the exact gradient, or what stands for it, in float64.
+        reference: where `exact` comes from, in words.
+        num_samples: gradients drawn for each result.
+        batch_sizes: the numbers m of gradients in a mean that the table shows.
+    """
+
+    results: tuple[Result, ...]
+    exact: Tensor = field(repr=False)
+    reference: str
+    num_samples: int
+    batch_sizes: tuple[int, ...]
+
+    @property
+    def recommendation(self) -> str:
+        """Which has the lowest MSE when each may evaluate f equally often; one line."""
+        parts: list[tuple[str, list[int]]] = []
+        for evaluations in self.batch_sizes:
+            choice = self._best(evaluations)
+            if parts and parts[-1][0] == choice:
+                parts[-1][1].append(evaluations)
+            else:
+                parts.append((choice, [evaluations]))
+        said = [
+            f"{counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "") + f": {choice}"
+            for choice, counts in parts
+        ]
+        return "Lowest MSE by the number of evaluations of f: " + "; ".join(said) + "."
+
+    def _best(self, evaluations: int) -> str:
+        able = [r for r in self.results if not r.failed and r.evaluations <= evaluations]
+        if not able:
+            return "none"
+        errors = {r.call: r.mse(evaluations / r.evaluations) for r in able}
+        best = min(errors, key=lambda call: errors[call].value)
+        value, error = errors[best]
+        near = [
+            call
+            for call, other in errors.items()
+            if call != best and other.value - value < 2 * math.hypot(error, other.standard_error)
+        ]
+        if not near:
+            return best
+        shown = ", ".join(near) if len(near) <= 2 else f"{len(near)} others"
+        return f"{best} (within the errors: {shown})"
+
+    def table(self) -> list[dict[str, Any]]:
+        """One dictionary for each result; `_se` is the standard error of the number before it."""
+        rows = []
+        for result in self.results:
+            row: dict[str, Any] = {"estimator": result.call}
+            named = {
+                "bias2": result.bias2,
+                "variance": result.variance,
+                **{f"mse_{m}": result.mse(m) for m in self.batch_sizes},
+                "cosine": result.cosine,
+                "seconds": result.seconds,
+            }
+            for name, (value, error) in named.items():
+                row[name], row[f"{name}_se"] = value, error
+            row["evaluations"] = result.evaluations
+            row["failed"] = result.failed
+            rows.append(row)
+        return rows
+
+    def __str__(self) -> str:
+        sizes = [f"MSE, m = {m:,}" for m in self.batch_sizes]
+        head = ["estimator", "bias²", "variance", *sizes, "cosine", "µs", "evaluations of f"]
+        lines = [head]
+        for r in self.results:
+            numbers = [r.bias2, r.variance, *(r.mse(m) for m in self.batch_sizes), r.cosine]
+            shown = [f"{value:.3g} ± {error:.1g}" for value, error in numbers]
+            micro = f"{1e6 * r.seconds.value:.3g} ± {1e6 * r.seconds.standard_error:.1g}"
+            shown += [micro, f"{r.evaluations:,}"]
+            lines.append([r.call, *(shown if not r.failed else [r.failed])])
+        widths = [max(len(line[i]) for line in lines if len(line) > 2) for i in range(len(head))]
+        widths[0] = max(len(line[0]) for line in lines)
+        text = [
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=False))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([f"Exact gradient: {self.reference}.", *text, self.recommendation])
+
+
+def compare(
+    f: Loss,
+    logits: Tensor,
+    *,
+    tau: float | Sequence[float] = (0.1, 0.5, 1.0),
+    k: float | Sequence[float] = (10, math.inf),
+    estimators: str | Sequence[str] = "all",
+    num_samples: int = 2000,
+    batch_sizes: Sequence[int] = (1, 10, 100, 1000),
+    reference_samples: int = 20_000,
+    generator: torch.Generator | None = None,
+) -> Comparison:
+    """Measure estimators side by side on a loss of yours.
+
+        ‖E∇ − ∇exact‖²,   tr cov[∇],   MSE(m) = bias² + variance / m,   E cos(∇, ∇exact)
+
+    The exact gradient is enumerated where the variables under one loss have at most 2^16 values;
+    where they have more and f is a sum over the variables (1,000 random tests say so), it is
+    enumerated variable by variable; else it is the mean of many gradients of RLOO, and its error is
+    part of those given. `Comparison.reference` says which.
+
+    Args:
+        f: maps samples `[batch, *variables, n]` to losses `[batch]`, or to a loss for each of
+            the leading variables `[batch, *leading]` that does not depend on the others.
+        logits: θ, `[*variables, n]`; −inf marks a class that never occurs.
+        tau: temperatures for the estimators that have one.
+        k: numbers of inner samples for those that have them; `math.inf` is exact.
+        estimators: names in the registry, or "all".
+        num_samples: gradients to draw for each; the errors fall with their root.
+        batch_sizes: numbers m of gradients in a mean whose MSE is shown.
+        reference_samples: gradients of RLOO, of 16 samples each, where the exact one is sampled.
+        generator: source of randomness; the global one when None.
+
+    Returns:
+        A `Comparison`: print it, or take its `results`.
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type, shape or range; if f fails, or
+            its losses have the wrong shape, no gradient in the sample, or are not finite.
+
+    Example:
+        >>> f = lambda d: (d @ torch.tensor([1.0, 2.0, 3.0])).sum(-1) ** 2
+        >>> found = compare(f, torch.zeros(2, 3), tau=0.5, estimators=["reinforce", "gumbel_rao"])
+        >>> [result.call for result in found.results]
+        ['reinforce()', 'gumbel_rao(tau=0.5, k=10)', 'gumbel_rao(tau=0.5, k=inf)']
+        >>> found.reference
+        'enumeration of 9 values'
+    """
+    if not callable(f):
+        raise TypeError(f"f: expected a function, got {type(f).__name__}")
+    check_logits(logits)
+    check_generator(generator, logits.device)
+    for count, name in ((num_samples, "num_samples"), (reference_samples, "reference_samples")):
+        check_count(count, name)
+        if count < 2:
+            raise ValueError(f"{name}: expected at least 2, got {count}")
+    for m in batch_sizes:
+        check_count(m, "batch_sizes")
+    if not batch_sizes:
+        raise ValueError("batch_sizes: expected at least one number, got none")
+    settings = _settings(estimators, _several(tau, "tau"), _several(k, "k"), logits.shape[-1])
+    theta = logits.detach()
+    with torch.enable_grad():
+        loss = _Counted(f, theta)
+        needs_gradient = any(registry.get(name).samples for name, _ in settings)
+        lead = _probe(loss, theta, needs_gradient, generator)
+        gradient, error, reference = _reference(loss, theta, lead, reference_samples, generator)
+        joint = theta.shape[len(lead) : -1].numel()
+        results = [
+            _measure(loss, theta, name, hyper, gradient, error, num_samples, generator)
+            for name, hyper in settings
+            if name != "exact" or joint * math.log(theta.shape[-1]) <= math.log(MAX_VALUES)
+        ]
+    sizes = tuple(sorted(set(batch_sizes)))
+    return Comparison(tuple(results), gradient, reference, num_samples, sizes)
+
+
+# --- What is compared -----------------------------------------------------------------------------
+
+
+def _several(value: float | Sequence[float], name: str) -> list[float]:
+    values = [value] if isinstance(value, (int, float)) else list(value)
+    if not values:
+        raise ValueError(f"{name}: expected at least one number, got none")
+    for each in values:
+        if name == "k":
+            check_k(each)
+        else:
+            check_tau(each, torch.Size())
+            if isinstance(each, Tensor):
+                raise TypeError("tau: expected numbers, got a tensor")
+    return values
+
+
+def _settings(
+    estimators: str | Sequence[str], taus: list[float], ks: list[float], n: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """Names and hyper-parameters; K = ∞ only where the quadrature reaches."""
+    if isinstance(estimators, str):
+        estimators = registry.names() if estimators == "all" else [estimators]
+    if not estimators:
+        raise ValueError("estimators: expected at least one name, got none")
+    settings: list[tuple[str, dict[str, Any]]] = []
+    for name in dict.fromkeys(estimators):
+        if name not in registry.names():
+            known = ", ".join(registry.names())
+            raise ValueError(f"estimators: expected some of {known}, or 'all', got {name!r}")
+        example = registry.get(name).example
+        for tau in taus if "tau" in example else [math.nan]:
+            for k in ks if "k" in example else [math.nan]:
+                if k == math.inf and (n > MAX_CLASSES or tau > MAX_TAU):
+                    continue
+                changes = {"tau": tau, "k": k}
+                settings.append((name, {key: changes.get(key, example[key]) for key in example}))
+    if not settings:
+        raise ValueError(
+            f"k: expected a finite number for more than {MAX_CLASSES} classes or a temperature "
+            f"above {MAX_TAU:g}, got inf"
+        )
+    return settings
+
+
+# --- The loss -------------------------------------------------------------------------------------
+
+
+class _Counted:
+    """f for samples with any leading axes, which counts how many samples it has seen."""
+
+    def __init__(self, f: Loss, theta: Tensor) -> None:
+        self.f, self.shape, self.evaluations = f, theta.shape, 0
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        axes = samples.shape[: samples.dim() - len(self.shape)]
+        flat = samples.reshape(-1, *self.shape)
+        self.evaluations += len(flat)
+        try:
+            losses = self.f(flat)
+        except Exception as error:
+            raise ValueError(
+                f"f: expected losses for samples of shape {tuple(flat.shape)}, "
+                f"got {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(losses, Tensor):
+            raise TypeError(f"f: expected a tensor of losses, got {type(losses).__name__}")
+        if losses.is_complex():
+            raise TypeError(f"f: expected real losses, got {losses.dtype}")
+        variables = self.shape[:-1]
+        if losses.dim() == 0 or losses.shape != (len(flat), *variables[: losses.dim() - 1]):
+            raise ValueError(
+                f"f: expected losses of shape ({len(flat)},) for samples of shape "
+                f"{tuple(flat.shape)}, or one for each of the leading variables, "
+                f"got {tuple(losses.shape)}"
+            )
+        return losses.reshape(*axes, *losses.shape[1:])
+
+
+def _probe(
+    loss: _Counted, theta: Tensor, needs_gradient: bool, generator: torch.Generator | None
+) -> torch.Size:
+    """Look at f before anything is computed; returns which variables have a loss of their own."""
+    one, two = _uniform(theta, 2, 8, generator)
+    leaf = one.requires_grad_()
+    losses = loss(leaf)
+    if not losses.isfinite().all():
+        raise ValueError("f: expected finite losses at one-hot samples, got NaN or infinity")
+    if needs_gradient:
+        if not (losses.is_floating_point() and losses.requires_grad):
+            raise ValueError(
+                f"f: expected losses with a gradient in the sample, got {losses.dtype} without one "
+                f"(reinforce and rloo do without: estimators=['reinforce', 'rloo'])"
+            )
+        (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
+        if grad is None:
+            raise ValueError("f: expected losses with a gradient in the sample, got none in it")
+        if not grad.isfinite().all():
+            raise ValueError(
+                "f: expected a finite gradient at one-hot samples, got NaN or infinity"
+            )
+    one, losses = one.detach(), losses.detach().double()
+    alone = torch.cat([loss(row).detach().double() for row in one.unsqueeze(1)])
+    scale = losses.abs().max().item() + 1.0
+    tolerance = 1e4 * torch.finfo(theta.dtype).eps * scale
+    if (alone - losses).abs().max() > tolerance:
+        raise ValueError(
+            "f: expected the loss of a sample to be the same alone and in a batch, got others "
+            "(is f random, or does it mix the samples?)"
+        )
+    lead = losses.shape[1:]
+    if lead:  # a loss of its own may depend on nothing else
+        keep = torch.rand(losses.shape, generator=generator, device=theta.device) < 0.5
+        spread = keep.reshape(*keep.shape, *[1] * (one.dim() - keep.dim()))
+        mixed = loss(torch.where(spread, one, two)).detach().double()
+        want = torch.where(keep, losses, loss(two).detach().double())
+        if (mixed - want).abs().max() > tolerance:
+            raise ValueError(
+                f"f: expected a loss for each of {tuple(lead)} variables that depends on no other, "
+                f"got one that does; return their sum, of shape (batch,)"
+            )
+    return lead
+
+
+def _uniform(
+    theta: Tensor, sets: int, count: int, generator: torch.Generator | None
+) -> tuple[Tensor, ...]:
+    """One-hot samples `[count, *variables, n]`, uniform over the classes that can occur."""
+    even = torch.where(theta > -torch.inf, 0.0, -torch.inf).to(theta.dtype)
+    return gumbel_max(even.expand(sets, count, *theta.shape), generator=generator)[0].unbind(0)
+
+
+# --- The exact gradient ---------------------------------------------------------------------------
+
+
+def _reference(
+    loss: _Counted,
+    theta: Tensor,
+    lead: torch.Size,
+    reference_samples: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor | None, str]:
+    """The exact gradient; draws of it where it is sampled, else None; and where it comes from."""
+    n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
+    if joint * math.log(n) <= math.log(MAX_VALUES):
+        leaf = theta.double().requires_grad_()
+        total = exact(lambda d: loss(d.to(theta.dtype)).double(), leaf).sum()
+        (gradient,) = torch.autograd.grad(total, leaf)
+        each = f" for each of {lead.numel()} losses" if lead else ""
+        return gradient, None, f"enumeration of {n**joint:,} values{each}"
+    if _is_sum(loss, theta, generator):
+        found = f"enumeration variable by variable (f is a sum over them in {TESTS:,} random tests)"
+        return _by_variable(loss, theta), None, found
+    draws = _draws(loss, theta, "rloo", {"num_samples": RLOO_SAMPLES}, reference_samples, generator)
+    stacked = torch.cat([chunk for chunk, _ in draws])
+    found = (
+        f"the mean of {reference_samples:,} gradients of RLOO with {RLOO_SAMPLES} samples each, "
+        f"for {n}^{joint} values are too many to enumerate; its error is part of those given"
+    )
+    return stacked.mean(0).reshape(theta.shape), stacked, found
+
+
+def _is_sum(loss: _Counted, theta: Tensor, generator: torch.Generator | None) -> bool:
+    """Whether f(D) + f(D') stays the same when variables are exchanged between D and D'."""
+    one, two = _uniform(theta, 2, TESTS, generator)
+    swap = torch.rand(one.shape[:-1], generator=generator, device=theta.device) < 0.5
+    mixed = (torch.where(swap.unsqueeze(-1), a, b) for a, b in ((one, two), (two, one)))
+    with torch.no_grad():
+        before, after = (sum(loss(x).double() for x in pair) for pair in ((one, two), mixed))
+    scale = torch.as_tensor(before).abs().max().item() + 1.0
+    difference = torch.as_tensor(before - after).abs().max().item()
+    return difference <= 1e2 * torch.finfo(theta.dtype).eps * scale
+
+
+def _by_variable(loss: _Counted, theta: Tensor) -> Tensor:
+    """p_a (f_a − E f) for each variable, the others held fixed where they cannot matter."""
+    n = theta.shape[-1]
+    flat = theta.double().reshape(-1, n)
+    base = F.one_hot(flat.argmax(-1), n).to(theta.dtype)
+    values = torch.zeros_like(flat)
+    for j in range(len(flat)):
+        changed = base.expand(n, *base.shape).clone()
+        changed[:, j] = torch.eye(n, dtype=theta.dtype, device=theta.device)
+        with torch.no_grad():
+            losses = loss(changed.reshape(n, *theta.shape)).double()
+        values[j] = losses.reshape(n, -1).sum(-1)
+    p = flat.softmax(-1)
+    values = values.masked_fill(p == 0, 0.0)
+    return (p * (values - (p * values).sum(-1, keepdim=True))).reshape(theta.shape)
+
+
+# --- The measurement ------------------------------------------------------------------------------
+
+
+def _draws(
+    loss: _Counted,
+    theta: Tensor,
+    name: str,
+    hyper: Mapping[str, Any],
+    count: int,
+    generator: torch.Generator | None,
+) -> list[tuple[Tensor, float]]:
+    """Chunks of gradients `[m, d]` in float64, and the seconds for one gradient in each."""
+    record = registry.get(name)
+    copies = hyper.get("num_samples", 1)
+    if name == "exact":
+        copies, count = theta.shape[-1] ** theta.shape[:-1].numel(), 2
+    # At least four chunks, so that the time has a standard error.
+    size = max(1, min(MAX_NUMBERS // max(1, copies * theta.numel()), -(-count // 4)))
+    chunks = []
+    for done in range(0, count, size):
+        m = min(size, count - done)
+        start = time.perf_counter()
+        leaf = theta.expand(m, *theta.shape).clone().requires_grad_()
+        losses = record.loss(loss, leaf, generator=generator, **hyper)
+        drawn = torch.autograd.grad(losses.sum(), leaf)[0].cpu()  # waits for what was queued
+        seconds = (time.perf_counter() - start) / m
+        if not losses.isfinite().all():
+            drawn = torch.full_like(drawn, math.nan)
+        chunks.append((drawn.double().flatten(1), seconds))
+    return chunks
+
+
+def _measure(
+    loss: _Counted,
+    theta: Tensor,
+    name: str,
+    hyper: dict[str, Any],
+    exact_gradient: Tensor,
+    reference: Tensor | None,
+    count: int,
+    generator: torch.Generator | None,
+) -> Result:
+    """One row of the table."""
+    nothing = Measured(math.nan, math.nan)
+    before = loss.evaluations
+    try:
+        chunks = _draws(loss, theta, name, hyper, count, generator)
+    except (TypeError, ValueError) as error:
+        if registry.get(name).kind != "relaxed":
+            raise
+        said = f"{error} (at points inside the simplex)"
+        return Result(name, hyper, nothing, nothing, nothing, nothing, 0, said)
+    drawn = sum(len(chunk) for chunk, _ in chunks)
+    evaluations = round((loss.evaluations - before) / drawn)
+    x, target = torch.cat([chunk for chunk, _ in chunks]), exact_gradient.cpu().flatten()
+    seconds = (
+        measured([s for _, s in chunks[1:]])
+        if len(chunks) > 2
+        else Measured(sum(s for _, s in chunks) / len(chunks), math.nan)
+    )
+    if not x.isfinite().all():
+        failed = "its losses or its gradient are not finite"
+        if registry.get(name).kind == "relaxed":
+            failed += " (at points inside the simplex)"
+        return Result(name, hyper, nothing, nothing, nothing, seconds, evaluations, failed)
+    cosines = F.cosine_similarity(x, target.expand_as(x), dim=-1, eps=1e-300)
+    return Result(
+        name,
+        hyper,
+        bias2=_squared_bias(x, target, reference),
+        variance=_variance(x),
+        cosine=measured(cosines),
+        seconds=seconds,
+        evaluations=evaluations,
+    )
+
+
+def _variance(x: Tensor) -> Measured:
+    """tr cov, and its standard error from the scatter of the squared distances."""
+    spread = measured((x - x.mean(0)).square().sum(-1))
+    scale = len(x) / (len(x) - 1)
+    return Measured(spread.value * scale, spread.standard_error * scale)
+
+
+def _squared_bias(x: Tensor, target: Tensor, reference: Tensor | None) -> Measured:
+    """‖x̄ − r‖² less what the errors of x̄ and r add to it, with its standard error.
+
+    With the covariance V of x̄ − r and b its mean, the variance is 4 bᵀVb + 2 tr V². What is
+    measured in place of b adds tr V² to bᵀVb.
+    """
+    b = x.mean(0) - target
+    parts = [x] if reference is None else [x, reference.cpu()]
+    noise, along, squares = 0.0, 0.0, torch.zeros(len(b), len(b), dtype=torch.float64)
+    for draws in parts:
+        centred = draws - draws.mean(0)
+        count = len(draws)
+        covariance = centred.T @ centred / (count - 1) / count
+        noise += covariance.trace().item()
+        along += (b @ covariance @ b).item()
+        squares += covariance
+    value = b.square().sum().item() - noise
+    least = 2 * squares.square().sum().item()
+    return Measured(value, math.sqrt(max(4 * along - least, least)))

@@ -1,0 +1,445 @@
+"""`diagnostics.compare` against formulas, its errors and its command."""
+
+import csv
+import math
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from gumbelrao_edu import diagnostics, estimators
+from gumbelrao_edu.cli import main
+from gumbelrao_edu.diagnostics import Comparison, Measured, Result, comparison
+from gumbelrao_edu.figures.comparison import bias_against_variance, comparison_page
+
+INF = math.inf
+THETA = torch.tensor([[0.5, -0.3, 1.2], [0.1, 0.9, -0.8]], dtype=torch.float64)
+WEIGHTS = torch.tensor([[1.0, 2.0, -1.0], [0.3, -0.5, 0.8]], dtype=torch.float64)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def joint(d):
+    return ((d * WEIGHTS.to(d)).sum((-1, -2)) / 2).exp()
+
+
+def additive(d):
+    return ((d * WEIGHTS.to(d)).sum(-1)).cos().sum(-1)
+
+
+def separate(d):
+    return ((d * WEIGHTS.to(d)).sum(-1)).cos()
+
+
+def alone(d):
+    return ((d * WEIGHTS[0].to(d)).sum(-1)).exp()
+
+
+def enumerated(f, theta=THETA):
+    """d E[f(D)] / dθ, written out."""
+    leaf = theta.clone().requires_grad_()
+    p, total = leaf.softmax(-1), 0
+    for a in range(3):
+        for b in range(3):
+            d = torch.nn.functional.one_hot(torch.tensor([a, b]), 3).double()
+            total = total + p[0, a] * p[1, b] * f(d)
+    return torch.autograd.grad(total, leaf)[0]
+
+
+def within(measured, truth, errors=5):
+    """5 standard errors: for a normal mean 6e-7 a comparison."""
+    return abs(measured.value - truth) <= errors * measured.standard_error + 1e-12
+
+
+# --- the exact gradient ---------------------------------------------------------------------
+
+
+def test_the_exact_gradient_is_enumerated():
+    found = diagnostics.compare(joint, THETA, estimators="zgr", num_samples=10)
+    assert found.reference == "enumeration of 9 values"
+    torch.testing.assert_close(found.exact, enumerated(joint))
+    for f in (additive, separate):
+        got = diagnostics.compare(f, THETA, estimators="zgr", num_samples=10)
+        torch.testing.assert_close(got.exact, enumerated(additive))
+    assert got.reference == "enumeration of 3 values for each of 2 losses"
+
+
+def test_a_sum_over_the_variables_is_enumerated_variable_by_variable(monkeypatch):
+    monkeypatch.setattr(comparison, "MAX_VALUES", 8)
+    theta = THETA.clone()
+    theta[0, 1] = -INF
+    for f, logits in ((additive, THETA), (additive, theta), (lambda d: 1e3 + additive(d), THETA)):
+        found = diagnostics.compare(f, logits, estimators="zgr", num_samples=10)
+        assert "variable by variable" in found.reference
+        leaf = logits.clone().requires_grad_()
+        exact = estimators.get("exact").function(f, leaf)
+        torch.testing.assert_close(found.exact, torch.autograd.grad(exact, leaf)[0])
+
+
+def test_where_nothing_can_be_enumerated_rloo_stands_for_it_and_its_error_counts(monkeypatch):
+    monkeypatch.setattr(comparison, "MAX_VALUES", 8)
+    run = {"estimators": ["rloo", "exact"], "num_samples": 2000, "generator": seeded()}
+    few = diagnostics.compare(joint, THETA, reference_samples=100, **run)
+    assert few.reference.startswith(
+        "the mean of 100 gradients of RLOO with 16 samples each, for 3^2"
+    )
+    assert [r.estimator for r in few.results] == ["rloo"]  # `exact` cannot
+    many = diagnostics.compare(joint, THETA, reference_samples=50_000, **run)
+    error = (many.exact - enumerated(joint)).norm()
+    assert error < 0.05 * enumerated(joint).norm()
+    assert few.results[0].bias2.standard_error > 3 * many.results[0].bias2.standard_error
+    for found in (few, many):  # RLOO has no bias
+        assert within(found.results[0].bias2, 0.0)
+
+
+# --- the numbers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", [0.3, 1.0])
+def test_bias_and_variance_are_those_of_proposition_3(tau):
+    found = diagnostics.compare(
+        alone, THETA[0], tau=tau, k=[1, 10, INF], estimators="gumbel_rao", num_samples=20_000,
+        generator=seeded(),
+    )  # fmt: skip
+    terms = diagnostics.exact_terms(alone, THETA[0], tau)
+    bias2 = (terms.mean - terms.exact).square().sum().item()
+    torch.testing.assert_close(found.exact, terms.exact)
+    for result, k in zip(found.results, (1, 10, INF), strict=True):
+        assert within(result.variance, diagnostics.variance(terms, k).item())
+        assert within(result.bias2, bias2)
+        for m in (1, 100):
+            assert within(result.mse(m), diagnostics.mse(terms, k, m).item())
+        assert result.variance.standard_error < 0.05 * result.variance.value
+    assert bias2 > 5 * found.results[-1].bias2.standard_error
+
+
+def test_the_standard_errors_are_right():
+    """Over 300 comparisons the deviations, in standard errors, have mean 0 and variance 1."""
+    terms = diagnostics.exact_terms(alone, THETA[0], 0.5)
+    truth = {
+        "bias2": (terms.mean - terms.exact).square().sum().item(),
+        "variance": diagnostics.variance(terms, 1).item(),
+    }
+    scores = {name: [] for name in truth}
+    values = {name: [] for name in truth}
+    for seed in range(300):
+        (result,) = diagnostics.compare(
+            alone, THETA[0], tau=0.5, estimators="st_gumbel_softmax", num_samples=400,
+            generator=seeded(seed),
+        ).results  # fmt: skip
+        for name, true in truth.items():
+            value, error = getattr(result, name)
+            values[name].append(value)
+            scores[name].append((value - true) / error)
+    for name, true in truth.items():
+        mean, error = diagnostics.measured(values[name])
+        assert abs(mean - true) < 5 * error  # without bias
+        assert 0.8 < torch.tensor(scores[name]).std() < 1.3
+
+
+def test_the_exact_estimator_has_neither_bias_nor_variance():
+    found = diagnostics.compare(joint, THETA, estimators=["exact", "zgr"], num_samples=50)
+    exact, zgr = found.results
+    assert max(abs(exact.bias2.value), exact.variance.value) < 1e-20
+    assert exact.cosine.value == pytest.approx(1.0)
+    assert -1 <= zgr.cosine.value < 1
+
+
+def test_the_cosine_is_that_of_one_gradient():
+    found = diagnostics.compare(
+        lambda d: d[..., 0], torch.zeros(2, dtype=torch.float64), estimators=["zgr", "reinforce"],
+        num_samples=4000, generator=seeded(),
+    )  # fmt: skip
+    zgr, reinforce = found.results  # in two classes a gradient is ± the exact one, or 0
+    assert zgr.cosine.value == pytest.approx(1.0)
+    assert within(reinforce.cosine, 0.5)  # right where D_1 = 1, and 0 elsewhere
+
+
+def test_evaluations_of_f_are_counted():
+    found = diagnostics.compare(joint, THETA, tau=0.5, num_samples=40)
+    counts = {result.call: result.evaluations for result in found.results}
+    assert counts.pop("rloo(num_samples=4)") == 4
+    assert 9 <= counts.pop("exact()") <= 10  # and one more look at the shape
+    assert set(counts.values()) == {1}
+    assert {r.estimator for r in found.results} == set(estimators.names())
+    assert all(r.seconds.value > 0 for r in found.results)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_masked_classes_and_dtypes(dtype):
+    theta = THETA.to(dtype).clone()
+    theta[0, 1] = -INF
+    found = diagnostics.compare(joint, theta, tau=0.5, num_samples=200, generator=seeded())
+    assert not any(r.failed for r in found.results)
+    assert found.exact[0, 1] == 0
+    want = enumerated(joint, theta.double()).nan_to_num()
+    torch.testing.assert_close(found.exact, want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_generator_decides():
+    state = torch.get_rng_state()
+    runs = [
+        diagnostics.compare(joint, THETA, tau=0.5, num_samples=50, generator=seeded(s)).table()
+        for s in (1, 1, 2)
+    ]
+    assert torch.equal(torch.get_rng_state(), state)
+    numbers = [[row["bias2"] for row in run] for run in runs]
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
+# --- the recommendation ---------------------------------------------------------------------
+
+
+def result(name, bias2, variance, evaluations=1, error=0.0, failed=""):
+    number = [Measured(value, error) for value in (bias2, variance)]
+    zero = Measured(0.0, 0.0)
+    return Result(name, {}, *number, zero, zero, evaluations, failed)
+
+
+def recommended(*results, batch_sizes=(1, 10, 100, 1000)):
+    return Comparison(results, torch.zeros(1), "", 2, batch_sizes).recommendation
+
+
+def test_the_recommendation_follows_from_the_numbers():
+    biased, unbiased = result("biased", 0.05, 1.0), result("unbiased", 0.0, 4.0, 4)
+    # With 10 evaluations 0.05 + 0.1 against 4/2.5, with 1000 0.051 against 0.016.
+    assert recommended(biased, unbiased) == (
+        "Lowest MSE by the number of evaluations of f: 1 to 100: biased(); 1,000: unbiased()."
+    )
+    assert recommended(unbiased) == (
+        "Lowest MSE by the number of evaluations of f: 1: none; 10 to 1,000: unbiased()."
+    )
+    assert "broken" not in recommended(biased, result("broken", 0.0, 0.0, failed="NaN"))
+
+
+def test_what_cannot_be_told_apart_is_said():
+    one, two = result("one", 0.1, 1.0, error=0.1), result("two", 0.12, 1.0, error=0.1)
+    assert recommended(one, two, batch_sizes=(1,)).endswith("1: one() (within the errors: two()).")
+    others = [result(f"other{i}", 0.1, 1.0, error=0.1) for i in range(3)]
+    assert recommended(one, *others, batch_sizes=(1,)).endswith("(within the errors: 3 others).")
+
+
+# --- losses that will not do ----------------------------------------------------------------
+
+
+def cut(d):
+    return joint(d).detach()
+
+
+def mixing(d):
+    return joint(d) - joint(d).mean()
+
+
+def random(d):
+    return joint(d) + torch.rand(len(d))
+
+
+def crossed(d):
+    return separate(d) * separate(d).flip(-1)
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "message"),
+    [
+        (
+            lambda d: d,
+            ValueError,
+            r"f: expected losses of shape \(8,\) for samples of shape \(8, 2",
+        ),
+        (lambda d: joint(d).mean(), ValueError, r"f: expected losses of shape \(8,\).* got \(\)"),
+        (lambda d: joint(d)[:, None], ValueError, r"f: expected .* got \(8, 1\)"),
+        (lambda d: 1.0, TypeError, "f: expected a tensor of losses, got float"),
+        (lambda d: joint(d) * 1j, TypeError, "f: expected real losses, got torch.complex128"),
+        (lambda d: joint(d) * math.nan, ValueError, "f: expected finite losses"),
+        (lambda d: (d[..., 0, 0] * 0).sqrt() + joint(d), ValueError, "f: expected a finite gradi"),
+        (cut, ValueError, "f: expected losses with a gradient in the sample, got torch.float64"),
+        (lambda d: joint(d) > 1, ValueError, "f: .* gradient in the sample, got torch.bool"),
+        (lambda d: d.argmax(-1).sum(-1), ValueError, "f: .* gradient .* got torch.int64"),
+        (
+            lambda d: d @ torch.ones(7),
+            ValueError,
+            r"f: expected losses for samples .* RuntimeError",
+        ),
+        (lambda d: nothing, ValueError, "f: .* got NameError: name 'nothing'"),  # noqa: F821
+        (mixing, ValueError, "f: expected the loss of a sample to be the same alone"),
+        (random, ValueError, "f: expected the loss of a sample to be the same alone"),
+        (crossed, ValueError, r"f: .* each of \(2,\) variables that depends on no other"),
+        (nn.Parameter(torch.ones(8)), TypeError, "f: expected a function, got Parameter"),
+    ],
+)
+def test_a_bad_loss_is_told_what_is_wrong(f, error, message):
+    with pytest.raises(error, match=message):
+        diagnostics.compare(f, THETA)
+
+
+def test_a_loss_whose_gradient_does_not_come_from_the_sample():
+    weight = nn.Parameter(torch.ones(()))
+    with pytest.raises(
+        ValueError, match="f: expected losses with a gradient in the sample, got no"
+    ):
+        diagnostics.compare(lambda d: joint(d.detach()) * weight, THETA)
+
+
+def test_score_functions_need_no_gradient():
+    found = diagnostics.compare(
+        lambda d: d.argmax(-1).sum(-1), THETA, estimators=["reinforce", "rloo"], num_samples=20_000,
+        generator=seeded(),
+    )  # fmt: skip
+    torch.testing.assert_close(found.exact, enumerated(lambda d: d.argmax(-1).sum(-1)))
+    assert all(within(r.bias2, 0.0) for r in found.results)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_loss_that_is_not_defined_inside_the_simplex(raises):
+    def corners_only(d):
+        inside = d.detach().amax((-1, -2)) < 1
+        if raises and inside.any():
+            raise RuntimeError("not one-hot")
+        return torch.where(inside, math.nan, joint(d))
+
+    found = diagnostics.compare(
+        corners_only, THETA, tau=0.5, estimators=["gumbel_softmax", "zgr"], num_samples=50
+    )
+    failed, fine = found.results
+    assert "inside the simplex" in failed.failed
+    assert not fine.failed
+    assert "gumbel_softmax" not in found.recommendation
+    assert "inside the simplex" in str(found)
+    assert "inside the simplex" in comparison_page(found)
+    assert [trace.name for trace in bias_against_variance(found).data if trace.name] == ["ZGR"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tau": -1.0}, ValueError, "tau: .* got -1.0"),
+        ({"tau": []}, ValueError, "tau: expected at least one number, got none"),
+        ({"tau": ["1"]}, TypeError, "tau: .* got str"),
+        ({"tau": [torch.tensor(1.0)]}, TypeError, "tau: expected numbers, got a tensor"),
+        ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
+        ({"estimators": "nothing"}, ValueError, "estimators: .* got 'nothing'"),
+        ({"estimators": []}, ValueError, "estimators: expected at least one name, got none"),
+        ({"num_samples": 1}, ValueError, "num_samples: expected at least 2, got 1"),
+        ({"reference_samples": 1}, ValueError, "reference_samples: expected at least 2, got 1"),
+        ({"batch_sizes": []}, ValueError, "batch_sizes: expected at least one number, got none"),
+        ({"batch_sizes": [0]}, ValueError, "batch_sizes: expected at least 1, got 0"),
+        ({"generator": 3}, TypeError, "generator: .* got int"),
+        (
+            {"tau": 200, "k": INF, "estimators": "gumbel_rao"},
+            ValueError,
+            "k: .* above 100, got inf",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        diagnostics.compare(joint, THETA, **arguments)
+
+
+# --- table, figure, page, command -----------------------------------------------------------
+
+
+def test_the_table_is_text_and_a_page_that_needs_no_network():
+    found = diagnostics.compare(joint, THETA, tau=[0.1, 1.0], num_samples=50, generator=seeded())
+    text = str(found).splitlines()
+    assert text[0] == "Exact gradient: enumeration of 9 values."
+    assert text[-1] == found.recommendation
+    assert len(text) == len(found.results) + 3
+    assert len({len(line) for line in text[2:-1]}) == 1  # columns
+    page = comparison_page(found, "<b>")
+    assert "<h1>&lt;b&gt;</h1>" in page
+    assert "src=" not in page.replace("srcdoc", "")[: page.index("<table>")]
+    for result in found.results:
+        assert f"<code>{result.call}</code>" in page
+
+
+def test_the_figure_marks_a_bias_that_is_not_clear():
+    one, two = result("reinforce", 0.1, 2.0, error=0.2), result("zgr", 0.5, 1.0, error=0.01)
+    exact = result("exact", 0.0, 0.0)
+    figure = bias_against_variance(Comparison((one, two, exact), torch.zeros(1), "", 2, (1, 10)))
+    open_, clear, *lines = figure.data
+    assert (open_.y, open_.marker.symbol) == ((0.4,), ("hexagon-open",))
+    assert (clear.y, clear.marker.symbol) == ((0.5,), ("x",))
+    assert [(line.x, line.y) for line in lines] == [((1, 2), (1, 2)), ((1, 2), (0.1, 0.2))]
+    assert (open_.name, clear.name) == ("REINFORCE", "ZGR")
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "losses_of_mine.py").write_text(
+        "import torch\n"
+        "weights = torch.tensor([1.0, 2.0, 3.0])\n"
+        "def loss(d):\n    return (d @ weights).sum(-1).cos()\n"
+        "def logits():\n    return torch.zeros(2, 3)\n"
+        "theta = torch.ones(3)\n"
+        "def row(d):\n    return (d @ weights).cos()\n"
+        "def bad(d):\n    return d\n"
+    )
+    (tmp_path / "broken_loss.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in ("losses_of_mine", "broken_loss"):
+        sys.modules.pop(name, None)
+
+
+def test_the_command_writes_table_and_page(module, capsys):
+    size = ["--n", "3", "--variables", "2", "--samples", "50"]
+    which = ["--estimators", "zgr,gumbel_rao", "--tau", "0.5,1", "--k", "5,inf"]
+    assert main(["compare", "--f", "losses_of_mine:loss", *size, *which, "--out", "there"]) == 0
+    printed = capsys.readouterr().out
+    assert "enumeration of 9 values" in printed
+    assert "written: there/compare.csv and .html" in printed
+    with open(module / "there" / "compare.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["estimator"] for row in rows] == [
+        "zgr()",
+        "gumbel_rao(tau=0.5, k=5)",
+        "gumbel_rao(tau=0.5, k=inf)",
+        "gumbel_rao(tau=1.0, k=5)",
+        "gumbel_rao(tau=1.0, k=inf)",
+    ]
+    assert float(rows[0]["variance_se"]) > 0
+    assert "<table>" in (module / "there" / "compare.html").read_text("utf-8")
+
+
+def test_the_command_takes_logits_of_ones_own(module, capsys):
+    which = ["--estimators", "zgr", "--samples", "50"]
+    given = ["--f", "losses_of_mine:loss", "--logits", "losses_of_mine:logits"]
+    assert main(["compare", *given, *which]) == 0
+    assert "enumeration of 9 values" in capsys.readouterr().out
+    given = ["--f", "losses_of_mine:row", "--logits", "losses_of_mine:theta"]
+    assert main(["compare", *given, *which]) == 0
+    assert "enumeration of 3 values" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--f losses_of_mine", "expected MODULE:NAME, got 'losses_of_mine'"),
+        ("--f no_such_module:f", "no_such_module cannot be imported: ModuleNotFoundError"),
+        ("--f broken_loss:f", "broken_loss cannot be imported: ZeroDivisionError"),
+        ("--f losses_of_mine:nothing", "losses_of_mine has nothing named nothing"),
+        ("--f losses_of_mine:weights", "f: expected a function, got Tensor"),
+        ("--f losses_of_mine:bad", "f: expected losses of shape (8,)"),
+        ("--f losses_of_mine:loss --n 4", "f: expected losses for samples of shape (8, 1, 4)"),
+        ("--f losses_of_mine:loss --tau x", "--tau: expected numbers with commas between, got 'x'"),
+        ("--f losses_of_mine:loss --tau -1 --n 3", "tau: expected a positive finite number"),
+        ("--f losses_of_mine:loss --k 1.5", "--k: expected whole numbers or inf"),
+        ("--f losses_of_mine:loss --n 0", "--n: expected a whole number, at least 1, got '0'"),
+        ("--f losses_of_mine:loss --n x", "--n: expected a whole number, at least 1, got 'x'"),
+        ("--f losses_of_mine:loss --scale -1", "--scale: expected a number from 0, got '-1'"),
+        ("--f losses_of_mine:loss --n 3 --estimators a", "estimators: expected some of"),
+        ("--f losses_of_mine:loss --logits losses_of_mine:bad", "logits"),
+    ],
+)
+def test_the_command_says_what_is_wrong(module, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *arguments.split()])
+    assert stopped.value.code not in (0, None)
+    said = capsys.readouterr().err + str(stopped.value.code)
+    assert message in said
+    assert "Traceback" not in said
