@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import math
 import os
@@ -491,12 +492,37 @@ def test_no_runs(tmp_path: Path) -> None:
 
 def test_the_older_of_two_commands_ends(tmp_path: Path) -> None:
     def newer(run: Run) -> None:
-        compute(fit, CONFIGS[1:2], tmp_path)
+        contextvars.Context().run(compute, fit, CONFIGS[1:2], tmp_path)
 
     with pytest.raises(TakenOverError, match="another command works in"):
         compute(half_way(newer), CONFIGS[:1], tmp_path)
     assert load_row(CONFIGS[0], tmp_path) is None
     assert load_row(CONFIGS[1], tmp_path)["status"] == "done"
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+@pytest.mark.parametrize("write", [2, 5, 8, 9])  # checkpoints, the row, the table
+def test_an_overtaken_command_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: int
+) -> None:
+    """Stopped in the middle of a write, and continued when a newer command has done it all."""
+    real, count = getattr(os, name), 0
+
+    def stopped(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == write:
+            contextvars.Context().run(compute, fit, CONFIGS[:1], tmp_path)
+            found.update({path: path.read_bytes() for path in tmp_path.rglob("*.*")})
+        real(*arguments)
+
+    found: dict[Path, bytes] = {}
+    monkeypatch.setattr(os, name, stopped)
+    with pytest.raises(TakenOverError, match="another command works in"):
+        compute(lambda run: {**fit(run), "late": 1}, CONFIGS[:1], tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == found
+    assert load_row(CONFIGS[0], tmp_path)["status"] == "done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["places", "runs", "runs.csv"]
 
 
 def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..training.claims import claim
 from ..training.files import replacing, write
 
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
@@ -128,14 +129,26 @@ def reproduce(
         DataError: when the full data is asked for and cannot be had.
         BackendError, TakenOverError, KeyboardInterrupt: as `run_all` does.
     """
+    profile = experiment.profiles[profile] if isinstance(profile, str) else profile
+    experiment.prepare(profile)
+    with claim((out / experiment.name).resolve()):
+        return _reproduce(experiment, profile, out, jobs, backend, say)
+
+
+def _reproduce(
+    experiment: Experiment,
+    profile: Any,
+    out: Path,
+    jobs: int,
+    backend: str,
+    say: Callable[[str], object],
+) -> Tables:
     import pandas as pd
 
     from ..figures.page import page
     from ..training.runs import run_all, runs_of
 
-    profile = experiment.profiles[profile] if isinstance(profile, str) else profile
     folder = out / experiment.name
-    experiment.prepare(profile)
     options: dict[str, Any] = {"jobs": jobs, "backend": backend, "say": say}
     runs = runs_of(experiment.configurations(profile), folder, experiment.run_title)
     beside = [out / name for name in experiment.shares if name != experiment.name]

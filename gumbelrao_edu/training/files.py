@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import claims
 from .errors import DamagedFileError, DamagedFileWarning
 
 
@@ -30,6 +31,9 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         path: its folder is made if it is missing. A link is replaced, not followed.
         mode: "w" for text (UTF-8) or "wb" for bytes.
 
+    Raises:
+        TakenOverError: if this process works for a command that has been overtaken; see `claims`.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -40,6 +44,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         (False, 4)
         'text'
     """
+    claims.check()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -47,9 +52,13 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        claims.check()
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, FileNotFoundError):
+            claims.check()  # a newer command removes what an older one is just writing
         raise
 
 
@@ -72,19 +81,6 @@ def write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what `replacing` left in a folder when its process was killed.
-
-    Args:
-        folder: need not exist.
-
-    Example:
-        >>> remove_parts(Path("nowhere"))
-    """
-    for path in folder.glob(".*.part"):
-        path.unlink(missing_ok=True)
-
-
 def set_aside(path: Path, why: object) -> None:
     """Rename a damaged file, so that what it held is computed again, and say so in a warning.
 
@@ -102,6 +98,7 @@ def set_aside(path: Path, why: object) -> None:
         ...     [path.name for path in Path(folder).iterdir()]
         ['a.json.damaged']
     """
+    claims.check()
     aside = path.with_name(path.name + ".damaged")
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
@@ -35,13 +34,14 @@ from tqdm import tqdm
 
 from .._checks import check_count
 from ..device import default_device
+from . import claims
 from .errors import (
     BackendError,
     DamagedFileError,
     TakenOverError,
     TrainingDivergedError,
 )
-from .files import provenance, remove_parts, set_aside, write
+from .files import provenance, set_aside, write
 
 Function = Callable[["Run"], dict[str, Any]]
 
@@ -78,7 +78,7 @@ class Run:
     out: Path
     title: str = "run"
     before: Run | None = None
-    _command: str | None = field(default=None, repr=False)
+    _claims: dict[Path, str] | None = field(default=None, repr=False)
     _start: float = field(default=0.0, repr=False)
 
     @cached_property
@@ -101,7 +101,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Of what is needed to go on after a stop; it is removed when the run has ended."""
-        return _unfinished(self.out) / self.name
+        return claims.unfinished(self.out) / self.name
 
     @property
     def checkpoint(self) -> Path:
@@ -124,17 +124,15 @@ class Run:
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
-        if self._command is not None:
-            self._check_command()
+        if self._claims is not None:
+            claims.check()
             self.note(fraction, time.monotonic() - self._start)
 
-    def _check_command(self) -> None:
-        if self._command is not None and _current(self.out) != self._command:
-            raise TakenOverError(f"another command works in {self.out}; this one ends")
-
     def note(self, fraction: float, seconds: float) -> None:
-        progress = {"fraction": fraction, "seconds": seconds, "command": self._command}
-        _overwrite(self._progress, json.dumps(progress))
+        command = (self._claims or {}).get(self.out)
+        progress = {"fraction": fraction, "seconds": seconds, "command": command}
+        with contextlib.suppress(OSError):  # it only feeds the bar
+            _overwrite(self._progress, json.dumps(progress))
 
     def progress(self) -> dict[str, Any]:
         """What the last tick noted: the fraction done, the seconds, and which command it was."""
@@ -168,7 +166,7 @@ class Run:
         self, status: str, error: str | None, results: dict[str, Any], seconds: float
     ) -> dict[str, Any]:
         """Write the row, unless another command has taken over or has done the run already."""
-        self._check_command()
+        claims.check()
         with contextlib.suppress(DamagedFileError):
             known = self.load()
             if status == "failed" and known is not None and known["status"] != "failed":
@@ -344,6 +342,18 @@ def run_all(
     if any(run.out != out for run in runs):
         raise ValueError("runs: expected runs of one folder")
 
+    with claims.claim(out), _termination_as_exit():
+        return _run_all(function, runs, out, jobs, backend, say)
+
+
+def _run_all(
+    function: Function,
+    runs: Sequence[Run],
+    out: Path,
+    jobs: int,
+    backend: str,
+    say: Callable[[str], object],
+) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for run in runs:
         try:
@@ -354,8 +364,6 @@ def run_all(
             if row is not None and row["status"] != "failed":
                 rows[run.name] = row
                 shutil.rmtree(run.folder, ignore_errors=True)  # a kill may have left it
-    for folder in (out, out / "runs", out / "models"):
-        remove_parts(folder)
     say(f"{len(rows)} of {len(runs)} runs are in {out / 'runs'}")
 
     def say_above(line: str) -> None:
@@ -368,7 +376,6 @@ def run_all(
     torch.set_num_threads(1)
     try:
         with (
-            _termination_as_exit(),
             _bar(out, runs, rows),
             closing(_ended(function, left, out, jobs, backend, say_above)) as ended,
         ):
@@ -457,23 +464,21 @@ def _ended(
     with _workers(backend, jobs, len(runs)) as (compute, lost):
         while left:
             group = [run for run in left.values() if deaths[run.name] < 2] or [*left.values()][:1]
-            with _command(out) as command:
-                tasks = (
-                    delayed(compute)(function, dataclasses.replace(run, _command=command))
-                    for run in group
-                )
-                pool = Parallel(
-                    batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered"
-                )
-                try:
-                    with closing(pool(tasks)) as rows:
-                        for name, row in rows:
-                            yield left.pop(name), row
-                    continue
-                except lost as error:
-                    died = f"a worker process died, short of memory? ({type(error).__name__})"
+            held = claims.held()
+            tasks = (
+                delayed(compute)(function, dataclasses.replace(run, _claims=held)) for run in group
+            )
+            pool = Parallel(batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered")
+            try:
+                with closing(pool(tasks)) as rows:
+                    for name, row in rows:
+                        yield left.pop(name), row
+                continue
+            except lost as error:
+                died = f"a worker process died, short of memory? ({type(error).__name__})"
+            claims.renew(out)  # what is still computed elsewhere stops
             group = [run for run in group if run.name in left]  # the others have been heard of
-            suspects = [run for run in group if run.progress()["command"] == command] or group
+            suspects = [run for run in group if run.progress()["command"] == held[out]] or group
             say(f"{died}; under way: {', '.join(run.name for run in suspects)}")
             deaths.update(run.name for run in suspects)
             for run in group:
@@ -494,6 +499,11 @@ def _load_quietly(run: Run) -> dict[str, Any] | None:
 
 def _compute(function: Function, run: Run) -> tuple[str, dict[str, Any]]:
     """What a worker does: one run, whatever becomes of it, to its row."""
+    with claims.holding(run._claims or {}):
+        return run.name, _row(function, run)
+
+
+def _row(function: Function, run: Run) -> dict[str, Any]:
     torch.set_num_threads(1)
     done, seconds = 0.0, 0.0
     if run.checkpoint.exists():
@@ -512,7 +522,7 @@ def _compute(function: Function, run: Run) -> tuple[str, dict[str, Any]]:
     except Exception:
         lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
         status, error, results = "failed", "\n".join(lines), {}
-    return run.name, run.end(status, error, results, time.monotonic() - run._start)
+    return run.end(status, error, results, time.monotonic() - run._start)
 
 
 def _check_results(results: Any, config: Mapping[str, Any]) -> None:
@@ -619,18 +629,6 @@ def _packages(*names: str) -> list[Any]:
         ) from error
 
 
-def _unfinished(out: Path) -> Path:
-    return out / "unfinished"
-
-
-def _current(out: Path) -> str | None:
-    """Which command works in the folder; None when no file says so."""
-    try:
-        return (_unfinished(out) / "command").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _overwrite(path: Path, text: str) -> None:
     """Write a file that others look at all the time; on Windows it could not be replaced then."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -640,26 +638,12 @@ def _overwrite(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _command(out: Path) -> Iterator[str]:
-    """Name a new command. Workers of an older one, or of this one at its end, stop at a tick."""
-    path, command = _unfinished(out) / "command", uuid.uuid4().hex
-    _overwrite(path, command)
-    try:
-        yield command
-    finally:
-        if _current(out) == command:
-            _overwrite(path, "none")
-            if [*path.parent.iterdir()] == [path] and not path.parent.is_symlink():
-                shutil.rmtree(path.parent)
-
-
-@contextmanager
 def _bar(out: Path, runs: Sequence[Run], rows: Mapping[str, object]) -> Iterator[None]:
     """Show how much of all runs is done, and the time left at the mean speed so far."""
 
     def done() -> float:
         # Of thousands of runs few have begun: only their files are looked at.
-        begun = {path.name for path in _unfinished(out).glob("*")}
+        begun = {path.name for path in claims.unfinished(out).glob("*")}
         going = [run for run in runs if run.name in begun and run.name not in rows]
         return len(rows) + math.fsum(run.progress()["fraction"] for run in going)
 
