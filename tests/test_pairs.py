@@ -237,6 +237,24 @@ def test_an_edit_of_the_learners_version_is_refused_and_kept(course, name, suffi
     assert edited.read_bytes() == before
 
 
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_an_edit_of_the_learners_version_that_git_holds_is_named_and_written_over(
+    course, suffix, capsys
+):
+    """As after a merge of sources and scripts that were built apart."""
+    folder, _ = course
+    edited = folder / f"01_two{suffix}"
+    edit(edited, "Back to", "Forward to")
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=b"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "edited"]):
+        subprocess.run([*git, *command], check=True)
+    build(folder)
+    assert f"{edited.name}: not what its source gives" in capsys.readouterr().out
+    edit(edited, "Back to", "Sideways to")
+    with pytest.raises(ValueError, match="was edited"):
+        build(folder)
+
+
 def test_an_edit_during_the_build_is_kept(course, monkeypatch):
     folder, _ = course
     source, execute = folder / SOLUTIONS / "01_two.py", notebooks.execute

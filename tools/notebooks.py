@@ -245,11 +245,18 @@ def for_learners(source: NotebookNode) -> NotebookNode:
     return learners
 
 
+def is_committed(path: Path) -> bool:
+    """Whether git holds a file as it is."""
+    command = ["git", "show", f"HEAD:./{path.name}"]
+    shown = subprocess.run(command, cwd=path.parent, capture_output=True, check=False)
+    return shown.returncode == 0 and shown.stdout == path.read_bytes()
+
+
 def refuse_edits(script: Path, wanted: NotebookNode) -> None:
-    """See that a learners' version is as it was built, or as it is to be.
+    """See that a learners' version is as it was built, or as it is to be; or that git holds it.
 
     Raises:
-        ValueError: it was edited, in either of its files.
+        ValueError: it was edited, in either of its files, and would be lost.
     """
     stored = script.with_suffix(".ipynb")
     if not stored.exists():
@@ -258,7 +265,11 @@ def refuse_edits(script: Path, wanted: NotebookNode) -> None:
     expected = (built.metadata.get("gumbelrao_edu", {}).get("cells"), digest(cells(wanted)))
     versions = {stored: built, **({script: read_script(script)} if script.exists() else {})}
     for path, version in versions.items():
-        if digest(cells(version)) not in expected:
+        if digest(cells(version)) in expected:
+            continue
+        if is_committed(path):
+            print(f"{path.name}: not what its source gives; written anew, git holds the old one")
+        else:
             raise ValueError(
                 f"{path.name} was edited, but is made from {SOLUTIONS}/{script.name}. Carry the "
                 f"edit over to that file, then delete {stored.name}."
