@@ -344,7 +344,7 @@ def _probe(
         )
     lead = losses.shape[1:]
     if lead:  # a loss of its own may depend on nothing else
-        keep = torch.rand(losses.shape, generator=generator, device=theta.device) < 0.5
+        keep = _coins(losses.shape, theta.device, generator)
         spread = keep.reshape(*keep.shape, *[1] * (one.dim() - keep.dim()))
         mixed = loss(torch.where(spread, one, two)).detach().double()
         want = torch.where(keep, losses, loss(two).detach().double())
@@ -362,6 +362,11 @@ def _uniform(
     """One-hot samples `[count, *variables, n]`, uniform over the classes that can occur."""
     even = torch.where(theta > -torch.inf, 0.0, -torch.inf).to(theta.dtype)
     return gumbel_max(even.expand(sets, count, *theta.shape), generator=generator)[0].unbind(0)
+
+
+def _coins(shape: torch.Size, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """True or false with equal probability, in the same way whatever the default dtype."""
+    return torch.rand(shape, dtype=torch.float32, device=device, generator=generator) < 0.5
 
 
 # --- The exact gradient ---------------------------------------------------------------------------
@@ -397,12 +402,13 @@ def _reference(
 def _is_sum(loss: _Counted, theta: Tensor, generator: torch.Generator | None) -> bool:
     """Whether f(D) + f(D') stays the same when variables are exchanged between D and D'."""
     one, two = _uniform(theta, 2, TESTS, generator)
-    swap = torch.rand(one.shape[:-1], generator=generator, device=theta.device) < 0.5
+    swap = _coins(one.shape[:-1], theta.device, generator)
     mixed = (torch.where(swap.unsqueeze(-1), a, b) for a, b in ((one, two), (two, one)))
     with torch.no_grad():
-        before, after = (sum(loss(x).double() for x in pair) for pair in ((one, two), mixed))
-    scale = torch.as_tensor(before).abs().max().item() + 1.0
-    difference = torch.as_tensor(before - after).abs().max().item()
+        before = loss(one).double() + loss(two).double()
+        after = loss(next(mixed)).double() + loss(next(mixed)).double()
+    scale = before.abs().max().item() + 1.0
+    difference = (before - after).abs().max().item()
     return difference <= 1e2 * torch.finfo(theta.dtype).eps * scale
 
 
@@ -515,7 +521,7 @@ def _squared_bias(x: Tensor, target: Tensor, reference: Tensor | None) -> Measur
     """
     b = x.mean(0) - target
     parts = [x] if reference is None else [x, reference.cpu()]
-    noise, along, squares = 0.0, 0.0, torch.zeros(len(b), len(b), dtype=torch.float64)
+    noise, along, squares = 0.0, 0.0, torch.zeros_like(b).diag()
     for draws in parts:
         centred = draws - draws.mean(0)
         count = len(draws)

@@ -227,7 +227,7 @@ def distance_from_zgr(f: Loss, logits: Tensor, taus: Sequence[float]) -> Tensor:
     g, p = draws.gradients, draws.p
     mean = (g @ p)[:, None]
     straight_through = p * (g - mean)
-    darn = (g.diagonal()[:, None] - mean) * (torch.eye(len(p), dtype=p.dtype) - p)
+    darn = (g.diagonal()[:, None] - mean) * (torch.eye(len(p), dtype=p.dtype, device=p.device) - p)
     zgr = (straight_through + darn) / 2
     gr = torch.stack([draws.limits(float(tau)) for tau in taus])
     size = p @ zgr.square().sum(-1)

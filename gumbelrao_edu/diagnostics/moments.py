@@ -38,8 +38,8 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = torch.zeros((), dtype=torch.float64)
-        self.squares = torch.zeros((), dtype=torch.float64)
+        self.mean = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.squares = torch.zeros((), dtype=torch.float64, device="cpu")
 
     def update(self, chunk: Tensor) -> None:
         """Take in more draws, `[m, *shape]` in float64."""
@@ -86,7 +86,9 @@ def measured(draws: Tensor | Sequence[float]) -> Measured:
         >>> measured([1.0, 3.0])
         Measured(value=2.0, standard_error=1.0)
     """
-    moments = _moments(torch.as_tensor(draws, dtype=torch.float64))
+    if not isinstance(draws, Tensor):
+        draws = torch.tensor(draws, dtype=torch.float64, device="cpu")
+    moments = _moments(draws.double())
     error = moments.standard_error.norm() / moments.mean.numel()
     return Measured(moments.mean.mean().item(), error.item())
 
