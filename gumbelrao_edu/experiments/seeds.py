@@ -1,0 +1,144 @@
+"""Table 2 again with other seeds: how much of a difference is the luck of one training?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import estimators
+from ..figures.rows import GR_10, GR_INF, ST_GS, label_rank, row_of
+from . import search, table2
+from .experiment import Config, Experiment, Outcome, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS = (ST_GS, GR_10, GR_INF)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A profile: trainings of Table 2 with further seeds.
+
+    Attributes:
+        search: gives the search that they belong to, when it is asked.
+        draws: of the hyper-parameters, by their numbers.
+        more: seeds beside that of Table 2, which is the number of the draw.
+    """
+
+    search: Callable[[], search.Search]
+    draws: tuple[int, ...]
+    more: tuple[int, ...]
+
+
+def configurations(profile: Seeds) -> list[Config]:
+    """Return what `search.train` needs, seed by seed; the first are those of Table 2.
+
+    Args:
+        profile: the trainings.
+    """
+    whole = profile.search()
+    return [
+        search.configuration(whole, (row, 8, 20), draw, seed=draw if seed is None else seed)
+        for seed in (None, *profile.more)
+        for draw in profile.draws
+        for row in _ROWS
+    ]
+
+
+def run_title(config: Config) -> str:
+    """Return what varies from run to run, for the names of files; as in Table 2 for its runs.
+
+    Args:
+        config: of a training.
+
+    Example:
+        >>> config = configurations(EXPERIMENT.profiles["cpu"])[3]
+        >>> run_title(config)
+        'ST-GS_n8_B20_draw3_seed6'
+    """
+    record = estimators.get(config["estimator"])
+    draw = next(
+        i for i in itertools.count() if search.hyperparameters(i, record).items() <= config.items()
+    )
+    title = search.run_title({**config, "seed": draw})
+    return title if config["seed"] == draw else f"{title}_seed{config['seed']}"
+
+
+def tables(outcome: Outcome) -> Tables:
+    """Return the bounds of all trainings, and how far the others are ahead of ST-GS.
+
+    Args:
+        outcome: of the trainings.
+
+    Returns:
+        `seeds`: `tau`, `row`, and for each seed the bound of the negative log-likelihood on the
+        validation set, in nats. `differences`: for each τ and row, ST-GS minus this row, paired by
+        seed: the `mean` in nats, its `standard_error` over the `seeds`, the `smallest`.
+    """
+    import pandas as pd
+
+    runs = outcome.runs[outcome.runs.status == "done"]
+    runs = runs.assign(
+        row=[row_of(run).label for run in runs.to_dict("records")], bound=-runs.valid_bound
+    )
+    bounds = runs.pivot(index=["tau", "row"], columns="seed", values="bound")
+    found = []
+    for tau, cell in bounds.groupby(level="tau"):
+        values = cell.droplevel("tau")
+        for label in sorted(values.index, key=label_rank):
+            if label == ST_GS.label or ST_GS.label not in values.index:
+                continue
+            ahead = (values.loc[ST_GS.label] - values.loc[label]).dropna()
+            found.append(
+                {
+                    "tau": tau,
+                    "row": label,
+                    "seeds": len(ahead),
+                    "mean": ahead.mean(),
+                    "standard_error": ahead.sem() if len(ahead) > 1 else math.nan,
+                    "smallest": ahead.min(),
+                }
+            )
+    return {"seeds": bounds.reset_index(), "differences": pd.DataFrame(found)}
+
+
+def page(tables: Tables) -> str:
+    """Return the body of the page: both tables.
+
+    Args:
+        tables: from `tables`.
+    """
+    return "\n".join(_html(table) for table in tables.values())
+
+
+def _html(table: pd.DataFrame) -> str:
+    text: str = table.to_html(index=False, float_format="{:.2f}".format)
+    return text
+
+
+def _profile(name: str, draws: tuple[int, ...], more: tuple[int, ...]) -> Seeds:
+    return Seeds(lambda: table2.EXPERIMENT.profiles[name], draws, more)
+
+
+EXPERIMENT = Experiment(
+    name="seeds",
+    title="Table 2 with other seeds",
+    # The cpu profile: three trainings of seven minutes of a core, beside three of Table 2.
+    profiles={
+        "smoke": _profile("smoke", (0,), (6,)),
+        "lecture": _profile("lecture", (0,), (6, 7)),
+        "cpu": _profile("cpu", (3,), (6,)),
+        "paper": _profile("paper", (2, 3), (6, 7, 8, 9)),
+    },
+    configurations=configurations,
+    run_title=run_title,
+    train=search.train,
+    tables=tables,
+    page=page,
+    prepare=lambda profile: search.prepare(profile.search()),
+    shares=search.SHARED_BY,
+)
