@@ -242,6 +242,14 @@ def test_every_registered_estimator_can_be_sampled(name):
         assert z(seen.bias, 0.0, seen.bias_se) < THRESHOLD
 
 
+def test_an_estimator_may_have_a_number_of_samples_of_its_own():
+    draws = gradient_samples(linear, LOGITS, "rloo", 6, num_samples=8, generator=generator(1))
+    assert draws.shape == (6, *LOGITS.shape)
+    few = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=2, generator=generator(1))
+    many = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=8, generator=generator(1))
+    assert many.var(0).sum() < few.var(0).sum() / 3
+
+
 def test_a_callable_is_the_same_as_its_name():
     estimator = functools.partial(gumbel_rao, tau=0.5, k=4)
     one = gradient_samples(linear, LOGITS, estimator, 6, generator=generator(1))

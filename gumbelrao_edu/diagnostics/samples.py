@@ -21,6 +21,7 @@ def gradient_samples(
     logits: Tensor,
     estimator: str | Callable[..., Tensor],
     num_samples: int,
+    /,
     *,
     generator: torch.Generator | None = None,
     **hyper: Any,
@@ -36,7 +37,7 @@ def gradient_samples(
             like `functools.partial(gumbel_rao, tau=0.5, k=10)`.
         num_samples: number of draws; all are made at once.
         generator: source of randomness, passed on to the estimator; the global one when None.
-        **hyper: hyper-parameters, passed on to the estimator.
+        **hyper: hyper-parameters, passed on to the estimator; `rloo` has a `num_samples` of its own.
 
     Returns:
         `[num_samples, *batch, n]`.
