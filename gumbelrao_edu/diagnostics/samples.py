@@ -37,7 +37,7 @@ def gradient_samples(
             like `functools.partial(gumbel_rao, tau=0.5, k=10)`.
         num_samples: number of draws; all are made at once.
         generator: source of randomness, passed on to the estimator; the global one when None.
-        **hyper: hyper-parameters, passed on to the estimator; `rloo` has a `num_samples` of its own.
+        **hyper: hyper-parameters, passed on to the estimator; `rloo` has its own `num_samples`.
 
     Returns:
         `[num_samples, *batch, n]`.
