@@ -36,3 +36,11 @@ def test_the_files_to_touch_exist():
     assert len(names) > 8
     placeholder = re.compile("NAME|NN_topic|/topic/")
     assert [n for n in names if not placeholder.search(n) and not (ROOT / n).exists()] == []
+
+
+def test_no_module_of_tests_takes_from_another():
+    """What several share stands in a module that holds no tests."""
+    modules = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert modules
+    taken = re.compile(r"^(?:from|import) (test_\w+)", re.MULTILINE)
+    assert [m.name for m in modules if taken.search(m.read_text("utf-8"))] == []

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from statistical import assert_mean, assert_same_mean, discrepancy
-from test_vae import IMAGES, enumerate_codes, seeded, tiny
+from tiny_vae import IMAGES, enumerate_codes, seeded, tiny
 from torch import Tensor, nn
 
 from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax
