@@ -120,6 +120,8 @@ def strangers(root: Path) -> list[str]:
     repo = repository(root)
     found = set()
     for path, text in texts(root).items():
+        if path.name == "package-lock.json":
+            continue  # npm's, full of the addresses of others
         linked = {match[2] for match in LINK.finditer(text)}
         linked |= {f"{match[1]}/{match[2]}" for match in SITE.finditer(text)}
         for other in linked - OTHERS:
