@@ -56,13 +56,13 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # | | Notebook | What it is about | Minutes |
 # |---|---|---|---|
 # | 0 | **Start here** | how this course works, and whether it works here | 5 |
-# | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 30 |
-# | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 35 |
-# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 60 |
-# | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
-# | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 45 |
-# | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 35 |
-# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 40 |
+# | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 50 |
+# | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 55 |
+# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 95 |
+# | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 100 |
+# | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
+# | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 65 |
+# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 70 |
 
 # %% [markdown]
 # ## How to use a notebook

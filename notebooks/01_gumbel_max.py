@@ -25,7 +25,7 @@
 # - turn the draw into a smooth one, and say what its temperature τ does.
 #
 # **You need** softmax, a little PyTorch, and the words of probability: distribution, mean, standard
-# deviation, independent. **Time:** 30 minutes.
+# deviation, independent. **Time:** 50 minutes.
 #
 # Numbers in parentheses, such as (3), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). Exercises have a cell to write in and a cell that checks what

@@ -24,7 +24,7 @@
 # - draw the noise again *given* the choice, slowly and then fast, and derive the fast way,
 # - compute the softmax of such noise in a form that cannot overflow.
 #
-# **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb). **Time:** 35 minutes.
+# **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb). **Time:** 55 minutes.
 #
 # Numbers in parentheses, such as (9), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -71,7 +71,7 @@ for row in one_hot.argmax(-1).argsort(stable=True):
 
 # %% [markdown]
 # Look at the rows in which class 1 wins. They differ, but $D$ is the same for all of them, and whatever
-# a network computes from $D$ is the same, too. The differences are noise that nobody sees. The course
+# a network computes from $D$ is the same, too. The differences are noise that has no effect. The course
 # will *average over them*, and for this we need to draw more of such rows: $\theta + G$ given $D$.
 #
 # ## 2 · The slow way
@@ -119,8 +119,12 @@ write("mean of θ + G", slow.mean(0))
 #    just been started. With $\mid$ for "given that",
 #    $P(T > t_0 + t \mid T > t_0) = \exp(-(t_0 + t)\exp\theta) / \exp(-t_0 \exp\theta) = \exp(-t \exp\theta)$.
 #
-# The third fact is worth a look. Clock 1 is started a million times; those that have not rung until
-# $t_0 = 1$ are started again in our minds.
+# The third fact speaks of one clock and a fixed time $t_0$. We shall use it for several clocks and the time
+# of the first ring. That is allowed: the clocks are independent, so whatever time the winner's clock has
+# shown, it is a fixed time for each of the others.
+#
+# The third fact is worth a look. Clock 1 is started a million times. For those that have not rung until
+# $t_0 = 1$ we count the time from there.
 #
 # **Predict:** the mean of $T_1$ is $1/\exp(0.5) = 0.61$. What is the mean of the *rest* of the time, for the
 # clocks that have already been silent for 1?
@@ -155,8 +159,9 @@ exercises.check_truncated_gumbel(truncated_gumbel)
 # ## 4 · The fast way: equation (9)
 #
 # Now let class $i$ have won. Fact 1: its clock rang at $E_i / Z$; by fact 2 it makes no difference that it
-# is class $i$. Fact 3: every other clock was silent until then, and rings $E_j / \exp\theta_j$ later. Put
-# $-\log$ before the times, and this is equation (9) of the paper. For $D_i = 1$ (read $\sim$ as "is
+# is class $i$. Fact 3: every other clock was silent until then, and rings $E_j / \exp\theta_j$ later. Take
+# $-\log$ of these times, and you have equation (9) of the paper. The $E_j$ are *new* exponentials, not
+# those of section 3, of which nothing is known any more but who won. For $D_i = 1$ (read $\sim$ as "is
 # distributed as"):
 #
 # $$\theta_j + G_j \mid D \;\sim\; \begin{cases} -\log E_j + \log Z & j = i \\
@@ -167,6 +172,9 @@ exercises.check_truncated_gumbel(truncated_gumbel)
 # *same* $E_i$ stands as in the first.
 #
 # ### Exercise 2 · Equation (9) from its two cases
+#
+# Write (9) as a function of the exponentials: the entry of the winner by the first line, all others by the
+# second. The checks of this notebook give you `e` as a table with a row for each draw.
 
 # %% tags=["exercise"]
 def given_winner(logits, i, e):
@@ -313,13 +321,17 @@ exercises.check_conditional_softmax(softmax_given_winner)
 
 
 # %% [markdown]
-# Here are the cases again that failed, by the weights. In the first both ways have to agree.
+# Here are the cases again that failed, with the library's version of the weights. In the first case both
+# ways have to agree.
 
 # %%
+from gumbelrao_edu.estimators.gumbel_rao import conditional_softmax
+
+
 def by_weights(logits, i, e, tau):
-    r = (1 + e / (e[i] * logits.softmax(-1))) ** (-1 / tau)
-    r[i] = 1
-    return r / r.sum()
+    # The library takes a block [classes, draws, rows]; here there is one draw and one row.
+    noise = e[:, None, None].clone()
+    return conditional_softmax(logits[:, None], torch.tensor([[i]]), tau, noise)[:, 0, 0]
 
 
 write("logits up to 1, τ = 0.5", by_weights(sure, 0, e, 0.5))
@@ -330,11 +342,11 @@ write("up to 12, half precision", by_weights((12 * sure).half(), 0, e.half(), 0.
 # %% [markdown]
 # ## What to take along
 #
-# - Many values of $\theta + G$ lead to the same $D$. What they differ in, nobody sees.
+# - Many values of $\theta + G$ lead to the same $D$. The differences between them have no effect.
 # - Read $\theta + G$ as $-\log$ of the time at which a clock rings. The first ring comes at $E_i/Z$, and clocks
 #   forget: that is equation (9), and it draws the noise given $D$ without throwing anything away.
 # - First $D$, then the noise given $D$: the same as the noise alone.
 # - The softmax given $D$ needs only the weights $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$, which cannot overflow.
 #
-# **Next:** what is all of this good for? The gradient of a choice can be averaged over the noise that nobody
-# sees: [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb).
+# **Next:** what is all of this good for? The gradient of a choice can be averaged over the noise that has no
+# effect: [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb).

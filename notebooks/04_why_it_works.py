@@ -26,7 +26,7 @@
 # - say what the estimator becomes as τ → 0 and as $K \to \infty$, and write it as a loss.
 #
 # **You need** [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb) and
-# [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 60 minutes. A lecture may stop
+# [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 100 minutes. A lecture may stop
 # after section 4, with all three propositions proved.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the

@@ -26,7 +26,7 @@
 # - hold the words of a paper against numbers of your own.
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and of
-# [4 · Why it works](04_why_it_works.ipynb) only (13), which is repeated. **Time:** 45 minutes, of which
+# [4 · Why it works](04_why_it_works.ipynb) only (13), which is repeated. **Time:** 60 minutes, of which
 # the computer needs less than one.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the

@@ -26,7 +26,7 @@
 # - say which part of the paper's Table 1 we could measure again.
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb); Proposition 3 of
-# [4 · Why it works](04_why_it_works.ipynb) comes up once. **Time:** 35 minutes, of which the computer
+# [4 · Why it works](04_why_it_works.ipynb) comes up once. **Time:** 65 minutes, of which the computer
 # needs about one.
 #
 # Numbers in parentheses, such as (10), are those of the equations in the
