@@ -27,8 +27,8 @@ def comparison_page(comparison: Comparison, title: str = "Estimators compared") 
         True
     """
     said = (
-        f"Exact gradient: {comparison.reference}. Each row: {comparison.num_samples:,} gradients; "
-        "after each number its standard error."
+        f"{comparison.caption} Each row: {comparison.num_samples:,} gradients; after each number "
+        "its standard error."
     )
     figure = embedded(bias_against_variance(comparison))
     parts = [f"<p>{html.escape(line)}</p>" for line in (said, comparison.recommendation)]
