@@ -50,7 +50,7 @@ test:
 
 test-colab:
 	@$(prepare) colab
-	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_widgets.py
+	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_figures_panel.py
 
 notebooks:
 	@$(prepare) tests
