@@ -350,7 +350,7 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
         training.history[-1] |= {"root": root, **extras, "pair": (1, root), "at": torch.ones(2)}
 
     whole, broken = new(), new()
-    whole.run(30, every=10, callback=note)
+    whole.run(30, every=10, callback=note, checkpoint=tmp_path / "whole")
     broken.run(20, every=10, callback=note, checkpoint=tmp_path / "c.pt")
     resumed = new()
     resumed.run(30, every=10, callback=note, checkpoint=tmp_path / "c.pt")
@@ -365,10 +365,14 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.ones(3), r"history\[0\]\['noted'\]: expected a number.* got ndarray; give its .tolist"),
-        ([1.0, {2.0}], r"history\[0\]\['noted'\]\[1\]: .* got set"),
+        (
+            np.ones(3),
+            r"history\[\d\]\['noted'\]: expected a number.* got ndarray; give its .tolist",
+        ),
+        ([1.0, {2.0}], r"history\[\d\]\['noted'\]\[1\]: .* got set"),
         (Path("a"), r"got PosixPath|got WindowsPath"),
         (lambda: 0, "got function"),
+        (torch.Size([1]), "got Size"),
     ],
 )
 def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message, tmp_path) -> None:
@@ -380,10 +384,13 @@ def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message,
         training.history[-1]["noted"] = value
 
     with pytest.raises(TypeError, match=message):
-        training.run(10, every=10, callback=note)  # without a checkpoint, too
-    with pytest.raises(TypeError, match=message):
-        training.save(path)
+        training.run(10, every=5, callback=note, checkpoint=path)
     assert path.read_bytes() == before
+    free = new()  # what is not saved may be anything
+    free.run(10, every=10, callback=note)
+    with pytest.raises(TypeError, match=message):
+        free.save(path)
+    assert free.history[0]["noted"] is value
 
 
 def test_numpy_settings_are_saved_and_loaded(tmp_path) -> None:
