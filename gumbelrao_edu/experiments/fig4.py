@@ -17,7 +17,7 @@ from ..figures.rows import (
     label_rank,
     row_of_label,
 )
-from ..figures.style import MARK, TEMPLATE, error_bars, label, printed
+from ..figures.style import MARK, TEMPLATE, error_bars, hollow, label
 from . import search, table2, table3
 from .experiment import Experiment, Outcome, Tables
 
@@ -210,7 +210,7 @@ def _traces(name: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
     known = rows.paper.notna().tolist()
     theirs = points(
         f"{name}, paper",
-        printed(row),
+        hollow(row),
         [value for value, has in zip(x, known, strict=True) if has],
         rows.paper.dropna().tolist(),
         size=MARK,

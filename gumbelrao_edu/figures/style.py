@@ -119,11 +119,11 @@ CHOSEN = Look(PALETTE["black"], dash="dot")
 FOUND, MISSED = "circle", "circle-open"  # symbols of nodes that are in the other tree, too, or not
 
 
-def printed(look: Styled) -> Look:
-    """Return the look of a number that the paper prints for the row of this look.
+def hollow(look: Styled) -> Look:
+    """Return the same look with open markers: of the paper's numbers, or of what is not certain.
 
     Example:
-        >>> printed(OURS).symbol
+        >>> hollow(OURS).symbol
         'circle-open'
     """
     return Look(look.color, f"{look.symbol}-open", look.dash)
