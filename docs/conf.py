@@ -38,8 +38,8 @@ html_math_renderer = "katex"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Source", "notes_style")]
-python_maximum_signature_line_length = 80
 default_role = "literal"
 
 html_theme = "sphinx_book_theme"

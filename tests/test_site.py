@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "build" / "site"
+SITE = Path(os.environ.get("GUMBELRAO_SITE", ROOT / "build" / "site"))
 NODE = ROOT / "build" / "site-node" / "node_modules"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("notebooks/*.html"))
 EVERY = ["index.html", *PAGES, "paper.html", "glossary.html", "teaching.html"]
@@ -88,6 +88,7 @@ def address():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

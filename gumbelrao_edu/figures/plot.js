@@ -40,6 +40,7 @@ async function render({ model, el }) {
   const maps = figure.data.filter((trace) => isMap(trace) && trace.showscale !== false);
   const scale = maps.length === 1 ? (maps[0].colorbar ??= {}) : null;
   const beside = { ...scale };
+  const margin = figure.layout.margin ?? {};
 
   const panel = el.closest(".gumbelrao-panel") ?? el;
   const isWhole = () => document.fullscreenElement === panel;
@@ -49,7 +50,7 @@ async function render({ model, el }) {
     // On the whole screen everything is as many times as large as there is room for.
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
-    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 8, 200) : height;
+    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : height;
     const times = isWhole() ? Math.max(1, Math.min(width / 800, room / height)) : 1;
     plot.style.transform = times === 1 ? "" : `scale(${times})`;
     frame.style.height = `${room}px`;
@@ -58,6 +59,7 @@ async function render({ model, el }) {
     for (const name of scale ? Object.keys(BELOW) : []) {
       scale[name] = width < NARROW ? BELOW[name] : beside[name];
     }
+    if (scale) figure.layout.margin = width < NARROW ? { ...margin, l: 50, r: 50 } : margin;
   };
   const draw = () => {
     for (const [key, properties] of Object.entries(JSON.parse(model.get("_moved")))) {
