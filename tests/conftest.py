@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from data_server import folder, server  # noqa: F401  (fixtures)
+from lab_server import chromium, lab  # noqa: F401  (fixtures)
 from small_search import few  # noqa: F401  (fixture)
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,33 +1,16 @@
 """A learner's view: JupyterLab in chromium, all cells run, sliders moved by the keyboard."""
 
-import json
-import os
 import re
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import time
-import urllib.request
 
 import nbformat
 import pytest
 from conftest import ROOT
+from lab import PROBE, RUN_ALL, idle
 
-from notebooks import environment, find
+from notebooks import find
 
 NOTEBOOKS = [script.with_suffix(".ipynb") for script in find(ROOT / "notebooks", [])]
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser"])), None)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-TOKEN = "a-token-for-the-test"
 MOVES = 20
 BUDGET_MS = 100  # for a move of a slider; measured and reported
 LIMIT_MS = 500  # asserted: a machine that runs tests is busy
@@ -35,81 +18,7 @@ LIMIT_MS = 500  # asserted: a machine that runs tests is busy
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
-def missing(reason):
-    if os.environ.get("GUMBELRAO_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        missing("chromium is not installed (Debian: apt-get install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed (pip install -r tests/requirements.txt)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def lab(chromium, tmp_path_factory):
-    """JupyterLab on copies of the notebooks, with folders of its own; yields its address."""
-    home = tmp_path_factory.mktemp("jupyter")
-    course = home / "course"
-    course.mkdir()
-    for path in NOTEBOOKS:
-        shutil.copy(path, course)
-    shutil.copytree(ROOT / "notebooks/results", course / "results")
-    folders = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    variables = environment(str(home / "no data here"))
-    variables |= {name: str(home / folder) for name, folder in folders.items()}
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    quiet = {"fetchNews": "false", "checkForUpdates": False}
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-    ]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={course}"]
-    command += ["--LabApp.expose_app_in_browser=True"]
-    address = f"http://127.0.0.1:{port}"
-    log = home / "log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(command, env=variables, stdout=output, stderr=output) as server,
-    ):
-        try:
-            for _ in range(240):
-                try:
-                    urllib.request.urlopen(f"{address}/api?token={TOKEN}").close()
-                    break
-                except OSError:
-                    assert server.poll() is None, log.read_text()
-                    time.sleep(0.5)
-            yield address
-        finally:
-            server.terminate()
-
-
-# In the page: run the notebook as the menu "Run All Cells" does, and wait for its end.
-RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
+# In the page: what each code cell has given.
 OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code')
     .map(cell => [cell.model.executionCount, cell.model.outputs.toJSON()])"""
@@ -132,56 +41,6 @@ AT_THE_FIRST = """() => [...document.querySelectorAll('.gumbelrao-slider')].ever
 })"""
 ACTIVE_CELL = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
 
-# In the page: note how long it takes from a key to a changed drawing of a trace, and to the end of
-# the frame that shows it. Nothing polls: on one core that would slow down what is measured.
-PROBE = """(panel) => {
-    const plot = panel.querySelector('.js-plotly-plot');
-    const layers = [...plot.querySelectorAll('.cartesianlayer, .ternarylayer')];
-    const drawn = () => layers.map(layer => layer.innerHTML).join();
-    const caption = panel.querySelector('p[role=status]');
-    window.probe?.watchers.forEach(watcher => watcher.disconnect());
-    window.probe = {drawn: [], seen: [], said: [], start: null, watchers: []};
-    let before = drawn();
-    let wanted = null;
-    const check = () => {
-        if (wanted && Math.min(probe.seen.length, probe.said.length) >= wanted.moves) {
-            wanted.resolve();
-            wanted = null;
-        }
-    };
-    probe.answers = (moves) => new Promise((resolve, reject) => {
-        wanted = {moves, resolve};
-        setTimeout(() => reject(new Error(`no answer to move ${moves} within a minute`)), 60000);
-        check();
-    });
-    const watch = (element, callback) => {
-        const watcher = new MutationObserver(callback);
-        const all = {subtree: true, childList: true, attributes: true, characterData: true};
-        watcher.observe(element, all);
-        probe.watchers.push(watcher);
-    };
-    panel.addEventListener('keydown', (event) => { probe.start = event.timeStamp; }, true);
-    watch(plot, () => {
-        const {start} = probe, now = performance.now();
-        if (start === null || drawn() === before) return;
-        probe.start = null;
-        probe.drawn.push(now - start);
-        requestAnimationFrame(() => {  // what is posted here comes after the frame
-            const {port1, port2} = new MessageChannel();
-            port1.onmessage = () => {
-                probe.seen.push(performance.now() - start);
-                before = drawn();
-                check();
-            };
-            port2.postMessage(null);
-        });
-    });
-    watch(caption, () => {
-        probe.said.push(caption.innerText);
-        check();
-    });
-}"""
-
 
 def nameless(snapshot):
     """The lines of an accessibility tree with a control that has no name."""
@@ -198,7 +57,7 @@ def test_a_control_without_a_name_is_noticed():
 def test_notebook_in_the_browser(chromium, lab, path, record_property):
     stored = nbformat.read(path, as_version=4)
     pictures = sum(
-        "image/png" in output.get("data", {})
+        "<img" in output.get("data", {}).get("text/html", "")
         for cell in stored.cells
         for output in cell.get("outputs", [])
     )
@@ -209,17 +68,13 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     # A workspace of its own: JupyterLab would open the notebook of the test before, too.
-    page.goto(f"{lab}/lab/workspaces/{path.stem}/tree/{path.name}?token={TOKEN}")
+    page.goto(lab.page(path.name))
 
     # Before anything is run, the stored pictures stand where the widgets will be.
-    page.wait_for_selector(".jp-RenderedImage img", state="attached", timeout=120_000)
+    page.wait_for_selector(".jp-RenderedHTML img[alt]", state="attached", timeout=120_000)
     assert page.get_by_text("Error displaying widget").count() == 0
 
-    page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=120_000)
-    page.wait_for_function(
-        "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
-        timeout=120_000,
-    )
+    idle(page)
     page.set_default_timeout(300_000)
     assert page.evaluate(RUN_ALL) is True
     cells = page.evaluate(OUTPUTS)

@@ -13,7 +13,7 @@ from IPython.core.formatters import DisplayFormatter
 from plotly.offline import get_plotlyjs_version
 
 from gumbelrao_edu.figures import Panel, layout, show, shown, slider, trace
-from gumbelrao_edu.figures.panel import PLOTLY, WIDGET
+from gumbelrao_edu.figures.panel import WIDGET
 
 COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
 
@@ -48,10 +48,14 @@ def test_an_error_is_shown_kept_and_raised(small):
     assert len(small.errors) == 1
 
 
-def test_panel_is_displayed_with_its_caption(small):
-    bundle, _ = DisplayFormatter().format(small)
-    assert bundle["text/plain"] == "The line is at 1."
+def test_panel_is_displayed_with_what_stands_for_it_elsewhere(small):
+    small.controls["x"].index = 1
+    bundle, metadata = DisplayFormatter().format(small)
+    assert bundle["text/plain"] == "The line is at 2."
+    assert "x: <b>2</b>" in bundle["text/html"]
+    assert "The line is at 2.</figcaption>" in bundle["text/html"]
     assert bundle[WIDGET]["model_id"] == small.model_id
+    assert metadata == {"gumbelrao_edu": {"panel": small.model_id}}
     assert shown()[small.model_id] is small
 
 
@@ -60,7 +64,7 @@ def test_a_move_is_one_message_with_what_has_changed(small, monkeypatch):
     sent = []
     monkeypatch.setattr(small.plot, "send_state", lambda keys: sent.append(set(keys)))
     small.controls["x"].value = 2
-    assert sent == [{"_moved", "caption"}]
+    assert sent == [{"_moved", "caption", "_still"}]
     assert small.plot._moved == '{"0": {"y": [2]}}'
 
 
@@ -306,12 +310,14 @@ def test_slider_needs_positions():
         slider("K", [], 10, tooltip="inner samples")
 
 
-def test_show_sends_the_figure_and_its_alternative_text(capsys):
+def test_show_displays_a_panel_without_controls(monkeypatch):
+    displayed = []
+    monkeypatch.setattr("gumbelrao_edu.figures.panel.display", displayed.append)
     show(go.Figure(go.Scatter(y=[1, 2]), layout("step", "loss")), "Two points, <rising>.")
-    printed = capsys.readouterr().out  # outside of IPython `display` prints
-    assert PLOTLY in printed
-    assert "&lt;rising&gt;" in printed
-    assert "<script" not in printed
+    bundle, _ = DisplayFormatter().format(displayed[0])
+    assert bundle["text/plain"] == "Two points, <rising>."
+    assert "&lt;rising&gt;" in bundle["text/html"]
+    assert shown()[displayed[0].model_id].figure.data[0].y == (1, 2)
 
 
 def test_layout_labels_the_axes_and_sets_the_height():

@@ -24,6 +24,7 @@ import base64
 import copy
 import functools
 import hashlib
+import html
 import io
 import json
 import os
@@ -332,18 +333,19 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 
 def still(output: NotebookNode, figures: dict[str, str]) -> None:
-    """Replace a live figure by a PNG with its alternative text, in place."""
+    """Put a picture in the place of a live figure, with its alternative text."""
     data = output.get("data", {})
-    figure = None
-    if WIDGET in data:
-        figure = figures.get(data.pop(WIDGET)["model_id"])
-        if "text/plain" not in data:
-            raise ValueError("a widget without a text: show a figure with `show` or in a `Panel`")
-    elif PLOTLY in data:
-        figure = json.dumps(data.pop(PLOTLY))
+    if WIDGET not in data:
+        return
+    figure = figures.get(data.pop(WIDGET)["model_id"])
+    if "text/plain" not in data:
+        raise ValueError("a widget without a text: show a figure with `show` or in a `Panel`")
     if figure is not None:
-        data["image/png"] = base64.b64encode(picture(json.loads(figure))).decode()
-        output.metadata = {"image/png": {"alt": data["text/plain"]}}
+        png = base64.b64encode(picture(json.loads(figure))).decode()
+        alt = html.escape(data["text/plain"])
+        image = f'<img src="data:image/png;base64,{png}" alt="{alt}" width="700">'
+        data["text/html"] = data["text/html"].replace("<figcaption", f"{image}<figcaption", 1)
+        output.metadata = {}
 
 
 def picture(figure: dict[str, Any]) -> bytes:

@@ -15,6 +15,8 @@ from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
 from .samples import Loss, Summary, summarise
 
+_CHUNK = 1024  # draws of D at a time
+
 
 class Draws:
     """Fixed draws of D and of the noise given D, from which every τ and K is computed.
@@ -75,11 +77,12 @@ class Draws:
         shape = (n, k_max, num_samples)
         self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)
 
-    def estimates(self, tau: float) -> Tensor:
+    def estimates(self, tau: float, part: slice = slice(None)) -> Tensor:
         """(1/τ) s ⊙ (g − ⟨g, s⟩) at each s = softmax_τ(θ + G^k)
 
         Args:
             tau: τ.
+            part: which of the draws of D, to take less memory.
 
         Returns:
             `[n, k_max, num_samples]`; the first of the k_max are estimates of ST-GS (6), the means
@@ -90,9 +93,10 @@ class Draws:
             >>> draws.estimates(0.5).sum(0).abs().max() < 1e-12  # the entries of each sum to 0
             tensor(True)
         """
-        theta = self.theta.unsqueeze(1).expand(-1, len(self.index))
-        s = conditional_softmax(theta, self.index.unsqueeze(0), tau, self.noise.clone())
-        g = self.gradients[self.index].T.unsqueeze(1)
+        index = self.index[part]
+        theta = self.theta.unsqueeze(1).expand(-1, len(index))
+        s = conditional_softmax(theta, index.unsqueeze(0), tau, self.noise[..., part].clone())
+        g = self.gradients[index].T.unsqueeze(1)
         return s * (g - (g * s).sum(0)) / tau
 
     def limits(self, tau: float) -> Tensor:
@@ -155,9 +159,11 @@ class Measurements:
         for tau in taus:
             k_max = max(drawn, default=1)
             draws = Draws(f, logits, num_samples=num_samples, k_max=k_max, generator=generator)
-            sums = draws.estimates(tau).cumsum(1)
-            for k in drawn:
-                self._estimates[tau, k] = (sums[:, k - 1] / k).T
+            parts = [slice(i, i + _CHUNK) for i in range(0, num_samples, _CHUNK)]
+            last = [k - 1 for k in drawn]
+            sums = torch.cat([draws.estimates(tau, p).cumsum(1)[:, last] for p in parts], -1)
+            for k, of_k in zip(drawn, sums.unbind(1), strict=True):
+                self._estimates[tau, k] = (of_k / k).T
             self._estimates[tau, math.inf] = draws.limits(tau)[draws.index]
         self._exact = draws.exact
         self._summary = functools.lru_cache(maxsize=128)(self._summarise)

@@ -12,8 +12,7 @@ from plotly.subplots import make_subplots
 
 from ..figures.page import embedded
 from ..figures.rows import row_of_label
-from ..figures.style import TEMPLATE, error_bars
-from ..figures.traces import curve
+from ..figures.style import TEMPLATE
 from .search import arity_name
 
 
@@ -76,15 +75,16 @@ def add(
         row = row_of_label(str(label))
         name = f"{label}, {arity_name(arity)}" if several else str(label)
         figure.add_trace(
-            curve(
-                name,
-                row,
-                rows[x].tolist(),
-                rows[y].tolist(),
-                mode="lines+markers",
+            go.Scatter(
+                name=name,
                 legendgroup=name,
                 showlegend=name not in named,
-                error_y=error_bars(rows[error].tolist()) if error else None,
+                x=rows[x].tolist(),
+                y=rows[y].tolist(),
+                error_y={"array": (2 * rows[error]).tolist()} if error else None,
+                mode="lines+markers",
+                line={"color": row.color, "dash": row.dash},
+                marker={"symbol": row.symbol, "size": 9},
             ),
             row=at[0],
             col=at[1],

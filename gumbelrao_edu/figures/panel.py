@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import importlib
-import json
 import sys
 import traceback
 import weakref
@@ -14,7 +12,6 @@ from typing import Any
 
 import ipywidgets
 import plotly.graph_objects as go
-import plotly.io as pio
 from IPython.display import display
 
 from .controls import Slider
@@ -22,7 +19,6 @@ from .plot import Figure, Plot
 from .positions import Positions, positions_of
 from .style import label
 
-PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # By the id of the widget. Only ipywidgets keeps a panel alive, until it is closed.
@@ -35,8 +31,6 @@ if "google.colab" in sys.modules:  # Colab hides widgets of others until it is a
 def show(figure: go.Figure, alt: str) -> None:
     """Display a figure that does not change, with its alternative text as a visible caption.
 
-    The output holds the figure's JSON and not plotly.js, which JupyterLab, VS Code and Colab bring.
-
     Args:
         figure: a plotly figure; axis labels and ``layout.height`` set, see `layout`.
         alt: one or two sentences that say what the figure shows.
@@ -44,16 +38,9 @@ def show(figure: go.Figure, alt: str) -> None:
     Example:
         >>> from gumbelrao_edu.figures import layout
         >>> show(go.Figure(layout=layout("x", "y")), "No data yet.")  # doctest: +ELLIPSIS
-        {'application/vnd.plotly.v1+json': ..., 'text/plain': 'No data yet.'}
-        {'text/html': '<p ...>No data yet.</p>', 'text/plain': 'No data yet.'}
+        Panel(...)
     """
-    if pio.renderers.default in ("colab", "kaggle"):  # they know text/html only
-        data = pio.renderers[pio.renderers.default].to_mimebundle(figure.to_dict())
-    else:
-        data = {PLOTLY: json.loads(figure.to_json())}
-    caption = f'<p role="note" style="line-height: 1.4">{html.escape(alt)}</p>'
-    for output in {**data, "text/plain": alt}, {"text/html": caption, "text/plain": alt}:
-        display(output, raw=True)  # type: ignore[no-untyped-call]
+    display(Panel(figure, alt=alt))  # type: ignore[no-untyped-call]
 
 
 def shown() -> dict[str, Panel]:
@@ -129,7 +116,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.draw = draw
         self.controls = controls
         self.errors: list[str] = []
-        self.plot = Plot(self.figure)
+        self.plot = Plot(self.figure, self.model_id)
         self.add_class("gumbelrao-panel")
         self.children = [*controls.values(), self.plot]
         self.say(alt)
@@ -157,7 +144,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def say(self, caption: str) -> None:
         """Set the caption, which is plain text."""
-        self.plot.caption = caption
+        values = {each.description: _written(each) for each in self.controls.values()}
+        sliders = (each for each in self.controls.values() if isinstance(each, Slider))
+        self.plot.say(caption, values, [each.index for each in sliders])
 
     @contextmanager
     def update(self) -> Iterator[None]:
@@ -186,7 +175,17 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     # ipywidgets 7 displays through this method; None makes IPython use the bundle there too.
     _ipython_display_ = None
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the widget, and beside it what is shown where there is none.
+
+        JupyterLab saves its picture in place of the widget, see `notebook.js`.
+        """
         self.displayed = True
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {WIDGET: view, "text/plain": self.caption}
+        data = {WIDGET: view, "text/html": self.plot.still, "text/plain": self.caption}
+        return data, {"gumbelrao_edu": {"panel": self.model_id}}
+
+
+def _written(control: Any) -> str:
+    """What a control stands at."""
+    return control.label if isinstance(control, Slider) else str(control.value)

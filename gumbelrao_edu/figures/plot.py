@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,36 @@ import traitlets
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
+from . import still
+
 _FIXED = (
     "A panel has the same traces all the time: give it all of them at its start, and in `draw` "
     "change their data, which may be empty, or their `visible`."
 )
+
+
+def trace(figure: go.Figure, name: str, **properties: Any) -> Any:
+    """Return the trace of a figure that has this name.
+
+    Args:
+        figure: whose traces are looked through.
+        name: as the legend has it.
+        **properties: tell apart traces of the same name, as in ``xaxis="x2"`` or ``mode="lines"``.
+
+    Raises:
+        ValueError: if there is no such trace, or more than one.
+
+    Example:
+        >>> figure = go.Figure([go.Scatter(name="one"), go.Scatter(name="two", y=[3])])
+        >>> trace(figure, "two").y
+        (3,)
+    """
+    wanted = {"name": name, **properties}
+    found = list(figure.select_traces(wanted))
+    if len(found) != 1:
+        names = [each.name for each in figure.data]
+        raise ValueError(f"name: expected one trace with {wanted}, got {len(found)} of {names}")
+    return found[0]
 
 
 class Figure(go.Figure):  # type: ignore[misc]
@@ -32,7 +58,6 @@ class Figure(go.Figure):  # type: ignore[misc]
         ValueError: if a trace is added, removed or moved, or frames are set.
 
     Example:
-        >>> from gumbelrao_edu.figures import trace
         >>> figure = Figure(go.Figure(go.Scatter(name="line", x=[1, 2], y=[3, 4])))
         >>> trace(figure, "line").y = [5, 6]
         >>> figure.moved()
@@ -124,6 +149,10 @@ def _outermost(path: str) -> str:
     return path.split(".")[0].split("[")[0]
 
 
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
 class _PlotlyJs(ipywidgets.Widget):  # type: ignore[misc]
     """plotly.js, of which the browser needs one copy however many figures there are."""
 
@@ -143,13 +172,13 @@ class Plot(anywidget.AnyWidget):
 
     Args:
         figure: what is shown, after `draw` with its changes.
+        panel: the id of the widget that it is a part of.
 
     Attributes:
         caption: plain text, which screen readers speak when it changes.
         error: plain text, which they speak at once.
 
     Example:
-        >>> from gumbelrao_edu.figures import trace
         >>> figure = Figure(go.Figure(go.Scatter(name="line", y=[1, 2])))
         >>> plot = Plot(figure)
         >>> trace(figure, "line").y = [3, 4]
@@ -161,15 +190,34 @@ class Plot(anywidget.AnyWidget):
     _library = traitlets.Instance(_PlotlyJs).tag(sync=True, **ipywidgets.widget_serialization)
     _figure = traitlets.Unicode().tag(sync=True)  # JSON, as it was at first
     _moved = traitlets.Unicode("{}").tag(sync=True)  # JSON, what has changed since
+    _panel = traitlets.Unicode().tag(sync=True)  # the id of the widget that is displayed
+    # What a saved notebook shows, and where the sliders stood when the figure was drawn.
+    _still: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
 
     # The text: anywidget would watch a file, and keep every widget alive for it.
-    _esm = Path(__file__).with_name("plot.js").read_text("utf-8")
-    _css = Path(__file__).with_name("figures.css").read_text("utf-8")
+    _esm = _text("plot.js").replace("export default { render };", _text("notebook.js"))
+    _css = _text("figures.css")
 
-    def __init__(self, figure: Figure) -> None:
+    def __init__(self, figure: Figure, panel: str = "") -> None:
         self._source = figure
-        super().__init__(_library=_plotly_js(), _figure=figure.to_json())
+        super().__init__(_library=_plotly_js(), _figure=figure.to_json(), _panel=panel)
 
     def draw(self) -> None:
         """Show the figure as it is now."""
         self._moved = self._source.moved()
+
+    def say(self, caption: str, values: Mapping[str, str], positions: Sequence[int]) -> None:
+        """Set the caption.
+
+        Args:
+            caption: plain text.
+            values: what each control stands at, by its name.
+            positions: the numbers of the positions of the sliders.
+        """
+        self.caption = caption
+        self._still = {"html": still.still(caption, values), "positions": list(positions)}
+
+    @property
+    def still(self) -> str:
+        """What is shown where the figure cannot be drawn, as HTML."""
+        return str(self._still["html"])

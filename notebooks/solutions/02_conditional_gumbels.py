@@ -163,9 +163,9 @@ def truncated_gumbel(theta, bound, e):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.conditional_gumbels import checks, figures
+from gumbelrao_edu import course as exercises
 
-checks.check_truncated_gumbel(truncated_gumbel)
+exercises.check_truncated_gumbel(truncated_gumbel)
 
 
 # %% [markdown]
@@ -208,7 +208,7 @@ def given_winner(logits, i, e):
 
 
 # %% tags=["check"]
-checks.check_conditional_gumbel(given_winner)
+exercises.check_conditional_gumbel(given_winner)
 
 # %% [markdown]
 # The library's version is `conditional_gumbel`. Does it draw the same as rejection? We compare each of
@@ -246,7 +246,9 @@ compare("without condition", gumbel_max(logits.expand(1000, 3), generator=genera
 # 3. What becomes of the number of draws?
 
 # %%
-panel = figures.two_ways()
+from gumbelrao_edu.course.conditional_gumbels import figures as conditional
+
+panel = conditional.two_ways()
 panel
 
 # %%
@@ -349,7 +351,7 @@ def softmax_given_winner(p, i, e, tau):
 
 
 # %% tags=["check"]
-checks.check_conditional_softmax(softmax_given_winner)
+exercises.check_conditional_softmax(softmax_given_winner)
 
 
 # %% [markdown]

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from ..._checks import check_logits
 from ...figures.panel import Panel, slider
-from ...figures.style import CENTRE, CLASSES, CLEAR, DOT, MARK, TRUTH, label, marker
+from ...figures.style import PALETTE, label
 from ...figures.ternary import triangle
-from ...figures.traces import trace
 from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-_NAMES = tuple(f"D = class {i}" for i in (1, 2, 3))
+# Told apart by form as well as by colour.
+_CLASSES = (("blue", "circle"), ("vermilion", "square"), ("green", "diamond"))
 
 
 def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
@@ -51,12 +51,10 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
 
     def update(figure: go.Figure, *, tau: float) -> str:
         s = tempered_softmax(perturbed, tau)
-        for i, name in enumerate(_NAMES):
-            points = trace(figure, name)
-            points.a, points.b, points.c = s[drawn == i].T.tolist()
+        for i, trace in enumerate(figure.data[:3]):
+            trace.a, trace.b, trace.c = s[drawn == i].T.tolist()
         mean = s.mean(0).tolist()
-        centre = trace(figure, "mean of the points")
-        centre.a, centre.b, centre.c = ([x] for x in mean)
+        figure.data[3].a, figure.data[3].b, figure.data[3].c = ([x] for x in mean)
         close = (s.amax(-1) > 0.99).double().mean().item()
         return (
             f"τ = {label(tau)}: {100 * close:.0f} % of the {num_samples} points have an entry "
@@ -66,12 +64,12 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
 
     points = [
         go.Scatterternary(
-            name=name,
+            name=f"D = class {i + 1}",
             mode="markers",
             cliponaxis=False,  # a point at a corner is drawn whole
-            marker=marker(look, DOT, opacity=CLEAR),
+            marker={"color": PALETTE[color], "symbol": symbol, "size": 6, "opacity": 0.6},
         )
-        for name, look in zip(_NAMES, CLASSES, strict=True)
+        for i, (color, symbol) in enumerate(_CLASSES)
     ]
     marks = [
         go.Scatterternary(
@@ -80,9 +78,9 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
             b=[p[1].item()],
             c=[p[2].item()],
             mode="markers",
-            marker=marker(look, MARK),
+            marker={"color": "black", "symbol": symbol, "size": 14, "line": {"width": 2}},
         )
-        for name, look in (("mean of the points", CENTRE), ("p", TRUTH))
+        for name, symbol in (("mean of the points", "x-thin"), ("p", "circle-open"))
     ]
     return Panel(
         go.Figure([*points, *marks], triangle(height=480)),

@@ -1,0 +1,137 @@
+"""What JupyterLab saves of a figure, and what is seen of it later: with its kernel and without."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from lab import RUN_ALL, idle
+
+from notebooks import KERNELSPEC
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+CODE = """
+import plotly.graph_objects as go
+from gumbelrao_edu.figures import Panel, layout, show, slider, trace
+
+def draw(figure, *, k, tau):
+    trace(figure, "line").y = [k, tau, 3]
+    return f'From {k} by <{tau}> to 3, the "line".'
+
+Panel(
+    go.Figure(go.Scatter(name="line", x=[1, 2, 3]), layout("a", "b")),
+    draw,
+    k=slider("K", [1, 2, 5], 1, tooltip="how many"),
+    tau=slider("τ", [0.1, 0.5], 0.1, tooltip="how hot"),
+)
+"""
+STILL = """show(go.Figure(go.Scatter(y=[3, 1]), layout("a", "b")), "It falls & stays.")"""
+MOVED = 'From 2 by <0.5> to 3, the "line".'
+# It would answer a move while a cell runs: comms have a thread of their own.
+FREEZE = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
+STATUS = ".gumbelrao-plot p[role=status]"
+GONE = "The kernel that drew this was restarted or shut down. Run the cell again to go on."
+
+
+@pytest.fixture
+def page(chromium, lab, request):
+    """A notebook of two figures, run, with its sliders moved."""
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNELSPEC})
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in (CODE, STILL)]
+    name = re.sub(r"\W", "_", request.node.name) + ".ipynb"
+    nbformat.write(notebook, lab.folder / name)
+    page = chromium.new_page(viewport={"width": 1000, "height": 1200})
+    page.file, page.address, page.problems = lab.folder / name, lab.page(name), []
+    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(page.address)
+    idle(page)
+    assert page.evaluate(RUN_ALL) is True
+    for name in "K", "τ":
+        page.get_by_role("slider", name=name).press("ArrowRight")
+    page.get_by_text(MOVED).wait_for()
+    yield page
+    assert page.problems == []
+    page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+
+
+def again(page):
+    page.goto("about:blank")
+    page.goto(page.address)
+    idle(page)
+
+
+def saved(page, wanted):
+    """Save, and return the file once it has the pictures of both figures."""
+    page.evaluate(SAVE)
+    for _ in range(100):
+        text = page.file.read_text("utf-8")
+        outputs = [o for cell in json.loads(text)["cells"] for o in cell["outputs"]]
+        html = ["".join(output["data"]["text/html"]) for output in outputs]
+        if all("<img" in each for each in html) and wanted in "".join(html):
+            return outputs
+        page.wait_for_timeout(100)
+    raise AssertionError(f"no pictures within 10 s: {[each[:200] for each in html]}")
+
+
+def test_a_saved_figure_is_a_picture_with_its_state(page):
+    """Saved at once after a move: the picture follows with a second save."""
+    panel, still = saved(page, "τ: <b>0.5</b>")
+    for output, caption in (panel, MOVED), (still, "It falls & stays."):
+        assert set(output["data"]) == {"text/html", "text/plain"}
+        assert "".join(output["data"]["text/plain"]) == caption
+        text = "".join(output["data"]["text/html"])
+        picture = re.search(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]*)">', text)
+        assert len(picture[1]) > 5_000
+        assert html.unescape(picture[2]) == caption
+    # Shut down, and opened again:
+    page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+    again(page)
+    pictures = page.locator(".jp-OutputArea img")
+    assert [each.get_attribute("alt") for each in pictures.all()] == [MOVED, "It falls & stays."]
+    assert pictures.first.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [
+        700,
+        380,
+    ]
+    page.get_by_text("K: 2, τ: 0.5", exact=True).wait_for()
+    page.locator("figcaption").get_by_text(MOVED, exact=True).wait_for()
+    assert page.locator(".gumbelrao-slider").count() == 0
+    # nbconvert finds the alternative text, too.
+    convert = [sys.executable, "-m", "nbconvert", "--to", "html", "--stdout", str(page.file)]
+    done = subprocess.run(convert, capture_output=True, text=True, check=True)
+    found = {html.unescape(alt) for _, alt in re.findall("""alt=(["'])(.*?)\\1""", done.stdout)}
+    assert found == {MOVED, "It falls & stays."}
+    assert "No description has been provided" not in done.stdout
+
+
+def test_figures_live_as_long_as_their_kernel(page):
+    saved(page, "τ: <b>0.5</b>")
+    again(page)
+    page.get_by_role("slider", name="K").press("ArrowRight")
+    page.get_by_text("From 5 by <0.5> to 3").wait_for()
+    assert page.locator(STATUS).count() == 2
+    # Saving does not take them away, and saves pictures again.
+    saved(page, "K: <b>5</b>")
+    page.get_by_role("slider", name="K").press("ArrowLeft")
+    page.locator(STATUS).get_by_text(MOVED).wait_for()
+
+
+@pytest.mark.parametrize("end", ["restart", "shutdown"])
+def test_sliders_without_their_kernel_stop_and_say_why(page, end):
+    kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.evaluate(f"code => {{ {kernel}.requestExecute({{code}}) }}", FREEZE)
+    page.wait_for_timeout(1000)  # until a move is not answered any more
+    page.get_by_role("slider", name="τ").press("ArrowLeft")
+    page.evaluate(f"() => {kernel}.{end}()")
+    page.get_by_text(GONE).wait_for()
+    for name, text in ("K", "2"), ("τ", "0.5"):  # as the figure and its caption have it
+        slider = page.get_by_role("slider", name=name)
+        assert slider.is_disabled()
+        assert slider.get_attribute("aria-valuetext") == text
+    page.locator(STATUS).get_by_text(MOVED).wait_for()
