@@ -17,7 +17,7 @@ prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
 # One thread a process: the tests run side by side, and their timings do not depend on the machine.
 pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help lab test test-colab notebooks site bench clean
+.PHONY: help lab test test-colab notebooks site handout bench clean
 
 help:
 	@echo "make lab         open the course in JupyterLab"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
 	@echo "make notebooks   execute all notebooks again and write both files of each pair"
 	@echo "make site        build the site into build/site, where figures live without a kernel"
+	@echo "make handout     make a zip from which a class starts the course without a network"
 	@echo "make bench       measure speed and memory"
 	@echo "make clean       remove the environments and caches"
 
@@ -50,7 +51,7 @@ test:
 
 test-colab:
 	@$(prepare) colab
-	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_widgets.py
+	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_figures_panel.py
 
 notebooks:
 	@$(prepare) tests
@@ -59,6 +60,10 @@ notebooks:
 site:
 	@$(prepare) site
 	@.venv-site/bin/python docs/build.py $(ARGS)
+
+handout:
+	@$(prepare) course
+	@$(VENV)/bin/python tools/handout.py $(ARGS)
 
 bench:
 	@$(prepare) course

@@ -38,14 +38,16 @@ html_math_renderer = "katex"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Source", "notes_style")]
-python_maximum_signature_line_length = 80
 default_role = "literal"
 
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["katex.min.css", "figures.css", "site.css"]
 html_js_files = [("live.js", {"defer": "defer"})]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -163,6 +163,17 @@ function start() {
     nearest?.querySelector("button").click();
   });
 
+  // What the theme leaves without a name.
+  for (const summary of document.querySelectorAll("summary")) {
+    if (!summary.textContent.trim()) summary.ariaLabel = "Show or hide the pages below";
+  }
+  for (const button of document.querySelectorAll(".search-button-field")) {
+    button.removeAttribute("aria-label"); // its text says more
+  }
+  const sidebar = document.querySelector(".bd-sidebar-primary");
+  sidebar?.setAttribute("role", "navigation");
+  sidebar?.setAttribute("aria-label", "Site");
+
   // What is wider than the page scrolls by itself, with the keyboard too.
   const scrollable = () => {
     for (const element of document.querySelectorAll(".formula, .table-scroll, pre, .output")) {

@@ -3,6 +3,7 @@
 import csv
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -199,8 +200,8 @@ def result(name, bias2, variance, evaluations=1, error=0.0, failed=""):
     return Result(name, {}, *number, zero, zero, evaluations, failed)
 
 
-def recommended(*results, batch_sizes=(1, 10, 100, 1000)):
-    return Comparison(results, torch.zeros(1), "", 2, batch_sizes).recommendation
+def recommended(*results, batch_sizes=(1, 10, 100, 1000), norm=4.0):
+    return Comparison(results, torch.tensor([norm]), "", 2, batch_sizes).recommendation
 
 
 def test_the_recommendation_follows_from_the_numbers():
@@ -213,6 +214,16 @@ def test_the_recommendation_follows_from_the_numbers():
         "Lowest MSE by the number of evaluations of f: 1: none; 10 to 1,000: unbiased()."
     )
     assert "broken" not in recommended(biased, result("broken", 0.0, 0.0, failed="NaN"))
+
+
+def test_no_gradient_at_all_is_one_to_beat():
+    """An estimator that returns nearly 0 has a low MSE, and nothing to recommend it."""
+    zero, noisy = result("zero", 0.99, 0.0), result("noisy", 0.0, 20.0)
+    noisy = replace(noisy, cosine=Measured(0.2, 0.01))
+    assert recommended(zero, noisy, norm=1.0, batch_sizes=(1, 10, 100)) == (
+        "Lowest MSE by the number of evaluations of f: 1 to 10: none below half of ‖∇exact‖², "
+        "the highest cosine has noisy(), 0.2; 100: noisy()."
+    )
 
 
 def test_what_cannot_be_told_apart_is_said():
@@ -345,7 +356,7 @@ def test_wrong_arguments_are_named(arguments, error, message):
 def test_the_table_is_text_and_a_page_that_needs_no_network():
     found = diagnostics.compare(joint, THETA, tau=[0.1, 1.0], num_samples=50, generator=seeded())
     text = str(found).splitlines()
-    assert text[0] == "Exact gradient: enumeration of 9 values."
+    assert text[0].startswith("Exact gradient: enumeration of 9 values; ‖∇exact‖² = ")
     assert text[-1] == found.recommendation
     assert len(text) == len(found.results) + 3
     assert len({len(line) for line in text[2:-1]}) == 1  # columns

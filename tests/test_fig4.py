@@ -12,6 +12,7 @@ from small_search import refusing, small
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import EXPERIMENTS, fig4, table2, table3
 from gumbelrao_edu.experiments.fig4 import figure_4
+from gumbelrao_edu.figures import trace
 from gumbelrao_edu.figures.rows import GR_10, GR_100, GR_INF, ST_GS, ZGR
 
 pytestmark = pytest.mark.usefixtures("few")
@@ -98,7 +99,7 @@ def test_the_figure_shows_the_numbers(table):
         assert len(lines) == 4
     second = table[(table.part == "k") & (table.arity == 2)]
     assert [*lines[0].y] == second.test.tolist()
-    first = figure.data[0]
+    first = trace(figure, "ST-GS", xaxis="x", yaxis="y")
     assert first.error_y.array == (0.4,) * 8  # two standard errors
 
 

@@ -30,6 +30,7 @@ from gumbelrao_edu.listops import (
     load_generated,
     load_listops,
     parse_line,
+    read,
     read_examples,
     trees,
 )
@@ -608,3 +609,17 @@ def test_a_long_sentence_needs_no_deep_recursion() -> None:
     spans = trees.left_branching(5000)
     trees.check_tree(spans, 5000)
     assert trees.bracketed(spans, ["a"] * 5000).count("(") == 4999
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("[MAX 2 9 [MIN 4 7 ] 0 ]", 9),
+        ("[max 2 9 [min 4 7] 0]", 9),
+        ("  7 ", 7),
+        ("[SM 6 5 [MED 1 8]]", 5),
+    ],
+)
+def test_what_can_be_written(text, label):
+    example = read(text)
+    assert example.label == evaluate(example.tokens) == label

@@ -118,7 +118,7 @@ def test_a_changed_number_and_an_error_in_a_callback_fail(copy, tmp_path):
     """The error comes at one position of the slider only, and not at the first."""
 
     def change(cells):
-        text, before = cells[1].outputs[0].data["text/plain"], "    figure.data[0].y"
+        text, before = cells[1].outputs[0].data["text/plain"], "    trace(figure,"
         assert "0.51" in text
         assert before in cells[1].source
         cells[1].outputs[0].data["text/plain"] = text.replace("0.51", "0.52")

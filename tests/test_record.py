@@ -14,6 +14,7 @@ from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.course.quadratic_programme import figures as programme
 from gumbelrao_edu.figures import Panel, layout, slider
 from gumbelrao_edu.figures.record import record, still
+from gumbelrao_edu.figures.rows import ST_GS
 from gumbelrao_edu.training.loop import Training
 
 
@@ -118,7 +119,7 @@ def test_a_training_is_recorded_step_by_step():
         model, lambda m, x: (m(x) - x).square().mean(), torch.ones(9, 1), batch_size=3,
         learning_rate=0.1,
     )  # fmt: skip
-    live = LiveTraining({"SGD": training}, {"SGD": "#0072B2"})
+    live = LiveTraining({"SGD": training}, {"SGD": ST_GS})
     live.run(until=40, every=10)
     recorded = record(live)
     (control,) = recorded["controls"]

@@ -11,17 +11,15 @@ import sys
 import textwrap
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_training import IMAGES, assert_same, interrupted_at, negative_elbo, new
 from torch import Tensor, nn
 
 import gumbelrao_edu
-from gumbelrao_edu import gumbel_rao
-from gumbelrao_edu.course.live import LiveTraining, digits, digits_over_training
 from gumbelrao_edu.training.errors import (
     DamagedFileError,
     DamagedFileWarning,
@@ -29,38 +27,6 @@ from gumbelrao_edu.training.errors import (
 )
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE
-
-IMAGES = (torch.rand(50, 12, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)
-
-
-def negative_elbo(model: DiscreteVAE, images: Tensor) -> Tensor:
-    return -model.elbo(images).mean()
-
-
-def new(loss=negative_elbo, **settings) -> Training:
-    noise = torch.Generator().manual_seed(1)
-    model = DiscreteVAE(
-        2,
-        partial(gumbel_rao, tau=0.5, k=3, generator=noise),
-        pixel_mean=IMAGES.float().mean(0),
-        hidden=(5,),
-        latent_bits=4,
-        generator=torch.Generator().manual_seed(2),
-    )
-    arguments = {"batch_size": 8, "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
-    return Training(model, loss, IMAGES, **{**arguments, **settings}, generators=[noise])
-
-
-def assert_same(one: Training, other: Training) -> None:
-    """Bit for bit: weights, momentum, history, and what will be drawn next."""
-    assert (one.step, one.history) == (other.step, other.history)
-    for (name, a), b in zip(
-        one.model.state_dict().items(), other.model.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b), name
-    one.run(one.step + 7, every=5)
-    other.run(other.step + 7, every=5)
-    assert one.history == other.history
 
 
 def test_trains() -> None:
@@ -177,21 +143,6 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     whole = new()
     whole.run(step, every=3)
     assert_same(whole, killed)
-
-
-def interrupted_at(step: int, times: int = 1):
-    """A loss during which the stop button is pressed."""
-    count = 0
-
-    def loss(model: nn.Module, images: Tensor) -> Tensor:
-        nonlocal count
-        count += 1
-        if count == step:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-        return negative_elbo(model, images)
-
-    return loss
 
 
 def test_an_interrupt_waits_for_the_end_of_the_step(tmp_path: Path) -> None:
@@ -392,64 +343,6 @@ def test_bad_batch_sizes(settings: dict, error: type[Exception]) -> None:
         new(**settings)
 
 
-def test_live_curves() -> None:
-    trainings = {"a": new(), "b": new(seed=1)}
-    live = LiveTraining(trainings, {"a": "#0072B2", "b": "#D55E00"})
-    turns = []
-    live.run(45, every=10, callback=lambda training: turns.append(training.step))
-    assert turns == [10, 10, 20, 20, 30, 30, 40, 40, 45, 45]
-    for curve, training in zip(live.figure.data, trainings.values(), strict=True):
-        assert list(curve.x) == [10, 20, 30, 40, 45]
-        assert list(curve.y) == [row["loss"] for row in training.history]
-    progress = live.children[0]
-    assert progress.value == progress.max == 90
-    last = [training.history[-1]["loss"] for training in trainings.values()]
-    assert live.caption == f"Step 45 of 45: loss {last[0]:.2f} (a), {last[1]:.2f} (b)."
-    alone = new()
-    alone.run(40, every=10)
-    alone.run(45, every=10)
-    assert_same(alone, trainings["a"])
-
-
-def test_live_curves_go_on_after_an_interrupt() -> None:
-    trainings = {"a": new(), "b": new(interrupted_at(13))}
-    live = LiveTraining(trainings, {"a": "#0072B2", "b": "#D55E00"})
-    with pytest.raises(KeyboardInterrupt):
-        live.run(40, every=10)
-    assert [training.step for training in trainings.values()] == [20, 13]
-    assert [list(curve.x) for curve in live.figure.data] == [[10, 20], [10]]
-    live.run(40, every=10)
-    whole = new()
-    whole.run(40, every=10)
-    assert [list(curve.x) for curve in live.figure.data] == [[10, 20, 30, 40]] * 2
-    assert_same(whole, trainings["b"])
-
-
-def test_live_curves_are_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    live = LiveTraining({"a": new()}, {"a": "#0072B2"})
-    draws = []
-    monkeypatch.setattr(live, "_draw", lambda until: draws.append(until))
-    monkeypatch.setattr("gumbelrao_edu.course.live.time.monotonic", lambda: 0.1)
-    live.run(50, every=1)
-    assert len(draws) == 1  # the last one: the clock stands still
-
-
-def test_pictures_of_digits() -> None:
-    panel = digits_over_training(
-        {0: {"row": torch.zeros(2, 784)}, 5: {"row": torch.ones(2, 784)}}, "Step {}.".format
-    )
-    white, black = [], []
-    for step, sources in ((5, black), (0, white), (5, black)):
-        panel.controls["step"].value = step
-        sources.append(panel.figure.data[0].source)
-        assert panel.caption == f"Step {step}."
-    assert not panel.errors
-    assert black[0] == black[1] != white[0]
-    figure = digits({"a": torch.rand(10, 784), "b": torch.rand(10, 784)})
-    assert len(figure.to_json()) < 60_000
-    assert figure.layout.height == 174
-
-
 def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
     def note(training: Training) -> None:
         root = np.sqrt(training.history[-1]["loss"])  # a NumPy number
@@ -457,7 +350,7 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
         training.history[-1] |= {"root": root, **extras, "pair": (1, root), "at": torch.ones(2)}
 
     whole, broken = new(), new()
-    whole.run(30, every=10, callback=note)
+    whole.run(30, every=10, callback=note, checkpoint=tmp_path / "whole")
     broken.run(20, every=10, callback=note, checkpoint=tmp_path / "c.pt")
     resumed = new()
     resumed.run(30, every=10, callback=note, checkpoint=tmp_path / "c.pt")
@@ -472,10 +365,14 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.ones(3), r"history\[0\]\['noted'\]: expected a number.* got ndarray; give its .tolist"),
-        ([1.0, {2.0}], r"history\[0\]\['noted'\]\[1\]: .* got set"),
+        (
+            np.ones(3),
+            r"history\[\d\]\['noted'\]: expected a number.* got ndarray; give its .tolist",
+        ),
+        ([1.0, {2.0}], r"history\[\d\]\['noted'\]\[1\]: .* got set"),
         (Path("a"), r"got PosixPath|got WindowsPath"),
         (lambda: 0, "got function"),
+        (torch.Size([1]), "got Size"),
     ],
 )
 def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message, tmp_path) -> None:
@@ -487,10 +384,13 @@ def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message,
         training.history[-1]["noted"] = value
 
     with pytest.raises(TypeError, match=message):
-        training.run(10, every=10, callback=note)  # without a checkpoint, too
-    with pytest.raises(TypeError, match=message):
-        training.save(path)
+        training.run(10, every=5, callback=note, checkpoint=path)
     assert path.read_bytes() == before
+    free = new()  # what is not saved may be anything
+    free.run(10, every=10, callback=note)
+    with pytest.raises(TypeError, match=message):
+        free.save(path)
+    assert free.history[0]["noted"] is value
 
 
 def test_numpy_settings_are_saved_and_loaded(tmp_path) -> None:

@@ -6,6 +6,8 @@ A page of docs/ names a notebook or one of its sections in the text of a link:
 
 and `for_site` adds the place in the notebook. `link_terms` makes the first use of each term of the
 glossary in a notebook a link to it. Neither changes a source: what builds the site calls them.
+
+    python tools/crossrefs.py    writes the minutes of the notebooks into docs/teaching.md
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from notebooks import SOLUTIONS, find, read_script, tags
+from notebooks import SOLUTIONS, find, read_script, tags, title
 
 ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = ROOT / "docs" / "glossary.md"
+GUIDE = ROOT / "docs" / "teaching.md"
 
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(\.\./notebooks/([\w/]+)\.ipynb\)")
@@ -172,3 +175,34 @@ def in_text(source: str, pattern: re.Pattern[str], replace: Callable[[re.Match[s
         parts += [pattern.sub(replace, source[end : other.start()]), other[0]]
         end = other.end()
     return "".join([*parts, pattern.sub(replace, source[end:])])
+
+
+def minutes(notebooks: Mapping[str, NotebookNode]) -> str:
+    """Return the table of the notebooks and the minutes that each says it takes."""
+    rows = ["| Notebook | Minutes alone |", "|---|---|"]
+    for name, notebook in notebooks.items():
+        told = title(notebook)
+        link = f"[{told.number} · {told.name}](../notebooks/{name}.ipynb)"
+        rows.append(f"| {link} | {told.minutes} |")
+    return "\n".join(rows)
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """Return a page with a table between its two comments.
+
+    Raises:
+        ValueError: if the page does not have them.
+    """
+    place = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if not place.search(text):
+        raise ValueError(f"the page has no place for the table {name!r}")
+    return place.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", text)
+
+
+def main() -> None:
+    text = GUIDE.read_text("utf-8")
+    GUIDE.write_text(with_table(text, "minutes", minutes(course())), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

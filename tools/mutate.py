@@ -86,6 +86,7 @@ MUTATIONS = [
     ("diagnostics/comparison.py", "b.square().sum().item() - noise", "b.square().sum().item()", "a squared bias that contains the noise"),
     ("diagnostics/comparison.py", "self.variance.value / m,", "self.variance.value,", "the MSE of one gradient for a mean of m"),
     ("diagnostics/comparison.py", "r.mse(evaluations / r.evaluations)", "r.mse(evaluations)", "S evaluations counted as one"),
+    ("diagnostics/comparison.py", "if value >= self.squared_norm / 2:", "if False:", "an estimate of nearly 0 is recommended"),
     ("diagnostics/comparison.py", "values.masked_fill(p == 0, 0.0)", "values + 1 / p", "impossible classes in the exact gradient"),
     ("distributions.py", "tau=self.tau,", "tau=1.0,", "the temperature is ignored"),
     ("distributions.py", ".masked_fill(never, -torch.inf)", "", "a class of probability zero is drawn"),

@@ -71,6 +71,12 @@ def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     lines[:] = converted(lines)
 
 
+def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    # Fields of a named tuple: their class says what they are.
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _process, priority=400)
     return {"version": "1", "parallel_read_safe": True}

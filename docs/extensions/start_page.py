@@ -97,7 +97,7 @@ def estimators() -> str:
 
 def course(scripts: list[Path]) -> str:
     """The map of the course."""
-    rows = ["| | notebook | what it is about | minutes |", "|---|---|---|---|"]
+    rows = ["| no. | notebook | what it is about | minutes |", "|---|---|---|---|"]
     for script in scripts:
         title = tools.title(tools.read_script(script))
         link = f"[{title.name}](notebooks/{script.stem}.ipynb)"

@@ -82,8 +82,17 @@ class Comparison:
     batch_sizes: tuple[int, ...]
 
     @property
+    def squared_norm(self) -> float:
+        """‖∇exact‖²"""
+        return self.exact.square().sum().item()
+
+    @property
     def recommendation(self) -> str:
-        """Which has the lowest MSE when each may evaluate f equally often; one line."""
+        """Which has the lowest MSE when each may evaluate f equally often; one line.
+
+        No gradient at all has the MSE ‖∇exact‖². Where the lowest is not below half of it, this is
+        said, and the direction decides: an estimate of nearly 0 is no use.
+        """
         parts: list[tuple[str, list[int]]] = []
         for evaluations in self.batch_sizes:
             choice = self._best(evaluations)
@@ -104,6 +113,12 @@ class Comparison:
         errors = {r.call: r.mse(evaluations / r.evaluations) for r in able}
         best = min(errors, key=lambda call: errors[call].value)
         value, error = errors[best]
+        if value >= self.squared_norm / 2:
+            towards = max(able, key=lambda result: result.cosine.value)
+            return (
+                f"none below half of ‖∇exact‖², the highest cosine has {towards.call}, "
+                f"{towards.cosine.value:.2g}"
+            )
         near = [
             call
             for call, other in errors.items()
@@ -152,7 +167,12 @@ class Comparison:
             ).rstrip()
             for line in lines
         ]
-        return "\n".join([f"Exact gradient: {self.reference}.", *text, self.recommendation])
+        return "\n".join([self.caption, *text, self.recommendation])
+
+    @property
+    def caption(self) -> str:
+        """Where the exact gradient comes from, and its size."""
+        return f"Exact gradient: {self.reference}; ‖∇exact‖² = {self.squared_norm:.3g}."
 
 
 def compare(

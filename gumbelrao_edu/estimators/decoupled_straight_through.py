@@ -41,6 +41,7 @@ def decoupled_straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient of softmax(θ/τ_b + G), G held fixed.
+        A second derivative is that of the surrogate, too.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -49,6 +49,7 @@ def reinmax_cv(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
+        Double backward is refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -46,6 +46,7 @@ def reinmax_rao(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
+        Double backward is refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -12,7 +12,8 @@ from plotly.subplots import make_subplots
 
 from ..figures.page import embedded
 from ..figures.rows import row_of_label
-from ..figures.style import TEMPLATE
+from ..figures.style import TEMPLATE, error_bars
+from ..figures.traces import curve
 from .search import arity_name
 
 
@@ -75,16 +76,15 @@ def add(
         row = row_of_label(str(label))
         name = f"{label}, {arity_name(arity)}" if several else str(label)
         figure.add_trace(
-            go.Scatter(
-                name=name,
+            curve(
+                name,
+                row,
+                rows[x].tolist(),
+                rows[y].tolist(),
+                mode="lines+markers",
                 legendgroup=name,
                 showlegend=name not in named,
-                x=rows[x].tolist(),
-                y=rows[y].tolist(),
-                error_y={"array": (2 * rows[error]).tolist()} if error else None,
-                mode="lines+markers",
-                line={"color": row.color, "dash": row.dash},
-                marker={"symbol": row.symbol, "size": 9},
+                error_y=error_bars(rows[error].tolist()) if error else None,
             ),
             row=at[0],
             col=at[1],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..figures.page import embedded
 from ..figures.rows import (
-    COLORS,
+    GR,
     GR_10,
     GR_100,
     GR_1000,
@@ -17,7 +17,7 @@ from ..figures.rows import (
     label_rank,
     row_of_label,
 )
-from ..figures.style import TEMPLATE, label
+from ..figures.style import MARK, TEMPLATE, error_bars, hollow, label
 from . import search, table2, table3
 from .experiment import Experiment, Outcome, Tables
 
@@ -112,8 +112,9 @@ def figure_4(table: pd.DataFrame, *, height: int = 760) -> go.Figure:
         >>> [trace.name for trace in figure_4(pd.DataFrame([row], columns=names)).data]
         ['ST-GS', 'ST-GS, paper']
     """
-    import plotly.graph_objects as go
     from plotly.subplots import make_subplots
+
+    from ..figures.traces import curve
 
     arities = sorted({*table.arity})
     figure = make_subplots(
@@ -130,12 +131,9 @@ def figure_4(table: pd.DataFrame, *, height: int = 760) -> go.Figure:
     for (part, arity), cells in table.groupby(["part", "arity"], sort=False):
         at = {"row": 1 if part == "batch_size" else 2, "col": arities.index(arity) + 1}
         if part == "k":
-            line = {"color": COLORS["gumbel_rao"], "width": 2}
             x, y = [*map(label, cells.k)], cells.test.tolist()
-            figure.add_trace(
-                go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False),
-                **at,
-            )
+            joined = curve("over K", GR, x, y, hoverinfo="skip", showlegend=False)
+            figure.add_trace(joined, **at)
         for row, rows in cells.groupby("row", sort=False):
             x = [*map(label, rows.k)] if part == "k" else rows.batch_size.tolist()
             for trace in _traces(str(row), x, rows):
@@ -196,36 +194,30 @@ def page(table: pd.DataFrame) -> str:
 
 def _traces(name: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
     """Our bounds of one row of the tables in one plot, and what the paper prints of them."""
-    import plotly.graph_objects as go
+    from ..figures.traces import curve, points
 
     row, rank = row_of_label(name), label_rank(name) + 1
-    ours = go.Scatter(
-        name=name,
-        legendgroup=name,
-        legendrank=rank,
-        x=x,
-        y=rows.test.tolist(),
-        error_y={"array": (2 * rows.standard_error).tolist(), "thickness": 1, "width": 3},
+    ours = curve(
+        name,
+        row,
+        x,
+        rows.test.tolist(),
         mode="lines+markers",
-        line={"color": row.color, "width": 2, "dash": row.dash},
-        marker={"symbol": row.symbol, "size": 9},
-    )
-    printed = rows.paper.notna().tolist()
-    theirs = go.Scatter(
-        name=f"{name}, paper",
         legendgroup=name,
         legendrank=rank,
-        x=[value for value, has in zip(x, printed, strict=True) if has],
-        y=rows.paper.dropna().tolist(),
-        mode="markers",
-        marker={
-            "symbol": f"{row.symbol}-open",
-            "size": 11,
-            "color": row.color,
-            "line": {"width": 2},
-        },
+        error_y=error_bars(rows.standard_error.tolist()),
     )
-    return [ours, theirs] if any(printed) else [ours]
+    known = rows.paper.notna().tolist()
+    theirs = points(
+        f"{name}, paper",
+        hollow(row),
+        [value for value, has in zip(x, known, strict=True) if has],
+        rows.paper.dropna().tolist(),
+        size=MARK,
+        legendgroup=name,
+        legendrank=rank,
+    )
+    return [ours, theirs] if any(known) else [ours]
 
 
 EXPERIMENT = Experiment(

@@ -14,15 +14,27 @@ from .style import PALETTE, layout
 
 if TYPE_CHECKING:
     from .panel import Panel, show, shown, slider
-    from .plot import trace
+    from .traces import bars, curve, points, trace
 
-__all__ = ["COLORS", "PALETTE", "Panel", "layout", "show", "shown", "slider", "trace"]
+__all__ = [
+    "COLORS",
+    "PALETTE",
+    "Panel",
+    "bars",
+    "curve",
+    "layout",
+    "points",
+    "show",
+    "shown",
+    "slider",
+    "trace",
+]
 
 
 def __getattr__(name: str) -> Any:
     # What needs ipywidgets and plotly is imported when it is asked for: the command line does
     # without them.
     if name in __all__:
-        module = ".plot" if name == "trace" else ".panel"
+        module = ".traces" if name in ("bars", "curve", "points", "trace") else ".panel"
         return getattr(importlib.import_module(module, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

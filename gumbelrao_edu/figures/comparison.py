@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from ..diagnostics import Comparison, Measured, Result
 from .page import embedded, page
 from .rows import Row
-from .style import layout
+from .style import HAIR, RAY, THIN, hollow, layout, line, marker
 
 
 def comparison_page(comparison: Comparison, title: str = "Estimators compared") -> str:
@@ -27,8 +27,8 @@ def comparison_page(comparison: Comparison, title: str = "Estimators compared") 
         True
     """
     said = (
-        f"Exact gradient: {comparison.reference}. Each row: {comparison.num_samples:,} gradients; "
-        "after each number its standard error."
+        f"{comparison.caption} Each row: {comparison.num_samples:,} gradients; after each number "
+        "its standard error."
     )
     figure = embedded(bias_against_variance(comparison))
     parts = [f"<p>{html.escape(line)}</p>" for line in (said, comparison.recommendation)]
@@ -74,22 +74,20 @@ def bias_against_variance(comparison: Comparison) -> go.Figure:
                 r.bias2.value if sure else max(2 * r.bias2.standard_error, 1e-300)
                 for r, sure in zip(results, clear, strict=True)
             ],
-            error_x={"array": [r.variance.standard_error for r in results], "thickness": 1},
+            error_x={"array": [r.variance.standard_error for r in results], "thickness": THIN},
             error_y={
                 "array": [
                     r.bias2.standard_error if sure else 0.0
                     for r, sure in zip(results, clear, strict=True)
                 ],
-                "thickness": 1,
+                "thickness": THIN,
             },
             name=row.label,
             mode="lines+markers",
-            line={"color": row.color, "dash": row.dash, "width": 1},
-            marker={
-                "color": row.color,
-                "size": 10,
-                "symbol": [row.symbol if sure else f"{row.symbol}-open" for sure in clear],
-            },
+            line=line(row, HAIR),
+            marker=marker(
+                row, symbol=[row.symbol if sure else hollow(row).symbol for sure in clear]
+            ),
             text=[_hover(r) for r in results],
             hovertemplate="%{text}<extra></extra>",
         )
@@ -102,7 +100,7 @@ def bias_against_variance(comparison: Comparison) -> go.Figure:
                 mode="lines+text",
                 text=["", f"m = {m:,}"],
                 textposition="bottom left",
-                line={"color": "#999999", "dash": "dot", "width": 1},
+                line=line(RAY, HAIR),
                 showlegend=False,
                 hoverinfo="skip",
             )

@@ -1,5 +1,9 @@
 // A figure with its caption and its errors. The model is the kernel's, or a table of states.
 
+// On a phone the scale of colours lies under its map.
+const NARROW = 500;
+const BELOW = { orientation: "h", x: 0.5, xanchor: "center", y: -0.18, yanchor: "top", len: 0.9 };
+
 const WIDTH = 700; // while the cell is out of view, and has none
 const CONFIG = { displayModeBar: false }; // its buttons are many, and one uploads the figure
 
@@ -28,8 +32,15 @@ async function render({ model, el }) {
   const Plotly = (library.plotly ??= load(library.get("source")));
   const figure = JSON.parse(model.get("_figure"));
   const height = figure.layout.height;
+  const isMap = ({ type }) => type === "heatmap" || type === "contour";
+  frame.classList.toggle("gumbelrao-map", figure.data.some(isMap));
   figure.layout.uirevision = true; // keeps what the reader has zoomed or hidden
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false; // a finger scrolls
+
+  const maps = figure.data.filter((trace) => isMap(trace) && trace.showscale !== false);
+  const scale = maps.length === 1 ? (maps[0].colorbar ??= {}) : null;
+  const beside = { ...scale };
+  const margin = figure.layout.margin ?? {};
 
   const panel = el.closest(".gumbelrao-panel") ?? el;
   const isWhole = () => document.fullscreenElement === panel;
@@ -39,12 +50,16 @@ async function render({ model, el }) {
     // On the whole screen everything is as many times as large as there is room for.
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
-    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 8, 200) : height;
-    const scale = isWhole() ? Math.max(1, Math.min(width / 800, room / height)) : 1;
-    plot.style.transform = scale === 1 ? "" : `scale(${scale})`;
+    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : height;
+    const times = isWhole() ? Math.max(1, Math.min(width / 800, room / height)) : 1;
+    plot.style.transform = times === 1 ? "" : `scale(${times})`;
     frame.style.height = `${room}px`;
-    figure.layout.width = width / scale;
-    figure.layout.height = room / scale;
+    figure.layout.width = width / times;
+    figure.layout.height = room / times;
+    for (const name of scale ? Object.keys(BELOW) : []) {
+      scale[name] = width < NARROW ? BELOW[name] : beside[name];
+    }
+    if (scale) figure.layout.margin = width < NARROW ? { ...margin, l: 50, r: 50 } : margin;
   };
   const draw = () => {
     for (const [key, properties] of Object.entries(JSON.parse(model.get("_moved")))) {

@@ -24,30 +24,6 @@ _FIXED = (
 )
 
 
-def trace(figure: go.Figure, name: str, **properties: Any) -> Any:
-    """Return the trace of a figure that has this name.
-
-    Args:
-        figure: whose traces are looked through.
-        name: as the legend has it.
-        **properties: tell apart traces of the same name, as in ``xaxis="x2"`` or ``mode="lines"``.
-
-    Raises:
-        ValueError: if there is no such trace, or more than one.
-
-    Example:
-        >>> figure = go.Figure([go.Scatter(name="one"), go.Scatter(name="two", y=[3])])
-        >>> trace(figure, "two").y
-        (3,)
-    """
-    wanted = {"name": name, **properties}
-    found = list(figure.select_traces(wanted))
-    if len(found) != 1:
-        names = [each.name for each in figure.data]
-        raise ValueError(f"name: expected one trace with {wanted}, got {len(found)} of {names}")
-    return found[0]
-
-
 class Figure(go.Figure):  # type: ignore[misc]
     """A figure that knows which of its properties were set after it was made.
 
@@ -58,6 +34,7 @@ class Figure(go.Figure):  # type: ignore[misc]
         ValueError: if a trace is added, removed or moved, or frames are set.
 
     Example:
+        >>> from gumbelrao_edu.figures import trace
         >>> figure = Figure(go.Figure(go.Scatter(name="line", x=[1, 2], y=[3, 4])))
         >>> trace(figure, "line").y = [5, 6]
         >>> figure.moved()
@@ -179,6 +156,7 @@ class Plot(anywidget.AnyWidget):
         error: plain text, which they speak at once.
 
     Example:
+        >>> from gumbelrao_edu.figures import trace
         >>> figure = Figure(go.Figure(go.Scatter(name="line", y=[1, 2])))
         >>> plot = Plot(figure)
         >>> trace(figure, "line").y = [3, 4]

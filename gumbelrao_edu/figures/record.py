@@ -34,11 +34,11 @@ def record(panel: Panel) -> dict[str, Any]:
         and ``columns``, a value is a grid of this width: whole steps from one number to the next.
 
     Example:
-        >>> from gumbelrao_edu.figures import layout, slider
+        >>> from gumbelrao_edu.figures import layout, slider, trace
         >>> def draw(figure, *, power):
-        ...     figure.data[0].y = [x**power for x in range(4)]
+        ...     trace(figure, "line").y = [x**power for x in range(4)]
         ...     return f"x to the power {power}"
-        >>> figure = go.Figure(go.Scatter(x=[0, 1, 2, 3]), layout("x", "y"))
+        >>> figure = go.Figure(go.Scatter(name="line", x=[0, 1, 2, 3]), layout("x", "y"))
         >>> panel = Panel(figure, draw, power=slider("power", [1, 2], 1, tooltip="of x"))
         >>> recorded = record(panel)
         >>> recorded["moved"]

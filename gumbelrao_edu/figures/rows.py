@@ -32,6 +32,7 @@ _FORMS = {
     "RLOO": ("pentagon", "solid"),
     "ST": ("cross", "solid"),
     "ST-GS": ("circle", "solid"),
+    "GR": ("triangle-right", "solid"),
     "GR-MC10": ("triangle-down", "solid"),
     "GR-MC100": ("triangle-up", "dot"),
     "GR-MC1000": ("square", "dash"),
@@ -136,6 +137,8 @@ ST = Row("straight_through")
 ST_GS = Row("st_gumbel_softmax")
 GR_10, GR_100, GR_1000 = (Row("gumbel_rao", {"k": k}) for k in (10, 100, 1000))
 GR_INF = Row("gumbel_rao", {"k": math.inf})
+GR = Row("gumbel_rao")  # where K is that of a slider
+EXACT = Row("exact")
 ZGR = Row("zgr")
 ST_GS_CLIPPED = Row("st_gumbel_softmax", clip=1.0)
 

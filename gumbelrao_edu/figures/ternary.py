@@ -11,12 +11,26 @@ import torch
 from torch import Tensor
 
 from ..problems import QuadraticProgramme
-from .style import PALETTE, layout
+from .style import (
+    BAR,
+    CONTOUR_ON_MAP,
+    HAIR,
+    MARK,
+    MINIMUM,
+    PAPER,
+    SCALE,
+    SINGULAR,
+    THIN,
+    TITLE_SIZE,
+    Styled,
+    layout,
+    line,
+    marker,
+)
 
 _T = TypeVar("_T")
 
 RATIO = "log<sub>10</sub> ratio"
-_SCALE = "Cividis"  # the same to all eyes; yellow is the warm end
 
 
 def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
@@ -38,15 +52,13 @@ def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
     axes = {
         f"{name}axis": {
             "title": {"text": f"class {i + 1}"},
-            "gridcolor": "#E5E5E5",
-            "linecolor": "#444444",
             "tickvals": [0.25, 0.5, 0.75],
         }
         for i, name in enumerate("abc")
     }
     return {
         **flat,
-        "ternary": {"sum": 1, "bgcolor": "white", **axes},
+        "ternary": {"sum": 1, **axes},
         "legend": {"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
     }
 
@@ -95,8 +107,8 @@ def simplex_map(
         dy=top / rows,
         zmin=low,
         zmax=high,
-        colorscale=_SCALE,
-        colorbar={"title": {"text": title}, "thickness": 12, **place},
+        colorscale=SCALE,
+        colorbar={"title": {"text": title}, "thickness": BAR, **place},
         text=bricks(texts),
         hovertemplate="%{text}<br>%{z:.3f}<extra></extra>",
         hoverongaps=False,
@@ -109,7 +121,7 @@ def simplex_map(
         mode="lines",
         line={"width": 0},
         fill="toself",
-        fillcolor="white",
+        fillcolor=PAPER,
         hoverinfo="skip",
         showlegend=False,
         **axes,
@@ -171,7 +183,7 @@ def colour_range(values: Tensor) -> tuple[float, float]:
     return low, high
 
 
-def ellipses(programme: QuadraticProgramme, color: str = "white") -> go.Scatterternary:
+def ellipses(programme: QuadraticProgramme, look: Styled = CONTOUR_ON_MAP) -> go.Scatterternary:
     """Return contours of the programme: (p − c)ᵀ Q (p − c) = level within the plane Σ p = 1.
 
     Example:
@@ -196,7 +208,7 @@ def ellipses(programme: QuadraticProgramme, color: str = "white") -> go.Scattert
         name="contours",
         **coordinates,
         mode="lines",
-        line={"color": color, "width": 1},
+        line=line(look, HAIR),
         hoverinfo="skip",
         showlegend=False,
     )
@@ -217,7 +229,7 @@ def singular_lines(programme: QuadraticProgramme) -> go.Scatterternary:
         name="singular lines",
         **coordinates,
         mode="lines",
-        line={"color": PALETTE["vermilion"], "width": 1.5, "dash": "dash"},
+        line=line(SINGULAR, THIN),
         hoverinfo="skip",
     )
 
@@ -233,7 +245,7 @@ def minimum(programme: QuadraticProgramme) -> go.Scatterternary:
         name="minimum",
         **{axis: [x] for axis, x in zip("abc", programme.c.tolist(), strict=True)},
         mode="markers",
-        marker={"symbol": "x-thin", "size": 11, "line": {"width": 2.5, "color": PALETTE["orange"]}},
+        marker=marker(MINIMUM, MARK),
         hoverinfo="skip",
     )
 
@@ -260,5 +272,5 @@ def arrange(figure: go.Figure, height: int, left: Sequence[float]) -> go.Figure:
     for i, axis in enumerate("abc"):  # "class 1" has no room here
         figure.update_ternaries({f"{axis}axis_title_text": f"p<sub>{i + 1}</sub>"})
     for note, x in zip(figure.layout.annotations, left, strict=True):
-        note.update(x=x, xanchor="left", yshift=12)
+        note.update(x=x, xanchor="left", yshift=12, font_size=TITLE_SIZE)
     return align(figure)

@@ -16,11 +16,12 @@ from .data import (
     load_published,
     load_published_test,
     parse_line,
+    read,
     read_examples,
 )
 from .model import Parse, TreeLSTM, greedy, spans_of
 from .objective import losses
-from .scores import Scores, score
+from .scores import Scores, Seen, score
 
 __all__ = [
     "VOCABULARY",
@@ -30,6 +31,7 @@ __all__ = [
     "ListOps",
     "Parse",
     "Scores",
+    "Seen",
     "Split",
     "TreeLSTM",
     "evaluate",
@@ -42,6 +44,7 @@ __all__ = [
     "load_published_test",
     "losses",
     "parse_line",
+    "read",
     "read_examples",
     "score",
     "spans_of",

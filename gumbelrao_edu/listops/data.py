@@ -119,6 +119,34 @@ def evaluate(tokens: Sequence[int]) -> int:
     return lists[0][0]
 
 
+def read(text: str, *, longest: int = 50) -> Example:
+    """Read an expression as a person writes it.
+
+    Args:
+        text: tokens of `VOCABULARY` with spaces between them; small letters will do, and a `]` may
+            follow without a space.
+        longest: how many tokens it may have; 50 is the paper's largest L.
+
+    Returns:
+        The expression with its value.
+
+    Raises:
+        ValueError: says what is wrong, to the person who wrote it.
+
+    Example:
+        >>> read("[max 2 9 [min 4 7] 0]").label
+        9
+    """
+    words = text.upper().replace("]", " ] ").split()
+    for word in words:
+        if word not in VOCABULARY:
+            raise ValueError(f"{word!r} is not one of the tokens {' '.join(VOCABULARY)}")
+    if len(words) > longest:
+        raise ValueError(f"expected at most {longest} tokens, got {len(words)}")
+    tokens = tuple(VOCABULARY.index(word) for word in words)
+    return Example(tokens, evaluate(tokens))
+
+
 def _apply(operator: int, arguments: list[int]) -> int:
     if operator == _MIN:
         return min(arguments)

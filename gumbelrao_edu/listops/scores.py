@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from .data import Batch, Split
 from .model import Estimator, TreeLSTM, greedy
-from .trees import average_depth, f1
+from .trees import Span, average_depth, f1
 
 
 class Scores(NamedTuple):
@@ -24,6 +25,18 @@ class Scores(NamedTuple):
     accuracy: float
     f1: float
     depth: float
+
+
+class Seen(NamedTuple):
+    """What a model made of some sentences at one step of its training.
+
+    Attributes:
+        spans: the trees, one for each sentence.
+        labels: the values that it took the sentences for.
+    """
+
+    spans: Sequence[frozenset[Span]]
+    labels: Sequence[int]
 
 
 @torch.no_grad()

@@ -133,7 +133,7 @@ def storable(value: Any, name: str) -> Any:
             storable(key, f"a key of {name}"): storable(item, f"{name}[{key!r}]")
             for key, item in value.items()
         }
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         parts = [storable(item, f"{name}[{i}]") for i, item in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     for kind in (int, float, str):  # of a class of its own, which a file would have to name

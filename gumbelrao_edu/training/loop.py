@@ -53,8 +53,9 @@ class Training:
     Attributes:
         step: number of steps done.
         history: one dictionary for each report: "step", and "loss", the mean since the last one.
-            A callback may add entries to the newest one: numbers, texts, None, tensors, and lists,
-            tuples and dictionaries of them. NumPy's numbers become Python's.
+            A callback may add entries to the newest one. With a checkpoint these have to be
+            numbers, texts, None, tensors, or lists, tuples and dictionaries of them; NumPy's
+            numbers become Python's.
 
     Raises:
         TypeError, ValueError: for a batch size that does not fit, a clip that is not positive, or
@@ -142,7 +143,7 @@ class Training:
             TrainingDivergedError: when the loss or its gradient is not finite. The weights are
                 those before that step, the checkpoint the last one saved.
             KeyboardInterrupt: when interrupted.
-            TypeError: when the callback has noted what a checkpoint cannot hold.
+            TypeError: when the callback has noted what the checkpoint cannot hold.
             ValueError: when the checkpoint is of a run with other settings.
             RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
 
@@ -173,7 +174,6 @@ class Training:
                     self._report()
                     if callback is not None:
                         callback(self)
-                        self._check_history()
                     if checkpoint is not None:
                         self.save(checkpoint)
                 if interrupted.is_set():

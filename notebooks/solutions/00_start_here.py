@@ -93,18 +93,18 @@ import plotly.graph_objects as go
 import torch
 
 from gumbelrao_edu import tempered_softmax
-from gumbelrao_edu.figures import Panel, layout, slider
+from gumbelrao_edu.figures import Panel, layout, slider, trace
 
 
 def draw(figure, *, tau):
     bars = tempered_softmax(torch.tensor([1.0, 0.5, 0.0]), tau)
-    figure.data[0].y = bars.tolist()
+    trace(figure, "softmax").y = bars.tolist()
     return f"At τ = {tau:g} the probabilities are " + ", ".join(f"{p:.2f}" for p in bars) + "."
 
 
 axes = layout("class", "probability", height=300) | {"yaxis.range": [0, 1]}
 temperature = slider("τ", [0.1, 0.2, 0.5, 1, 2, 5, 10], 1, tooltip="temperature of the softmax")
-Panel(go.Figure(go.Bar(x=["one", "two", "three"]), axes), draw, tau=temperature)
+Panel(go.Figure(go.Bar(name="softmax", x=["one", "two", "three"]), axes), draw, tau=temperature)
 
 # %% [markdown]
 # Small τ: nearly all of the probability goes to the largest number. Large τ: the three become equal.

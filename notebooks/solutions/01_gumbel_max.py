@@ -154,9 +154,9 @@ def gumbel_from_uniform(u):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.gumbel_max import checks, figures
 
-exercises.check_gumbel_from_uniform(gumbel_from_uniform)
+checks.check_gumbel_from_uniform(gumbel_from_uniform)
 
 # %% [markdown]
 # The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential**
@@ -204,7 +204,7 @@ def one_hot_sample(logits, gumbels):
 
 
 # %% tags=["check"]
-exercises.check_one_hot_sample(one_hot_sample)
+checks.check_one_hot_sample(one_hot_sample)
 
 # %% [markdown]
 # Now draw often, and count.
@@ -332,7 +332,7 @@ mean_of_max = None  # Write a number in place of None.
 mean_of_max = torch.tensor([2.0, 3.0, 5.0]).sum().log() + 0.5772
 
 # %% tags=["check"]
-exercises.check_mean_of_max(mean_of_max)
+checks.check_mean_of_max(mean_of_max)
 
 # %% [markdown]
 # ## 4 · A soft choice
@@ -381,9 +381,7 @@ write("D", one_hot[0])
 # 3. The cross is the mean of the points, the ring is $p$. At which end of the slider do they meet?
 
 # %%
-from gumbelrao_edu.course.gumbel_max import figures as simplex
-
-panel = simplex.samples(logits)
+panel = figures.samples(logits)
 panel
 
 # %% [markdown]
@@ -432,7 +430,7 @@ def relaxed_sample(logits, gumbels, tau):
 
 
 # %% tags=["check"]
-exercises.check_relaxed_sample(relaxed_sample)
+checks.check_relaxed_sample(relaxed_sample)
 
 # %% [markdown]
 # ## What to take along

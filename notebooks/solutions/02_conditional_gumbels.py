@@ -163,9 +163,9 @@ def truncated_gumbel(theta, bound, e):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.conditional_gumbels import checks, figures
 
-exercises.check_truncated_gumbel(truncated_gumbel)
+checks.check_truncated_gumbel(truncated_gumbel)
 
 
 # %% [markdown]
@@ -208,7 +208,7 @@ def given_winner(logits, i, e):
 
 
 # %% tags=["check"]
-exercises.check_conditional_gumbel(given_winner)
+checks.check_conditional_gumbel(given_winner)
 
 # %% [markdown]
 # The library's version is `conditional_gumbel`. Does it draw the same as rejection? We compare each of
@@ -246,9 +246,7 @@ compare("without condition", gumbel_max(logits.expand(1000, 3), generator=genera
 # 3. What becomes of the number of draws?
 
 # %%
-from gumbelrao_edu.course.conditional_gumbels import figures as conditional
-
-panel = conditional.two_ways()
+panel = figures.two_ways()
 panel
 
 # %%
@@ -351,7 +349,7 @@ def softmax_given_winner(p, i, e, tau):
 
 
 # %% tags=["check"]
-exercises.check_conditional_softmax(softmax_given_winner)
+checks.check_conditional_softmax(softmax_given_winner)
 
 
 # %% [markdown]

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from ...figures.panel import Panel, slider
-from ...figures.style import PALETTE, label, layout
+from ...figures.style import CLASSES, FAINT, label, layout
+from ...figures.traces import bars, curve, trace
 from ...gumbel import conditional_gumbel, rejection
 
 PS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 # Where the bins lie; what falls outside is counted in the last one.
 LOW, HIGH, BINS = -8.0, 8.0, 64
+_NAMES = ("class 1, the winner", "class 2")
 EULER = 0.5772156649015329  # the mean of a standard Gumbel
 
 
@@ -54,10 +56,9 @@ def two_ways(*, k: int = 2000, seed: int = 0) -> Panel:
 
     def update(figure: go.Figure, *, p: float) -> str:
         kept, drawn, direct = draws(p)
-        for trace, values in zip(
-            figure.data, (kept[:, 0], kept[:, 1], direct[:, 0], direct[:, 1]), strict=True
-        ):
-            trace.y = percent(values)
+        for i, name in enumerate(_NAMES):
+            trace(figure, f"{name}: rejection").y = percent(kept[:, i])
+            trace(figure, f"{name}: (9)").y = percent(direct[:, i])
         return (
             f"p = {label(p)}: rejection drew {drawn} times to keep {k}, which is "
             f"{drawn / k:.1f} for each (1/p = {1 / p:.1f}). Equation (9) drew {k}. "
@@ -67,28 +68,16 @@ def two_ways(*, k: int = 2000, seed: int = 0) -> Panel:
             f"{math.log((1 - p) / 2) + EULER:.2f}."
         )
 
-    names = (("class 1, the winner", PALETTE["blue"]), ("class 2", PALETTE["vermilion"]))
-    bars = [
-        go.Bar(
-            name=f"{name}: rejection",
-            x=middles,
-            width=middles[1] - middles[0],
-            marker={"color": color, "line": {"width": 0}},
-            opacity=0.35,
-        )
-        for name, color in names
+    histograms = [
+        bars(f"{name}: rejection", look, opacity=FAINT, x=middles, width=middles[1] - middles[0])
+        for name, look in zip(_NAMES, CLASSES, strict=False)
     ]
     lines = [
-        go.Scatter(
-            name=f"{name}: (9)",
-            x=middles,
-            mode="lines",
-            line={"color": color, "width": 2.5, "shape": "hvh", "dash": dash},
-        )
-        for (name, color), dash in zip(names, ("solid", "dot"), strict=True)
+        curve(f"{name}: (9)", look, middles, line_shape="hvh")
+        for name, look in zip(_NAMES, CLASSES, strict=False)
     ]
     axes = layout("θ + G, given that class 1 won", "% of the draws", height=420)
-    figure = go.Figure([*bars, *lines], {**axes, "barmode": "overlay"})
+    figure = go.Figure([*histograms, *lines], {**axes, "barmode": "overlay"})
     return Panel(
         figure, update, p=slider("p", PS, 0.5, tooltip="probability of class 1, which has won")
     )

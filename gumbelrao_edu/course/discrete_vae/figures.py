@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import plotly.express as px
 import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,80 @@ from torch import Tensor
 
 from ...diagnostics import Measured
 from ...figures.panel import Panel, slider
-from ...figures.rows import COLORS
-from ...figures.style import label, layout
+from ...figures.rows import GR, GR_INF, ST_GS, Row
+from ...figures.style import BIAS, HAIR, error_bars, label, layout
+from ...figures.traces import curve, points, trace
 from ...vae import DiscreteVAE
-from ..live import digits, picture
+
+_SIDE = 28  # pixels of a digit
+
+
+def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
+    """Return a picture of digits, one row for each name.
+
+    Args:
+        rows: images `[columns, 784]` with values from 0 to 1, by the name of the row.
+        title: of the figure.
+
+    Example:
+        >>> figure = digits({"black": torch.zeros(3, 784), "white": torch.ones(3, 784)})
+        >>> figure.layout.yaxis.ticktext
+        ('black', 'white')
+    """
+    figure = go.Figure(go.Image(name="digits", source=picture(rows)), layout("", "", title=title))
+    columns = max(len(images) for images in rows.values())
+    figure.update_layout(
+        height=62 * len(rows) + 50,
+        xaxis={"visible": False, "range": [-0.5, _SIDE * columns - 0.5]},
+        yaxis={
+            "tickvals": [_SIDE * (row + 0.5) for row in range(len(rows))],
+            "ticktext": list(rows),
+            "range": [_SIDE * len(rows) - 0.5, -0.5],
+            "showgrid": False,
+        },
+        margin={"l": 80, "r": 10, "t": 40 if title else 10, "b": 10},
+    )
+    return figure
+
+
+def digits_over_training(
+    frames: Mapping[int, Mapping[str, Tensor]], caption: Callable[[int], str]
+) -> Panel:
+    """Return a picture of digits with a slider for the training step.
+
+    Args:
+        frames: for each step the rows of `digits`, all of the same shape.
+        caption: says in words what is seen at a step.
+
+    Returns:
+        A panel with the control ``step``; it starts at the last one.
+
+    Example:
+        >>> frames = {step: {"row": torch.full([2, 784], step / 9)} for step in (0, 9)}
+        >>> panel = digits_over_training(frames, "Step {}.".format)
+        >>> panel.controls["step"].value = 0
+        >>> panel.caption
+        'Step 0.'
+    """
+    pictures = {step: picture(rows) for step, rows in frames.items()}
+
+    def draw(figure: go.Figure, *, step: int) -> str:
+        trace(figure, "digits").source = pictures[step]
+        return caption(step)
+
+    steps = list(frames)
+    control = slider("step", steps, steps[-1], tooltip="training step of the reconstructions")
+    return Panel(digits(frames[steps[-1]]), draw, step=control)
+
+
+def picture(rows: Mapping[str, Tensor]) -> str:
+    """A PNG of all rows, dark strokes on white, as a data URI: a few kilobytes of JSON."""
+    images = torch.stack([row.detach().cpu().float() for row in rows.values()])
+    height, width, _ = images.shape
+    grid = images.view(height, width, _SIDE, _SIDE).transpose(1, 2).flatten(2).flatten(0, 1)
+    grey = (255 * (1 - grid)).round().to(torch.uint8).numpy()
+    (drawn,) = px.imshow(grey, binary_string=True, zmin=0, zmax=255).data
+    return str(drawn.source)
 
 
 @torch.no_grad()
@@ -56,10 +127,10 @@ def one_variable(model: DiscreteVAE, images: Tensor) -> Panel:
     def draw(figure: go.Figure, **values: int) -> str:
         variable, value = values["variable"] - 1, values["class"]
         pictures, change = rows(variable, value)
-        figure.data[0].source = picture(pictures)
+        trace(figure, "digits").source = picture(pictures)
         before = int((codes[:, variable] == value).sum())
         most = int(change.amax(1).argmax())
-        row, column = divmod(int(change[most].argmax()), 28)
+        row, column = divmod(int(change[most].argmax()), _SIDE)
         return (
             f"Variable {variable + 1} is set to class {value} in all codes (it was in {before} of "
             f"{len(codes)}). The probabilities of the pixels change by {change.mean():.3f} on "
@@ -100,52 +171,49 @@ def variance_over_training(
         >>> one, two = Measured(8.0, 0.5), Measured(2.0, 0.1)
         >>> panel = variance_over_training([100], {1: [one], 10: [two], math.inf: [two]})
         >>> panel.controls["k"].value = 3
-        >>> panel.figure.data[2].y
+        >>> trace(panel.figure, "predicted").y
         (4.0,)
     """
     if not {1, math.inf} <= measured.keys():
         raise ValueError(f"measured: expected K = 1 and K = inf among the keys, got {[*measured]}")
-    traces = {k: [v.value for v in values] for k, values in measured.items()}
+    values = {k: [v.value for v in each] for k, each in measured.items()}
 
-    def curve(name: str, k: float, **options: object) -> go.Scatter:
-        return go.Scatter(x=list(steps), y=traces[k], name=name, **options)
-
-    thin = {"color": COLORS["gumbel_rao"], "dash": "dot", "width": 1}
-    points = {"color": COLORS["gumbel_rao"], "symbol": "square", "size": 9}
     figure = go.Figure(
         [
-            curve("ST-GS", 1, line={"color": COLORS["st_gumbel_softmax"]}, mode="lines+markers"),
-            curve("K = ∞", math.inf, line=thin, mode="lines"),
-            curve("predicted", 1, line={"color": COLORS["gumbel_rao"]}, mode="lines"),
-            curve("measured", 1, marker=points, mode="markers", error_y={"array": []}),
+            curve("ST-GS", ST_GS, steps, values[1], mode="lines+markers"),
+            curve("K = ∞", GR_INF, steps, values[math.inf], width=HAIR),
+            curve("predicted", GR, steps, values[1]),
+            points("measured", GR, steps, values[1], []),
         ],
         layout("training step", "variance of the gradient"),
     )
     figure.update_yaxes(type="log")
 
     def draw(figure: go.Figure, *, k: float) -> str:
-        one, limit = traces[1], traces[math.inf]
+        one, limit = values[1], values[math.inf]
         predicted = [b + (a - b) / k for a, b in zip(one, limit, strict=True)]
-        points = measured.get(k, [])
-        figure.data[2].y = predicted
-        figure.data[3].y = [v.value for v in points]
-        figure.data[3].x = list(steps)[: len(points)]
-        figure.data[3].error_y.array = [2 * v.standard_error for v in points]
+        known = measured.get(k, [])
+        trace(figure, "predicted").y = predicted
+        trace(figure, "measured").update(
+            x=list(steps)[: len(known)],
+            y=[v.value for v in known],
+            error_y=error_bars([v.standard_error for v in known]),
+        )
         ratios = [a / p for a, p in zip(one, predicted, strict=True)]
         said = (
             f"K = {label(k)}: by Proposition 3 the variance is {ratios[0]:.1f} times lower than "
             f"that of ST-GS at step {steps[0]:,} and {ratios[-1]:.1f} times at step {steps[-1]:,}."
         )
-        if not points:
+        if not known:
             return said
-        off = max(abs(v.value / p - 1) for v, p in zip(points, predicted, strict=True))
+        off = max(abs(v.value / p - 1) for v, p in zip(known, predicted, strict=True))
         return said + f" What was measured is at most {off:.0%} away."
 
     ks = sorted({1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, math.inf, *measured})
     return Panel(figure, draw, k=slider("K", ks, 10.0, tooltip="inner samples of Gumbel-Rao"))
 
 
-def mse_over_tau(
+def mse_of_means(
     taus: Sequence[float],
     variances: Mapping[float, Sequence[Measured]],
     biases: Sequence[Measured],
@@ -164,39 +232,28 @@ def mse_over_tau(
 
     Example:
         >>> variances = {1: [Measured(90.0, 1.0), Measured(10.0, 1.0)]}
-        >>> panel = mse_over_tau([0.1, 1.0], variances, [Measured(0.0, 0.1), Measured(5.0, 1.0)])
-        >>> panel.figure.data[0].y
+        >>> panel = mse_of_means([0.1, 1.0], variances, [Measured(0.0, 0.1), Measured(5.0, 1.0)])
+        >>> trace(panel.figure, "ST-GS").y
         (90.0, 15.0)
         >>> panel.controls["m"].value = 100
         >>> panel.caption
         'Mean of 100 gradients. The MSE is lowest at τ = 0.1 for ST-GS (0.9).'
     """
     names = {k: "ST-GS" if k == 1 else f"GR, K = {label(k)}" for k in variances}
-    styles = [("circle", "solid"), ("square", "solid"), ("diamond", "dash")]
+    bias = [b.value for b in biases], [b.standard_error for b in biases]
     figure = go.Figure(
         [
-            go.Scatter(
-                name=names[k],
-                x=list(taus),
-                y=[v.value for v in values],
-                mode="lines+markers",
-                line={
-                    "color": COLORS["st_gumbel_softmax" if k == 1 else "gumbel_rao"],
-                    "dash": dash,
-                },
-                marker={"symbol": symbol, "size": 9},
-            )
-            for (k, values), (symbol, dash) in zip(variances.items(), styles, strict=False)
-        ]
-        + [
-            go.Scatter(
-                name="bias²",
-                x=list(taus),
-                y=[b.value for b in biases],
-                error_y={"array": [2 * b.standard_error for b in biases]},
-                mode="markers",
-                marker={"symbol": "x", "size": 10, "color": COLORS["exact"]},
-            )
+            *(
+                curve(
+                    names[k],
+                    ST_GS if k == 1 else Row("gumbel_rao", {"k": k}),
+                    taus,
+                    [v.value for v in values],
+                    mode="lines+markers",
+                )
+                for k, values in variances.items()
+            ),
+            points("bias²", BIAS, taus, *bias),
         ],
         layout("τ", "MSE of the mean gradient"),
     )
@@ -204,9 +261,9 @@ def mse_over_tau(
 
     def draw(figure: go.Figure, *, m: int) -> str:
         best = []
-        for curve, (k, values) in zip(figure.data[:-1], variances.items(), strict=True):
+        for k, values in variances.items():
             mse = [b.value + v.value / m for b, v in zip(biases, values, strict=True)]
-            curve.y = mse
+            trace(figure, names[k]).y = mse
             lowest = min(range(len(mse)), key=mse.__getitem__)
             best.append(f"τ = {taus[lowest]:g} for {names[k]} ({mse[lowest]:.2g})")
         start = "One gradient" if m == 1 else f"Mean of {m:,} gradients"

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from ..._checks import check_logits
 from ...figures.panel import Panel, slider
-from ...figures.style import PALETTE, label
+from ...figures.style import CENTRE, CLASSES, CLEAR, DOT, MARK, TRUTH, label, marker
 from ...figures.ternary import triangle
+from ...figures.traces import trace
 from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-# Told apart by form as well as by colour.
-_CLASSES = (("blue", "circle"), ("vermilion", "square"), ("green", "diamond"))
+_NAMES = tuple(f"D = class {i}" for i in (1, 2, 3))
 
 
 def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
@@ -51,10 +51,12 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
 
     def update(figure: go.Figure, *, tau: float) -> str:
         s = tempered_softmax(perturbed, tau)
-        for i, trace in enumerate(figure.data[:3]):
-            trace.a, trace.b, trace.c = s[drawn == i].T.tolist()
+        for i, name in enumerate(_NAMES):
+            points = trace(figure, name)
+            points.a, points.b, points.c = s[drawn == i].T.tolist()
         mean = s.mean(0).tolist()
-        figure.data[3].a, figure.data[3].b, figure.data[3].c = ([x] for x in mean)
+        centre = trace(figure, "mean of the points")
+        centre.a, centre.b, centre.c = ([x] for x in mean)
         close = (s.amax(-1) > 0.99).double().mean().item()
         return (
             f"τ = {label(tau)}: {100 * close:.0f} % of the {num_samples} points have an entry "
@@ -64,12 +66,12 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
 
     points = [
         go.Scatterternary(
-            name=f"D = class {i + 1}",
+            name=name,
             mode="markers",
             cliponaxis=False,  # a point at a corner is drawn whole
-            marker={"color": PALETTE[color], "symbol": symbol, "size": 6, "opacity": 0.6},
+            marker=marker(look, DOT, opacity=CLEAR),
         )
-        for i, (color, symbol) in enumerate(_CLASSES)
+        for name, look in zip(_NAMES, CLASSES, strict=True)
     ]
     marks = [
         go.Scatterternary(
@@ -78,9 +80,9 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
             b=[p[1].item()],
             c=[p[2].item()],
             mode="markers",
-            marker={"color": "black", "symbol": symbol, "size": 14, "line": {"width": 2}},
+            marker=marker(look, MARK),
         )
-        for name, symbol in (("mean of the points", "x-thin"), ("p", "circle-open"))
+        for name, look in (("mean of the points", CENTRE), ("p", TRUTH))
     ]
     return Panel(
         go.Figure([*points, *marks], triangle(height=480)),

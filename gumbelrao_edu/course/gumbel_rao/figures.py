@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ..._checks import check_logits
-from ...diagnostics import Draws
+from ...diagnostics import Draws, Loss, Measurements, exact_terms, mse, variance
 from ...figures.panel import Panel, slider
-from ...figures.rows import COLORS
-from ...figures.style import PALETTE, label, layout
+from ...figures.rows import EXACT, GR, GR_INF, ST_GS
+from ...figures.style import (
+    BEST,
+    BIAS,
+    BOLD,
+    CLEAR,
+    DOT,
+    HAIR,
+    MARK,
+    MEAN,
+    MEASURED,
+    RAY,
+    THIN,
+    VARIANCE,
+    arrow,
+    error_bars,
+    label,
+    layout,
+    log_axis,
+)
+from ...figures.traces import bars, curve, points, trace
 
 TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, math.inf)
+_SIDES = (("ST-GS", ST_GS, "x"), ("GR", GR, "x2"))  # of the arrows: name, row, horizontal axis
+
+# Of `mse_over_tau`.
+MEASURED_TAUS = (0.1, 0.2, 0.5, 1.0, 2.0)  # where there are draws beside the curves
+MEASURED_KS = (1, 3, 10, 30, 100, math.inf)
+BATCHES = (1, 8, 64)
+_CURVE = torch.logspace(math.log10(0.05), math.log10(5.0), 21, dtype=torch.float64)
+
 _BINS = 60
 # Lengths and angles in the plane Σ_a v_a = 0, in which all gradients lie; class 1 is at the top.
 _PLANE = torch.tensor([[0.0, 2.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
 _PLANE = _PLANE / _PLANE.norm(dim=0)
 
 
-def histogram(
-    f: Callable[[Tensor], Tensor], logits: Tensor, *, component: int = 0, seed: int = 0
-) -> Panel:
+def histogram(f: Loss, logits: Tensor, *, component: int = 0, seed: int = 0) -> Panel:
     """Return histograms of the estimates of one partial derivative, with sliders for τ and K.
 
     Args:
@@ -40,7 +64,7 @@ def histogram(
     Example:
         >>> panel = histogram(lambda x: x[..., 0] ** 2, torch.zeros(3))
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> panel.figure.data[0].y == panel.figure.data[1].y
+        >>> trace(panel.figure, "GR").y == trace(panel.figure, "ST-GS").y
         True
     """
     draws = Draws(f, logits, generator=torch.Generator().manual_seed(seed))
@@ -57,13 +81,13 @@ def histogram(
         width = (high - low) / _BINS
         middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
         top = 0.0
-        for trace, values in zip(figure.data[:2], (st_gs, gr), strict=True):
+        for name, values in (("ST-GS", st_gs), ("GR", gr)):
             counts = torch.histc(values, _BINS, low, high)
             percent = (100 * counts / len(values)).tolist()
-            trace.x, trace.y, trace.width = middles, percent, width
+            trace(figure, name).update(x=middles, y=percent, width=width)
             top = max(top, *percent)
-        figure.data[2].x, figure.data[2].y = [exact, exact], [0, top]
-        figure.data[3].x, figure.data[3].y = [mean, mean], [0, top]
+        for name, value in (("exact gradient", exact), ("mean of both", mean)):
+            trace(figure, name).update(x=[value, value], y=[0, top])
         return (
             f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}, mean {mean:.3f}: "
             f"both estimators have a bias of {mean - exact:+.3f}. "
@@ -71,22 +95,10 @@ def histogram(
             f"which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
         )
 
-    bars = [
-        go.Bar(name=name, marker={"color": color, "line": {"width": 0}}, opacity=0.6)
-        for name, color in (
-            ("ST-GS", COLORS["st_gumbel_softmax"]),
-            ("GR", COLORS["gumbel_rao"]),
-        )
-    ]
-    lines = [
-        go.Scatter(name=name, mode="lines", line={"color": color, "width": 3, "dash": dash})
-        for name, color, dash in (
-            ("exact gradient", COLORS["exact"], "solid"),
-            ("mean of both", PALETTE["purple"], "dash"),
-        )
-    ]
+    histograms = [bars("ST-GS", ST_GS), bars("GR", GR)]
+    lines = [curve("exact gradient", EXACT), curve("mean of both", MEAN)]
     axes = layout(f"estimate of the gradient for θ<sub>{component + 1}</sub>", "% of the draws")
-    figure = go.Figure([*bars, *lines], {**axes, "barmode": "overlay"})
+    figure = go.Figure([*histograms, *lines], {**axes, "barmode": "overlay"})
     return Panel(
         figure,
         update,
@@ -95,9 +107,7 @@ def histogram(
     )
 
 
-def arrows(
-    f: Callable[[Tensor], Tensor], logits: Tensor, *, num_samples: int = 60, seed: int = 0
-) -> Panel:
+def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> Panel:
     """Return estimates of the whole gradient as arrows, ST-GS beside GR, with sliders for τ and K.
 
     The entries of each estimate sum to zero, so for three classes it is a vector in a plane. The
@@ -119,7 +129,8 @@ def arrows(
     Example:
         >>> panel = arrows(lambda x: x[..., 0] ** 2, torch.zeros(3))
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> panel.figure.data[1].y == panel.figure.data[6].y
+        >>> st_gs, gr = (trace(panel.figure, name, mode="lines") for name in ("ST-GS", "GR"))
+        >>> st_gs.y == gr.y
         True
     """
     check_logits(logits)
@@ -136,11 +147,14 @@ def arrows(
         gr = limits[tau][draws.index] if math.isinf(k) else samples[: int(k)].mean(0)
         mean = draws.p @ limits[tau]
         said = []
-        for i, (name, estimates) in enumerate((("ST-GS", st_gs), ("GR", gr))):
-            _, lines, tips, *thick = figure.data[5 * i : 5 * i + 5]
-            shown = (estimates, mean[None], draws.exact[None])
-            for trace, vectors in zip((lines, *thick), shown, strict=True):
-                trace.x, trace.y = _from_origin(vectors)
+        for (name, _, axis), estimates in zip(_SIDES, (st_gs, gr), strict=True):
+            for shown, vectors in (
+                (trace(figure, name, mode="lines"), estimates),
+                (trace(figure, "mean of both", xaxis=axis), mean[None]),
+                (trace(figure, "exact gradient", xaxis=axis), draws.exact[None]),
+            ):
+                shown.x, shown.y = _from_origin(vectors)
+            tips = trace(figure, name, mode="markers")
             tips.x, tips.y = (estimates @ _PLANE).T.tolist()
             length = estimates.square().sum(-1).mean().sqrt().item()
             outside = int(((estimates @ _PLANE).abs() > reach).any(-1).sum())
@@ -153,50 +167,25 @@ def arrows(
 
     across, up = _from_origin(torch.eye(3, dtype=torch.float64) * reach)  # towards the corners
     figure = go.Figure(layout=layout("", "", height=400))
-    for i, (name, color) in enumerate(
-        (("ST-GS", COLORS["st_gumbel_softmax"]), ("GR", COLORS["gumbel_rao"]))
-    ):
+    for i, (name, row, _) in enumerate(_SIDES):
         number = "2" if i else ""
-        rays = go.Scatter(
-            x=across,
-            y=up,
-            mode="lines+text",
-            text=["", "class 1", "", "", "class 2", "", "", "class 3", ""],
-            line={"color": "#999999", "width": 1, "dash": "dot"},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-        lines = go.Scatter(
-            name=name, legendgroup=name, mode="lines", line={"color": color, "width": 1}
-        )
-        tips = go.Scatter(
-            name=name,
-            legendgroup=name,
-            mode="markers",
-            marker={"color": color, "size": 6, "opacity": 0.5, "line": {"width": 0}},
-            showlegend=False,
-        )
+        corners = ["", "class 1", "", "", "class 2", "", "", "class 3", ""]
+        rays = curve("the classes", RAY, across, up, width=HAIR, mode="lines+text", text=corners)
+        rays.update(showlegend=False, hoverinfo="skip")
+        lines = curve(name, row, width=HAIR, legendgroup=name)
+        tips = points(name, row, size=DOT, legendgroup=name, showlegend=False)
+        tips.marker.update(symbol=MEASURED.symbol, opacity=CLEAR)
         thick = [
-            go.Scatter(
-                name=name,
-                mode="lines+markers",
-                line={"color": color, "width": width},
-                marker={
-                    "symbol": "arrow",
-                    "size": [0, 5 + 2 * width],
-                    "angleref": "previous",
-                    "opacity": 1,
-                    "line": {"width": 0},
-                },
-                showlegend=not i,
+            curve(said, look, width=width, mode="lines+markers", showlegend=not i).update(
+                line_dash=EXACT.dash, marker=arrow(width)
             )
-            for name, color, width in (
-                ("mean of both", PALETTE["purple"], 5),
-                ("exact gradient", COLORS["exact"], 2),  # thin, for it may lie on the mean
+            for said, look, width in (
+                ("mean of both", MEAN, BOLD),
+                ("exact gradient", EXACT, THIN),  # thin, for it may lie on the mean
             )
         ]
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-        figure.add_traces([trace.update(axes) for trace in (rays, lines, tips, *thick)])
+        figure.add_traces([each.update(axes) for each in (rays, lines, tips, *thick)])
         figure.layout[f"xaxis{number}"] = {
             "title": {"text": "(∇<sub>3</sub> − ∇<sub>2</sub>) / √2"},
             "domain": [0.51 * i, 0.49 + 0.51 * i],
@@ -217,6 +206,72 @@ def arrows(
         update,
         tau=slider("τ", TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
         k=slider("K", KS, 10, tooltip="samples of the Gumbels given D, for each D"),
+    )
+
+
+def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
+    """Return MSE, variance and squared bias over τ, with sliders for K and B.
+
+    The curves are exact (`exact_terms`, no draws); the points are measured.
+
+    Args:
+        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
+        logits: θ, `[n]`.
+        seed: of the draws behind the points.
+
+    Returns:
+        A panel with the controls ``k`` and ``b``.
+
+    Example:
+        >>> panel = mse_over_tau(lambda d: d[..., 0] ** 2, torch.zeros(3))
+        >>> panel.controls["k"].value = 1  # GR with K = 1 is ST-GS
+        >>> trace(panel.figure, "MSE of GR").y == trace(panel.figure, "MSE of ST-GS").y
+        True
+    """
+    terms = exact_terms(f, logits.detach().double().expand(len(_CURVE), -1), _CURVE)
+    measured = Measurements(f, logits, MEASURED_TAUS, MEASURED_KS, seed=seed)
+
+    def update(figure: go.Figure, *, k: float, b: int) -> str:
+        st_gs, gr = mse(terms, 1, b), mse(terms, k, b)
+        trace(figure, "variance of GR").y = variance(terms, k, b).tolist()
+        trace(figure, "MSE of GR").y = gr.tolist()
+        trace(figure, "MSE of ST-GS").y = st_gs.tolist()
+        trace(figure, "MSE, K = ∞").y = mse(terms, math.inf, b).tolist()
+        drawn = [measured(tau, k, b) for tau in MEASURED_TAUS]
+        errors = [each.mse_se or 0.0 for each in drawn]
+        trace(figure, "GR, measured").update(
+            y=[each.mse for each in drawn], error_y=error_bars(errors)
+        )
+        best = [int(values.argmin()) for values in (st_gs, gr)]
+        lowest = [st_gs[best[0]].item(), gr[best[1]].item()]
+        trace(figure, "lowest MSE").update(x=[_CURVE[i].item() for i in best], y=lowest)
+        return (
+            f"K = {label(k)}, B = {b}. The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
+            f"where it is {lowest[0]:.2g}; that of GR at τ = {_CURVE[best[1]]:.2g}, where it is "
+            f"{lowest[1]:.2g}. At τ = 0.05 the MSE of ST-GS is {st_gs[0] / gr[0]:.1f} times that "
+            f"of GR."
+        )
+
+    taus = _CURVE.tolist()
+    assert terms.exact is not None
+    bias = (terms.mean - terms.exact).square().sum(-1)
+    traces = [
+        curve("bias², of both", BIAS, taus, bias.tolist()),
+        curve("variance of GR", VARIANCE, taus),
+        curve("MSE of GR", GR, taus, width=BOLD),
+        curve("MSE of ST-GS", ST_GS, taus),
+        curve("MSE, K = ∞", GR_INF, taus),
+        points("GR, measured", MEASURED, MEASURED_TAUS),
+        points("lowest MSE", BEST, size=MARK).update(marker_line_width=HAIR),
+    ]
+    axes = layout("temperature τ", "squared error", height=420)
+    axes["xaxis"] |= log_axis([0.05, 0.1, 0.2, 0.5, 1, 2, 5])
+    axes["yaxis"] |= log_axis([0.0001, 0.001, 0.01, 0.1, 1, 10], [1e-4, 20])
+    return Panel(
+        go.Figure(traces, axes),
+        update,
+        k=slider("K", MEASURED_KS, 10, tooltip="samples of the Gumbels given D, for each D"),
+        b=slider("B", BATCHES, 64, tooltip="independent estimates that are averaged"),
     )
 
 

@@ -14,12 +14,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...figures.panel import Panel, slider
-from ...figures.rows import COLORS
-from ...figures.style import PALETTE, label, layout
-from ...listops import VOCABULARY, Example, Parse, evaluate, spans_of, trees
+from ...figures.rows import GR, ST_GS
+from ...figures.style import (
+    CHOSEN,
+    CLEAR,
+    DECADES,
+    DOT,
+    FONT_SIZE,
+    FOUND,
+    GOLD,
+    MARK,
+    MERGED,
+    MISSED,
+    OURS,
+    POSSIBLE,
+    PREDICTED,
+    PRINTED,
+    WHOLE,
+    boxes,
+    label,
+    layout,
+)
+from ...figures.traces import curve, points, trace
+from ...listops import VOCABULARY, Example, Parse, Seen, evaluate, read, spans_of, trees
 from ...listops.trees import Span
-
-LONGEST = 50  # tokens of an expression that is drawn: the paper's largest L
 
 # What a page without a kernel offers.
 EXAMPLES = (
@@ -30,33 +48,10 @@ EXAMPLES = (
     "[MAX 2 9",
 )
 
-# Not the colours of the estimators.
-_GOLD, _PREDICTED = PALETTE["green"], PALETTE["purple"]
+_EDGES = "tree"
+_SOME = "an operator with some of its arguments"
+_WHOLE = "a whole operation, with its value"
 _Line = list[float | None]
-
-
-def read(text: str) -> Example:
-    """Read an expression as a person writes it.
-
-    Args:
-        text: tokens of `VOCABULARY` with spaces between them; small letters will do, and a `]` may
-            follow without a space.
-
-    Raises:
-        ValueError: says what is wrong, to the person who wrote it.
-
-    Example:
-        >>> read("[max 2 9 [min 4 7] 0]").label
-        9
-    """
-    words = text.upper().replace("]", " ] ").split()
-    for word in words:
-        if word not in VOCABULARY:
-            raise ValueError(f"{word!r} is not one of the tokens {' '.join(VOCABULARY)}")
-    if len(words) > LONGEST:
-        raise ValueError(f"expected at most {LONGEST} tokens, got {len(words)}")
-    tokens = tuple(VOCABULARY.index(word) for word in words)
-    return Example(tokens, evaluate(tokens))
 
 
 class _Places(NamedTuple):
@@ -150,12 +145,12 @@ def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
     """
 
     def draw(figure: go.Figure, *, expression: str) -> str:
-        edges, nodes, values = figure.data
+        edges, nodes, values = (trace(figure, name) for name in (_EDGES, _SOME, _WHOLE))
         try:
             example = read(expression)
         except ValueError as error:
-            for trace in figure.data:
-                trace.x = trace.y = []
+            for each in (edges, nodes, values):
+                each.x = each.y = []
             return f"No tree: {str(error).removeprefix('tokens: ')}."
         places, operations = _places(example.spans, len(example.tokens)), _operations(example)
         edges.x, edges.y = places.lines(places.parts)
@@ -176,22 +171,9 @@ def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
 
     figure = go.Figure(
         [
-            go.Scatter(mode="lines", line={"color": _GOLD, "width": 2}, showlegend=False),
-            go.Scatter(
-                name="an operator with some of its arguments",
-                mode="markers",
-                marker={"color": _GOLD, "size": 9},
-            ),
-            go.Scatter(
-                name="a whole operation, with its value",
-                mode="markers+text",
-                marker={
-                    "color": "white",
-                    "size": 24,
-                    "symbol": "square",
-                    "line": {"color": _GOLD, "width": 2},
-                },
-            ),
+            curve(_EDGES, GOLD, showlegend=False),
+            points(_SOME, GOLD),
+            points(_WHOLE, WHOLE, mode="markers+text", marker=boxes(WHOLE)),
         ],
         _tree_axes(360),
     )
@@ -237,7 +219,8 @@ def merging(example: Example, parse: Parse) -> Panel:
         return " ".join(words[slice(*span)])
 
     def draw(figure: go.Figure, *, step: int) -> str:
-        edges, tops, possible, drawn = figure.data
+        names = ("merged", "nodes that are left", "possible merges", "the one that is drawn")
+        edges, tops, possible, drawn = (trace(figure, name) for name in names)
         done, left = spans_of(merges[:step], length), lefts[step]
         pairs = [(a[0], b[1]) for a, b in pairwise(left)]
         places = _places(done, length)
@@ -268,23 +251,12 @@ def merging(example: Example, parse: Parse) -> Panel:
 
     figure = go.Figure(
         [
-            go.Scatter(name="merged", mode="lines", line={"color": _PREDICTED, "width": 2}),
-            go.Scatter(
-                name="nodes that are left",
-                mode="markers",
-                marker={"color": _PREDICTED, "size": 11, "symbol": "square"},
+            curve("merged", MERGED),
+            points("nodes that are left", MERGED, size=MARK),
+            points("possible merges", POSSIBLE, size=MARK, mode="markers+text").update(
+                textposition="top center"
             ),
-            go.Scatter(
-                name="possible merges",
-                mode="markers+text",
-                textposition="top center",
-                marker={"color": PALETTE["orange"], "size": 11, "symbol": "diamond-open"},
-            ),
-            go.Scatter(
-                name="the one that is drawn",
-                mode="lines",
-                line={"color": PALETTE["black"], "width": 2, "dash": "dot"},
-            ),
+            curve("the one that is drawn", CHOSEN),
         ],
         _tree_axes(420),
     )
@@ -293,18 +265,6 @@ def merging(example: Example, parse: Parse) -> Panel:
     _tokens_below(figure, example)
     steps = slider("step", range(length), 0, tooltip="merges that are done")
     return Panel(figure, draw, step=steps)
-
-
-class Seen(NamedTuple):
-    """What a model made of some sentences at one step of its training.
-
-    Attributes:
-        spans: the trees, one for each sentence.
-        labels: the values that it took the sentences for.
-    """
-
-    spans: Sequence[frozenset[Span]]
-    labels: Sequence[int]
 
 
 def trees_over_training(
@@ -332,15 +292,16 @@ def trees_over_training(
     def draw(figure: go.Figure, *, k: float, step: int, sentence: int) -> str:
         example, now = examples[sentence - 1], seen[k][step]
         gold, predicted = example.spans, now.spans[sentence - 1]
-        *both, words = figure.data
-        for up, spans, (edges, dots) in ((1, gold, both[:2]), (-1, predicted, both[2:])):
+        words = trace(figure, "tokens")
+        for up, spans, name in ((1, gold, "gold"), (-1, predicted, "predicted")):
+            edges, dots = trace(figure, f"{name} tree"), trace(figure, f"{name} nodes")
             places = _places(spans, len(example.tokens))
             # The tokens are written between the trees.
             places.at.update({token: (x, 0.6) for token, (x, y) in places.at.items() if y == 0})
             edges.x, edges.y = places.lines(places.parts, up)
             dots.x, dots.y = places.dots(places.parts, up)
             dots.marker.symbol = [
-                "circle" if span in gold & predicted else "circle-open" for span in places.parts
+                FOUND if span in gold & predicted else MISSED for span in places.parts
             ]
         words.x, words.y = list(range(len(example.tokens))), [0] * len(example.tokens)
         words.text = _words(example)
@@ -352,13 +313,11 @@ def trees_over_training(
         )
 
     traces: list[go.Scatter] = []
-    for name, color, dash in (("gold", _GOLD, "solid"), ("predicted", _PREDICTED, "dash")):
-        line = {"color": color, "width": 2, "dash": dash}
-        traces += [
-            go.Scatter(name=f"{name} tree", mode="lines", line=line),
-            go.Scatter(mode="markers", marker={"color": color, "size": 9}, showlegend=False),
-        ]
-    traces.append(go.Scatter(mode="text", textfont={"size": 13}, showlegend=False))
+    for name, look in (("gold", GOLD), ("predicted", PREDICTED)):
+        nodes = points(f"{name} nodes", look, showlegend=False)
+        traces += [curve(f"{name} tree", look), nodes]
+    text = {"size": FONT_SIZE}
+    traces.append(go.Scatter(name="tokens", mode="text", textfont=text, showlegend=False))
     reach = max(len(example.tokens) for example in examples) - 0.5
     axes = _tree_axes(480, "predicted (below) and gold (above)")
     figure = go.Figure(traces, axes)
@@ -402,32 +361,24 @@ def gradients(estimates: Mapping[float, Tensor]) -> Panel:
     cosines = {k: F.cosine_similarity(rows, others) for k, rows in estimates.items()}
 
     def draw(figure: go.Figure, *, k: float) -> str:
-        figure.data[1].x, figure.data[1].y = lengths[k].tolist(), cosines[k].tolist()
+        x, y = lengths[k].tolist(), cosines[k].tolist()
+        trace(figure, "GR with the K of the slider").update(x=x, y=y)
         return (
             f"K = {label(k)}: half of the lengths are above {lengths[k].median():.2g}, "
             f"the largest is {lengths[k].max():.2g}; "
             f"the mean cosine is {cosines[k].mean():.2f}."
         )
 
-    def points(name: str, color: str, symbol: str) -> go.Scatter:
-        marker = {"color": color, "symbol": symbol, "size": 7, "opacity": 0.6}
-        return go.Scatter(name=name, mode="markers", marker=marker)
-
-    st_gs = points("K = 1, that is ST-GS", COLORS["st_gumbel_softmax"], "x-thin-open")
-    st_gs.x, st_gs.y = lengths[1].tolist(), cosines[1].tolist()
+    st_gs = points("K = 1, that is ST-GS", ST_GS, lengths[1].tolist(), cosines[1].tolist())
+    gr = points("GR with the K of the slider", GR)
     figure = go.Figure(
-        [st_gs, points("GR with the K of the slider", COLORS["gumbel_rao"], "circle")],
+        [each.update(marker={"size": DOT, "opacity": CLEAR}) for each in (st_gs, gr)],
         layout("length of the gradient", "cosine with the mean", height=400),
     )
     # A softmax that is flat gives lengths next to zero, for which the axis would have no end.
     longest = math.log10(max(rows.max().item() for rows in lengths.values()))
     figure.update_layout(
-        xaxis={
-            "type": "log",
-            "range": [longest - 5, longest + 0.1],
-            "dtick": 1,
-            "exponentformat": "power",
-        },
+        xaxis={**DECADES, "range": [longest - 5, longest + 0.1]},
         yaxis={"range": [-1.05, 1.05]},
         showlegend=True,
     )
@@ -452,22 +403,13 @@ def against_paper(cells: pd.DataFrame) -> tuple[go.Figure, str]:
     """
     cells = cells.sort_values("tau", kind="stable")
     names = [f"{cell.row}<br>τ = {label(cell.tau)}" for cell in cells.itertuples()]
-    measured = go.Scatter(
-        name="measured, with the standard error",
-        mode="markers",
-        x=names,
-        y=cells.accuracy.tolist(),
-        error_y={"array": cells.standard_error.fillna(0.0).tolist()},
-        marker={"color": PALETTE["blue"], "size": 10},
+    errors = cells.standard_error.fillna(0.0) / 2  # drawn once, as its name says
+    measured = points(
+        "measured, with the standard error", OURS, names, cells.accuracy.tolist(), errors.tolist()
     )
     printed = cells[cells.paper.notna()]
-    paper = go.Scatter(
-        name="in the paper",
-        mode="markers",
-        x=[name for name, there in zip(names, cells.paper.notna(), strict=True) if there],
-        y=printed.paper.tolist(),
-        marker={"color": PALETTE["orange"], "size": 12, "symbol": "diamond-open"},
-    )
+    there = [name for name, has in zip(names, cells.paper.notna(), strict=True) if has]
+    paper = points("in the paper", PRINTED, there, printed.paper.tolist(), size=MARK)
     axes = layout("estimator and temperature", "test accuracy (%)", height=400)
     texts = [
         f"{cell.row} at τ = {label(cell.tau)}: {cell.accuracy:.1f} measured"

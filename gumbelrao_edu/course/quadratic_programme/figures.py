@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 
 from ...figures.controls import Choice
 from ...figures.panel import Panel, slider
-from ...figures.rows import COLORS
-from ...figures.style import label, layout
+from ...figures.rows import EXACT, GR_100, GS, REINFORCE, ST, ST_GS
+from ...figures.style import CONTOUR, DECADES, STRONG, label, layout, line
 from ...figures.ternary import (
     RATIO,
     align,
@@ -27,6 +27,7 @@ from ...figures.ternary import (
     singular_lines,
     triangle,
 )
+from ...figures.traces import curve, trace
 from ...problems import (
     DERIVATIVES,
     QuadraticProgramme,
@@ -39,13 +40,13 @@ from ...problems import (
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, 1000, math.inf)
 PATH_TAUS = (0.1, 0.2, 0.5, 1.0)
-_NAMES: dict[str, tuple[str, dict[str, int]]] = {
-    "exact": ("exact gradient", {}),
-    "reinforce": ("REINFORCE", {}),
-    "gumbel_softmax": ("GS", {}),
-    "straight_through": ("ST", {}),
-    "st_gumbel_softmax": ("ST-GS", {}),
-    "gumbel_rao": ("GR, K = 100", {"k": 100}),
+_ROWS = {
+    "exact gradient": EXACT,
+    "REINFORCE": REINFORCE,
+    "GS": GS,
+    "ST": ST,
+    "ST-GS": ST_GS,
+    "GR, K = 100": GR_100,
 }
 
 
@@ -85,7 +86,7 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
     Example:
         >>> panel = variances(rows=12)
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> panel.figure.data[0].z[-1][11]  # near the upper corner
+        >>> trace(panel.figure, "log10 ratio").z[-1][11]  # near the upper corner
         0.0
     """
     programme, p = QuadraticProgramme(), simplex_grid(rows)
@@ -94,7 +95,7 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
     def update(figure: go.Figure, *, tau: float, k: float, derivative: str) -> str:
         terms = fields[tau][derivative]
         values = gap(terms, k)
-        heat = figure.data[0]
+        heat = trace(figure, "log10 ratio")
         heat.z = bricks(values.tolist())
         # The scale is that of K = ∞, so that a move of K shows. A few points that stand out far
         # would else take all of the colours.
@@ -177,17 +178,18 @@ def paths(
     tau = torch.tensor([t for _, t, _ in settings], dtype=torch.float64).repeat_interleave(runs)
     whole = torch.tensor([d == "whole" for _, _, d in settings]).repeat_interleave(runs)
     walks, values = {}, {}
-    for i, (name, (_, hyper)) in enumerate(_NAMES.items()):
-        tempered: dict[str, Any] = {} if name in ("exact", "reinforce") else {"tau": tau, **hyper}
+    for i, (name, row) in enumerate(_ROWS.items()):
+        tempered: dict[str, Any] = {"tau": tau} if row.has_tau else {}
         walk = descend(
             programme,
-            name,
+            row.estimator,
             starts[corner],
             whole=whole,
             steps=steps,
             learning_rate=learning_rate,
             generator=torch.Generator().manual_seed(seed + i),
             **tempered,
+            **row.hyper,
         ).view(steps + 1, len(settings), runs, 3)  # [steps + 1, settings, runs, 3]
         walks[name] = walk[:, :, 0]
         values[name] = programme.value(walk).median(-1).values  # [steps + 1, settings]
@@ -195,11 +197,11 @@ def paths(
     def update(figure: go.Figure, *, corner: int, tau: float, derivative: str) -> str:
         at = number[corner, tau, derivative]
         ends = []
-        for i, (name, (title, _)) in enumerate(_NAMES.items()):
-            line, curve = figure.data[2 * i : 2 * i + 2]
-            line.a, line.b, line.c = walks[name][:, at].T.tolist()
-            first, *_, last = curve.y = values[name][:, at].tolist()
-            ends.append(f"{title} {last:.2g}")
+        for name in _ROWS:
+            path = trace(figure, name, type="scatterternary")
+            path.a, path.b, path.c = walks[name][:, at].T.tolist()
+            first, *_, last = trace(figure, name, type="scatter").y = values[name][:, at].tolist()
+            ends.append(f"{name} {last:.2g}")
         return (
             f"From corner {corner} at τ = {label(tau)}, "
             f"{DERIVATIVES[derivative]}: "
@@ -210,20 +212,19 @@ def paths(
     figure = make_subplots(
         1, 2, specs=[[{"type": "ternary"}, {"type": "xy"}]], column_widths=[0.6, 0.4]
     )
-    for name, (title, _) in _NAMES.items():
-        style: dict[str, Any] = {"color": COLORS[name], "width": 2}
-        group = {"name": title, "legendgroup": name}
-        figure.add_trace(go.Scatterternary(mode="lines", line=style, opacity=0.8, **group), 1, 1)
-        curve = go.Scatter(x=list(range(steps + 1)), line=style, showlegend=False, **group)
-        figure.add_trace(curve, 1, 2)
-    for trace in (ellipses(programme, "#999999"), singular_lines(programme), minimum(programme)):
-        figure.add_trace(trace, 1, 1)
+    for name, row in _ROWS.items():
+        path = go.Scatterternary(name=name, legendgroup=name, mode="lines", line=line(row))
+        figure.add_trace(path.update(opacity=STRONG), 1, 1)
+        values_along = curve(name, row, range(steps + 1), legendgroup=name, showlegend=False)
+        figure.add_trace(values_along, 1, 2)
+    for each in (ellipses(programme, CONTOUR), singular_lines(programme), minimum(programme)):
+        figure.add_trace(each, 1, 1)
     axes = layout("step", "value, median of the runs", height=height)
     figure.update_layout({**axes, "ternary": triangle()["ternary"], "showlegend": True})
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.12, "yanchor": "top"}
     )
-    figure.update_yaxes(type="log", exponentformat="power", dtick=1)
+    figure.update_yaxes(DECADES)
     return Panel(
         figure,
         update,

@@ -3,115 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ... import gumbel_rao
 from ...figures.panel import Panel, slider
 from ...figures.rows import GR_INF, ST_GS
 from ...figures.style import label, layout
+from ...figures.traces import curve, trace
+from ...problems.mixture import Mixture, train
 
 TAUS = (0.05, 0.1, 0.2, 0.5, 1.0)
 KS = (1, 3, 10, math.inf)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Choose one vector from each of several sets, so that their sum comes near to a target.
-
-        f(D) = ‖Σ_v W_v D_v − t‖²
-
-    There is a choice with f = 0. The expectation of f is known without sampling, as the choices are
-    independent given their probabilities.
-
-    Attributes:
-        vectors: W, `[dim, choices, classes]`.
-        target: t, `[dim]`.
-    """
-
-    vectors: Tensor
-    target: Tensor
-
-    @classmethod
-    def draw(cls, choices: int = 20, classes: int = 8, *, seed: int = 0) -> Mixture:
-        """Return one with vectors of twice as many normal numbers as there are choices.
-
-        Example:
-            >>> Mixture.draw(3, 2).vectors.shape
-            torch.Size([6, 3, 2])
-        """
-        generator = torch.Generator().manual_seed(seed)
-        vectors = torch.randn(2 * choices, choices, classes, generator=generator)
-        vectors /= math.sqrt(choices)
-        best = F.one_hot(torch.randint(classes, (choices,), generator=generator), classes)
-        return cls(vectors, (vectors * best).sum((1, 2)))
-
-    def __call__(self, d: Tensor) -> Tensor:
-        """Return f(D), `[*batch]`, for D of shape `[*batch, choices, classes]`.
-
-        Example:
-            >>> mixture = Mixture.draw(3, 2)
-            >>> mixture(torch.zeros(5, 3, 2)).shape
-            torch.Size([5])
-        """
-        return (torch.einsum("mvn,...vn->...m", self.vectors, d) - self.target).square().sum(-1)
-
-    def mean(self, logits: Tensor) -> Tensor:
-        """Return E f(D) for D ~ softmax(logits), `[*batch]`: f of the mean, plus the variance.
-
-        Example:
-            >>> mixture = Mixture.draw(3, 2)
-            >>> sure = torch.tensor([[50.0, 0.0]] * 3)
-            >>> torch.allclose(mixture.mean(sure), mixture(sure.softmax(-1)))
-            True
-        """
-        p = logits.softmax(-1)
-        squares = torch.einsum("mvn,...vn->...", self.vectors.square(), p)
-        means = torch.einsum("mvn,...vn->...mv", self.vectors, p)
-        return self(p) + squares - means.square().sum((-2, -1))
-
-
-def train(
-    mixture: Mixture,
-    k: float,
-    taus: Sequence[float] = TAUS,
-    *,
-    steps: int = 200,
-    runs: int = 8,
-    learning_rate: float = 0.3,
-    seed: int = 1,
-) -> Tensor:
-    """Return E f(D) along gradient descent from equal probabilities, `[steps + 1, taus]`.
-
-    Args:
-        mixture: what is minimised.
-        k: K of `gumbel_rao`; 1 is ST-GS.
-        taus: temperatures, each with runs of its own.
-        steps: of each run.
-        runs: for each temperature; the mean over them is returned.
-        learning_rate: of each step.
-        seed: of the draws, the same for every K.
-
-    Example:
-        >>> train(Mixture.draw(3, 2), 10, [0.1, 1.0], steps=5, runs=2).shape
-        torch.Size([6, 2])
-    """
-    generator = torch.Generator().manual_seed(seed)
-    tau = torch.tensor(taus)[:, None, None]
-    theta = torch.zeros(len(taus), runs, *mixture.vectors.shape[1:], requires_grad=True)
-    values = [mixture.mean(theta.detach())]
-    for _ in range(steps):
-        loss = mixture(gumbel_rao(theta, tau=tau, k=k, generator=generator)).sum()
-        (gradient,) = torch.autograd.grad(loss, theta)
-        with torch.no_grad():
-            theta -= learning_rate * gradient
-        values.append(mixture.mean(theta.detach()))
-    return torch.stack(values).mean(-1)
 
 
 def race(*, steps: int = 200, runs: int = 8) -> Panel:
@@ -129,37 +31,27 @@ def race(*, steps: int = 200, runs: int = 8) -> Panel:
     Example:
         >>> panel = race(steps=3, runs=2)
         >>> panel.controls["k"].value = 1  # GR is ST-GS
-        >>> panel.figure.data[0].y == panel.figure.data[1].y
+        >>> trace(panel.figure, "ST-GS").y == trace(panel.figure, "Gumbel-Rao").y
         True
     """
     mixture = Mixture.draw()
-    curves = {k: train(mixture, k, steps=steps, runs=runs) for k in KS}
+    losses = {k: train(mixture, k, TAUS, steps=steps, runs=runs) for k in KS}
 
     def draw(figure: go.Figure, *, tau: float, k: float) -> str:
-        ends = []
-        for trace, curve in zip(figure.data, (curves[1], curves[k]), strict=True):
-            trace.y = curve[:, TAUS.index(tau)].tolist()
-            ends.append(trace.y[-1])
+        st_gs, gr = (losses[each][:, TAUS.index(tau)].tolist() for each in (1, k))
+        trace(figure, "ST-GS").y, trace(figure, "Gumbel-Rao").y = st_gs, gr
         return (
-            f"The loss starts at {trace.y[0]:.0f}. After {steps} steps at τ = {label(tau)} it is "
-            f"{ends[0]:.1f} with ST-GS and {ends[1]:.1f} with Gumbel-Rao, K = {label(k)}: the same "
-            f"start, steps and mean gradient (means of {runs} runs)."
+            f"The loss starts at {gr[0]:.0f}. After {steps} steps at τ = {label(tau)} it is "
+            f"{st_gs[-1]:.1f} with ST-GS and {gr[-1]:.1f} with Gumbel-Rao, K = {label(k)}: "
+            f"the same start, steps and mean gradient (means of {runs} runs)."
         )
 
-    style = [("ST-GS", ST_GS), ("Gumbel-Rao", GR_INF)]
+    steps_done = range(steps + 1)
     figure = go.Figure(
-        [
-            go.Scatter(
-                name=name,
-                x=list(range(steps + 1)),
-                mode="lines",
-                line={"color": row.color, "width": 3, "dash": dash},
-            )
-            for (name, row), dash in zip(style, ("solid", "dash"), strict=True)
-        ],
+        [curve("ST-GS", ST_GS, steps_done), curve("Gumbel-Rao", GR_INF, steps_done)],
         {**layout("training step", "expected loss", height=340), "showlegend": True},
     )
-    figure.update_yaxes(range=[0, 1.05 * curves[1].max().item()])
+    figure.update_yaxes(range=[0, 1.05 * losses[1].max().item()])
     return Panel(
         figure,
         draw,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import plotly.graph_objects as go
@@ -17,88 +17,38 @@ from ...diagnostics import (
     distance_from_zgr,
     exact_terms,
     gradient_samples,
-    mse,
     running_means,
     variance,
 )
 from ...figures.panel import Panel, slider
-from ...figures.rows import COLORS
-from ...figures.style import PALETTE, label, layout
+from ...figures.rows import EXACT, GR
+from ...figures.style import (
+    ANOTHER,
+    BOLD,
+    CONTOUR_ON_MAP,
+    FAINT,
+    GUIDE,
+    HAIR,
+    INNER,
+    MARK,
+    MEASURED,
+    OUTER,
+    RING,
+    SCALE,
+    THIN,
+    TURN,
+    Styled,
+    error_bars,
+    label,
+    layout,
+    line,
+    log_axis,
+)
+from ...figures.traces import curve, points, trace
 
 TAUS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the sliders
-MEASURED = (0.1, 0.2, 0.5, 1.0, 2.0)  # where there are draws beside the curves over τ
 KS = (1, 3, 10, 30, 100, math.inf)
 BATCHES = (1, 8, 64)
-_CURVE = torch.logspace(math.log10(0.05), math.log10(5.0), 21, dtype=torch.float64)
-
-
-def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
-    """Return MSE, variance and squared bias over τ, with sliders for K and B.
-
-    The curves are exact (`exact_terms`, no draws); the points are measured.
-
-    Args:
-        f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
-        logits: θ, `[n]`.
-        seed: of the draws behind the points.
-
-    Returns:
-        A panel with the controls ``k`` and ``b``.
-
-    Example:
-        >>> panel = mse_over_tau(lambda d: d[..., 0] ** 2, torch.zeros(3))
-        >>> panel.controls["k"].value = 1  # GR with K = 1 is ST-GS
-        >>> panel.figure.data[2].y == panel.figure.data[3].y
-        True
-    """
-    terms = _terms(f, logits, _CURVE)
-    measured = Measurements(f, logits, MEASURED, KS, seed=seed)
-
-    def update(figure: go.Figure, *, k: float, b: int) -> str:
-        st_gs, gr = mse(terms, 1, b), mse(terms, k, b)
-        figure.data[1].y = variance(terms, k, b).tolist()
-        figure.data[2].y, figure.data[3].y = gr.tolist(), st_gs.tolist()
-        figure.data[4].y = mse(terms, math.inf, b).tolist()
-        points = [measured(tau, k, b) for tau in MEASURED]
-        figure.data[5].y = [point.mse for point in points]
-        figure.data[5].error_y.array = [2 * (point.mse_se or 0.0) for point in points]
-        best = [int(curve.argmin()) for curve in (st_gs, gr)]
-        figure.data[6].x = [_CURVE[i].item() for i in best]
-        figure.data[6].y = [st_gs[best[0]].item(), gr[best[1]].item()]
-        ends = [curve[best[i]].item() for i, curve in enumerate((st_gs, gr))]
-        return (
-            f"K = {label(k)}, B = {b}. The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
-            f"where it is {ends[0]:.2g}; that of GR at τ = {_CURVE[best[1]]:.2g}, where it is "
-            f"{ends[1]:.2g}. At τ = 0.05 the MSE of ST-GS is {st_gs[0] / gr[0]:.1f} times that "
-            f"of GR."
-        )
-
-    taus = _CURVE.tolist()
-    assert terms.exact is not None
-    bias = (terms.mean - terms.exact).square().sum(-1)
-    blue, lines = COLORS["gumbel_rao"], "lines"
-    traces = [
-        go.Scatter(x=taus, y=bias.tolist(), name="bias², of both", mode=lines, line=_pen("black")),
-        go.Scatter(x=taus, name="variance of GR", mode=lines, line=_pen("sky", dash="dash")),
-        go.Scatter(x=taus, name="MSE of GR", mode=lines, line={"color": blue, "width": 4}),
-        go.Scatter(x=taus, name="MSE of ST-GS", mode=lines, line=_pen("vermilion")),
-        go.Scatter(x=taus, name="MSE, K = ∞", mode=lines, line=_pen("green", dash="dot")),
-        _points("GR, measured", list(MEASURED)),
-        go.Scatter(
-            name="lowest MSE",
-            mode="markers",
-            marker={"symbol": "star", "size": 14, "color": PALETTE["orange"], "line": {"width": 1}},
-        ),
-    ]
-    axes = layout("temperature τ", "squared error", height=420)
-    axes["xaxis"] |= _log([0.05, 0.1, 0.2, 0.5, 1, 2, 5])
-    axes["yaxis"] |= _log([0.0001, 0.001, 0.01, 0.1, 1, 10], [1e-4, 20])
-    return Panel(
-        go.Figure(traces, axes),
-        update,
-        k=slider("K", KS, 10, tooltip="samples of the Gumbels given D, for each D"),
-        b=slider("B", BATCHES, 64, tooltip="independent estimates that are averaged"),
-    )
 
 
 def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
@@ -107,7 +57,7 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     Points have the colour of what was measured: one that agrees with the formula is a ring only.
 
     Args:
-        f, logits, seed: as for `mse_over_tau`.
+        f, logits, seed: as for `gumbel_rao.figures.mse_over_tau`.
 
     Returns:
         A panel with the control ``tau``.
@@ -126,19 +76,22 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     def update(figure: go.Figure, *, tau: float) -> str:
         inner, outer = terms[tau].inner.item(), terms[tau].outer.item()
         turn = inner / outer
-        figure.data[0].z = [[math.log10((inner / k + outer) / b) for k in ks] for b in batches]
-        figure.data[1].x, figure.data[1].y = ([turn] * 2, [1, 64]) if turn >= 1 else ([], [])
-        points = [measured(tau, k, b) for k, b in settings]
+        heights = [[math.log10((inner / k + outer) / b) for k in ks] for b in batches]
+        trace(figure, "variance").z = heights
+        x, y = ([turn] * 2, [1, 64]) if turn >= 1 else ([], [])
+        trace(figure, "K*").update(x=x, y=y)
+        drawn = [measured(tau, k, b) for k, b in settings]
         formula = [variance(terms[tau], k, b).item() for k, b in settings]
-        figure.data[2].marker.color = [math.log10(point.variance) for point in points]
-        figure.data[2].text = [
-            f"K = {k}, B = {b}: measured {point.variance:.3g} ± {point.variance_se:.2g}, "
+        rings = trace(figure, "measured")
+        rings.marker.color = [math.log10(each.variance) for each in drawn]
+        rings.text = [
+            f"K = {k}, B = {b}: measured {each.variance:.3g} ± {each.variance_se:.2g}, "
             f"by the formula {value:.3g}"
-            for (k, b), point, value in zip(settings, points, formula, strict=True)
+            for (k, b), each, value in zip(settings, drawn, formula, strict=True)
         ]
         away = [
-            abs(point.variance - value) / point.variance_se
-            for point, value in zip(points, formula, strict=True)
+            abs(each.variance - value) / each.variance_se
+            for each, value in zip(drawn, formula, strict=True)
         ]
         where = (
             f"K* = {turn:.1f}: left of the dashed line the inner variance is the larger part, "
@@ -157,38 +110,34 @@ def surface(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         for k, b in ((1, 1), (100, 64))
     ]
     low, high = min(extremes), max(extremes)
-    colours = {"colorscale": "Cividis", "reversescale": True}
+    colours = {"colorscale": SCALE, "reversescale": True}
+    line_around = {"width": THIN, "color": MEASURED.color}
     traces = [
         go.Contour(
+            name="variance",
             x=ks,
             y=batches,
             zmin=low,
             zmax=high,
             contours={"coloring": "fill", "start": -4, "end": 2, "size": math.log10(2)},
-            line={"color": "white", "width": 1},
+            line=line(CONTOUR_ON_MAP, HAIR),
             colorbar={"title": {"text": "variance"}, **_powers(low, high)},
             hoverinfo="skip",
             **colours,
         ),
-        go.Scatter(mode="lines", line=_pen("vermilion", dash="dash"), name="K*"),
-        go.Scatter(
-            x=[k for k, _ in settings],
-            y=[b for _, b in settings],
-            mode="markers",
+        curve("K*", TURN),
+        points(
+            "measured",
+            MEASURED,
+            [k for k, _ in settings],
+            [b for _, b in settings],
+            size=RING,
             hoverinfo="text",
-            name="measured",
-            marker={
-                "size": 16,
-                "cmin": low,
-                "cmax": high,
-                "line": {"width": 1.5, "color": "black"},
-                **colours,
-            },
-        ),
+        ).update(marker={"cmin": low, "cmax": high, "line": line_around, **colours}),
     ]
     axes = layout("K, samples given D", "B, independent estimates", height=400)
-    axes["xaxis"] |= _log([1, 3, 10, 30, 100], [0.85, 118])
-    axes["yaxis"] |= _log([1, 2, 4, 8, 16, 32, 64], [0.8, 80])
+    axes["xaxis"] |= log_axis([1, 3, 10, 30, 100], [0.85, 118])
+    axes["yaxis"] |= log_axis([1, 2, 4, 8, 16, 32, 64], [0.8, 80])
     return Panel(
         go.Figure(traces, axes),
         update,
@@ -200,14 +149,15 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     """Return the two terms of (13) over K at B = 1, with measured points and a slider for τ.
 
     Args:
-        f, logits, seed: as for `mse_over_tau`.
+        f, logits, seed: as for `gumbel_rao.figures.mse_over_tau`.
 
     Returns:
         A panel with the control ``tau``.
 
     Example:
         >>> panel = diminishing(lambda d: d[..., 0] ** 2, torch.zeros(3))
-        >>> inner, outer, both = (trace.y[0] for trace in panel.figure.data[:3])
+        >>> names = ("inner / K", "outer", "variance (13)")
+        >>> inner, outer, both = (trace(panel.figure, name).y[0] for name in names)
         >>> round(inner + outer - both, 9)
         0.0
     """
@@ -218,13 +168,14 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     def update(figure: go.Figure, *, tau: float) -> str:
         inner, outer = terms[tau].inner.item(), terms[tau].outer.item()
         turn = inner / outer
-        figure.data[0].y = [inner / k for k in ks]
-        figure.data[1].y = [outer for _ in ks]
-        figure.data[2].y = [inner / k + outer for k in ks]
-        points = [measured(tau, k, 1) for k in KS[:-1]]
-        figure.data[3].y = [point.variance for point in points]
-        figure.data[3].error_y.array = [2 * point.variance_se for point in points]
-        figure.data[4].x, figure.data[4].y = ([turn], [outer]) if turn >= 1 else ([], [])
+        trace(figure, "inner / K").y = [inner / k for k in ks]
+        trace(figure, "outer").y = [outer for _ in ks]
+        trace(figure, "variance (13)").y = [inner / k + outer for k in ks]
+        drawn = [measured(tau, k, 1) for k in KS[:-1]]
+        errors = error_bars([each.variance_se for each in drawn])
+        trace(figure, "measured").update(y=[each.variance for each in drawn], error_y=errors)
+        x, y = ([turn], [outer]) if turn >= 1 else ([], [])
+        trace(figure, "K*").update(x=x, y=y)
         first, tenth, last = (variance(terms[tau], k).item() for k in (1, 10, 100))
         return (
             f"τ = {label(tau)}. Inner variance {inner:.2g}, outer {outer:.2g}: the lines cross at "
@@ -234,21 +185,16 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
             f"{100 * (tenth - last) / first:.0f} %."
         )
 
-    blue = {"color": COLORS["gumbel_rao"], "width": 4}
     traces = [
-        go.Scatter(x=ks, name="inner / K", mode="lines", line=_pen("orange")),
-        go.Scatter(x=ks, name="outer", mode="lines", line=_pen("green", dash="dash")),
-        go.Scatter(x=ks, name="variance (13)", mode="lines", line=blue),
-        _points("measured", list(KS[:-1])),
-        go.Scatter(
-            name="K*",
-            mode="markers",
-            marker={"symbol": "diamond", "size": 12, "color": PALETTE["vermilion"]},
-        ),
+        curve("inner / K", INNER, ks),
+        curve("outer", OUTER, ks),
+        curve("variance (13)", GR, ks, width=BOLD),
+        points("measured", MEASURED, KS[:-1]),
+        points("K*", TURN, size=MARK),
     ]
     axes = layout("K, samples given D", "variance", height=340)
-    axes["xaxis"] |= _log([1, 3, 10, 30, 100], [0.85, 118])
-    axes["yaxis"] |= _log([0.01, 0.1, 1, 10], [0.004, 15])
+    axes["xaxis"] |= log_axis([1, 3, 10, 30, 100], [0.85, 118])
+    axes["yaxis"] |= log_axis([0.01, 0.1, 1, 10], [0.004, 15])
     return Panel(
         go.Figure(traces, axes),
         update,
@@ -311,15 +257,16 @@ def convergence(
 
     def update(figure: go.Figure, *, tau: float, k: int) -> str:
         target = targets[tau].item()
-        figure.data[4].x, figure.data[4].y = [counts[0], counts[-1]], [target, target]
+        ends = {"x": [counts[0], counts[-1]], "y": [target, target]}
+        trace(figure, "mean of ST-GS").update(ends)
         said = []
-        for i, name in enumerate(estimators):
+        for name in estimators:
             mean, error = curves[name, tau, k]
-            figure.data[2 * i].y = [
+            trace(figure, f"{name}, three standard errors").y = [
                 *(mean - 3 * error).tolist(),
                 *(mean + 3 * error).flip(0).tolist(),
             ]
-            figure.data[2 * i + 1].y = mean.tolist()
+            trace(figure, name).y = mean.tolist()
             away = abs(mean[-1].item() - target) / error[-1].item()
             said.append(
                 f"{name}: {mean[-1]:.3f} ± {error[-1]:.3f}, {away:.1f} standard errors away"
@@ -330,25 +277,16 @@ def convergence(
         )
 
     traces = []
-    for name, color in zip(estimators, (COLORS["gumbel_rao"], PALETTE["orange"]), strict=True):
-        band = {"color": color, "width": 0}
-        traces += [
-            go.Scatter(
-                x=[*counts, *reversed(counts)],
-                fill="toself",
-                mode="lines",
-                line=band,
-                opacity=0.3,
-                hoverinfo="skip",
-                showlegend=False,
-            ),
-            go.Scatter(x=counts, name=name, mode="lines", line={"color": color, "width": 3}),
-        ]
-    traces.append(go.Scatter(name="mean of ST-GS", mode="lines", line=_pen("black")))
+    looks: tuple[Styled, ...] = (GR, ANOTHER)
+    for name, look in zip(estimators, looks, strict=True):
+        band = curve(f"{name}, three standard errors", look, [*counts, *reversed(counts)], width=0)
+        band.update(fill="toself", opacity=FAINT, hoverinfo="skip", showlegend=False)
+        traces += [band, curve(name, look, counts)]
+    traces.append(curve("mean of ST-GS", EXACT))
     axes = layout(
         "number of draws", f"mean of the estimates for θ<sub>{component + 1}</sub>", height=340
     )
-    axes["xaxis"] |= _log([10, 100, 1000, 10_000, 100_000], [9, 1.2 * num_samples])
+    axes["xaxis"] |= log_axis([10, 100, 1000, 10_000, 100_000], [9, 1.2 * num_samples])
     return Panel(
         go.Figure(traces, axes),
         update,
@@ -363,14 +301,15 @@ def to_zero(f: Loss, logits: Tensor) -> tuple[go.Figure, str]:
     See `diagnostics.distance_from_zgr`.
 
     Args:
-        f, logits: as for `mse_over_tau`.
+        f, logits: as for `gumbel_rao.figures.mse_over_tau`.
 
     Returns:
         The figure, and what it shows: the distance at its ends, and its slope below τ = 0.1.
 
     Example:
         >>> figure, alt = to_zero(lambda d: d[..., 0] ** 2, torch.zeros(3))
-        >>> figure.data[0].y[0] < 0.1 * figure.data[0].y[-1]
+        >>> distance = trace(figure, "GR from its limit").y
+        >>> distance[0] < 0.1 * distance[-1]
         True
 
     Source: Shekhovtsov (2023), Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax
@@ -383,23 +322,11 @@ def to_zero(f: Loss, logits: Tensor) -> tuple[go.Figure, str]:
     slope = ((x - x.mean()) @ (y - y.mean()) / (x - x.mean()).square().sum()).item()
     linear = distance[0] * taus / taus[0]
     axes = layout("temperature τ", "relative distance", height=300)
-    axes["xaxis"] |= _log([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
-    axes["yaxis"] |= _log([0.01, 0.1, 1])
+    axes["xaxis"] |= log_axis([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
+    axes["yaxis"] |= log_axis([0.01, 0.1, 1])
     traces = [
-        go.Scatter(
-            x=taus.tolist(),
-            y=distance.tolist(),
-            name="GR from its limit",
-            mode="markers",
-            marker={"color": COLORS["gumbel_rao"], "size": 9},
-        ),
-        go.Scatter(
-            x=taus.tolist(),
-            y=linear.tolist(),
-            name="a line of slope 1",
-            mode="lines",
-            line=_pen("orange", dash="dash"),
-        ),
+        points("GR from its limit", GR, taus.tolist(), distance.tolist()),
+        curve("a line of slope 1", GUIDE, taus.tolist(), linear.tolist()),
     ]
     alt = (
         f"The distance of GR from its limit falls from {100 * distance[-1]:.0f} % at τ = 1 to "
@@ -423,31 +350,6 @@ def _steps(number: int, last: float) -> list[float]:
     return [last ** (i / (number - 1)) for i in range(number)]
 
 
-def _pen(color: str, dash: str = "solid") -> dict[str, Any]:
-    return {"color": PALETTE[color], "width": 2.5, "dash": dash}
-
-
-def _log(ticks: list[float], ends: Sequence[float] = ()) -> dict[str, Any]:
-    """A logarithmic axis."""
-    axis: dict[str, Any] = {
-        "type": "log",
-        "tickvals": ticks,
-        "ticktext": [f"{t:,g}" for t in ticks],
-    }
-    return {**axis, "range": [math.log10(end) for end in ends]} if ends else axis
-
-
 def _powers(low: float, high: float) -> dict[str, list[Any]]:
     powers = list(range(math.ceil(low), math.floor(high) + 1))
     return {"tickvals": powers, "ticktext": [f"{10.0**power:g}" for power in powers]}
-
-
-def _points(name: str, x: list[float]) -> go.Scatter:
-    """Measured points; their error bars are two standard errors long, up and down."""
-    return go.Scatter(
-        x=x,
-        name=name,
-        mode="markers",
-        marker={"color": "black", "size": 8},
-        error_y={"type": "data", "array": [0.0 for _ in x], "thickness": 1.5},
-    )

@@ -1,17 +1,17 @@
-"""Sliders are moved through their traits; what the traces show is computed a second time."""
+"""The figures of notebook 03, but `mse_over_tau`: what the traces show is computed again."""
 
 import json
 import math
 
-import ipywidgets
 import numpy as np
 import pytest
 import torch
 
 from gumbelrao_edu import st_gumbel_softmax
-from gumbelrao_edu.course.gumbel_rao import figures as estimates
+from gumbelrao_edu.course.gumbel_rao import figures
+from gumbelrao_edu.diagnostics import Draws
+from gumbelrao_edu.figures import trace
 
-COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
 LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 TARGET = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
 
@@ -25,12 +25,12 @@ def f(d):
 
 @pytest.fixture(scope="module")
 def panel():
-    return estimates.histogram(f, LOGITS)
+    return figures.histogram(f, LOGITS)
 
 
 @pytest.fixture(scope="module")
 def draws():
-    return estimates.Draws(f, LOGITS, generator=torch.Generator().manual_seed(0))
+    return Draws(f, LOGITS, generator=torch.Generator().manual_seed(0))
 
 
 def by_equation_9(draws, tau):
@@ -53,13 +53,13 @@ def percent(values, edges):
     return 100 * np.histogram(values, edges)[0] / len(values)
 
 
-@pytest.mark.parametrize("tau", estimates.TAUS)
+@pytest.mark.parametrize("tau", figures.TAUS)
 def test_histogram_follows_tau_and_k(panel, draws, tau):
     expected = by_equation_9(draws, tau)[..., 0]
     panel.controls["tau"].value = tau
-    for k in estimates.KS[:-1]:
+    for k in figures.KS[:-1]:
         panel.controls["k"].value = k
-        st_gs, gr = panel.figure.data[:2]
+        st_gs, gr = (trace(panel.figure, name) for name in ("ST-GS", "GR"))
         half = st_gs.width / 2
         edges = np.append(np.array(st_gs.x) - half, st_gs.x[-1] + half)
         # A value on the edge of a bin may fall to either side.
@@ -74,7 +74,7 @@ def test_histogram_follows_tau_and_k(panel, draws, tau):
 
 def test_infinite_k_leaves_one_value_for_each_class(panel, draws):
     panel.controls["tau"].value, panel.controls["k"].value = 0.2, math.inf
-    heights = [y for y in panel.figure.data[1].y if y > 0]
+    heights = [y for y in trace(panel.figure, "GR").y if y > 0]
     counts = 100 * torch.bincount(draws.index) / len(draws.index)
     assert sorted(heights) == pytest.approx(sorted(counts.tolist()))
     assert "K = ∞" in panel.caption
@@ -86,7 +86,7 @@ def test_lines_are_the_exact_gradient_and_the_mean(panel):
     generator = torch.Generator().manual_seed(1)
     for tau in (0.1, 0.5, 2.0):
         panel.controls["tau"].value = tau
-        exact, mean = panel.figure.data[2:]
+        exact, mean = (trace(panel.figure, name) for name in ("exact gradient", "mean of both"))
         assert exact.x == pytest.approx([theta.grad[0].item()] * 2)
         rows = LOGITS.expand(100_000, 3).clone().requires_grad_()
         f(st_gumbel_softmax(rows, tau=tau, generator=generator)).sum().backward()
@@ -109,19 +109,20 @@ def test_traces_hold_lists_and_not_arrays(panel, arrows):
 
 @pytest.fixture(scope="module")
 def arrows():
-    return estimates.arrows(f, LOGITS)
+    return figures.arrows(f, LOGITS)
 
 
 @pytest.fixture(scope="module")
 def few():
-    return estimates.Draws(f, LOGITS, num_samples=60, generator=torch.Generator().manual_seed(0))
+    return Draws(f, LOGITS, num_samples=60, generator=torch.Generator().manual_seed(0))
 
 
-def tips(trace):
+def tips(panel, name, **properties):
     """Where the lines of a trace end, [lines, 2]; each begins at the origin."""
-    assert set(trace.x[::3]) | set(trace.y[::3]) == {0.0}
-    assert set(trace.x[2::3]) | set(trace.y[2::3]) == {None}
-    return np.array([trace.x[1::3], trace.y[1::3]]).T
+    lines = trace(panel.figure, name, **properties)
+    assert set(lines.x[::3]) | set(lines.y[::3]) == {0.0}
+    assert set(lines.x[2::3]) | set(lines.y[2::3]) == {None}
+    return np.array([lines.x[1::3], lines.y[1::3]]).T
 
 
 def on_the_plane(vectors):
@@ -131,17 +132,17 @@ def on_the_plane(vectors):
     return vectors @ corners * math.sqrt(2 / 3)
 
 
-@pytest.mark.parametrize("tau", estimates.TAUS)
+@pytest.mark.parametrize("tau", figures.TAUS)
 def test_arrows_follow_tau_and_k(arrows, few, tau):
     expected = by_equation_9(few, tau)
     arrows.controls["tau"].value = tau
-    for k in estimates.KS[:-1]:
+    for k in figures.KS[:-1]:
         arrows.controls["k"].value = k
         gr = expected[:k].mean(0)
-        for lines, vectors in ((1, expected[0]), (6, gr)):
+        for name, vectors in (("ST-GS", expected[0]), ("GR", gr)):
             at = on_the_plane(vectors)
-            assert np.allclose(tips(arrows.figure.data[lines]), at, atol=1e-9)
-            discs = arrows.figure.data[lines + 1]
+            assert np.allclose(tips(arrows, name, mode="lines"), at, atol=1e-9)
+            discs = trace(arrows.figure, name, mode="markers")
             assert np.allclose(np.array([discs.x, discs.y]).T, at, atol=1e-9)
         said = []
         for name, vectors in (("ST-GS", expected[0]), ("GR", gr)):
@@ -156,29 +157,29 @@ def test_arrows_follow_tau_and_k(arrows, few, tau):
 def test_the_plane_keeps_lengths_and_angles():
     vectors = np.random.default_rng(0).normal(size=(5, 3))
     vectors -= vectors.mean(-1, keepdims=True)
-    flat = np.array(estimates._from_origin(torch.tensor(vectors)), dtype=float).T[1::3]
+    flat = np.array(figures._from_origin(torch.tensor(vectors)), dtype=float).T[1::3]
     assert np.allclose(flat @ flat.T, vectors @ vectors.T)
 
 
 def test_infinite_k_leaves_three_arrows_whose_mean_is_the_thick_one(arrows):
     for tau in (0.1, 0.5, 2.0):
         arrows.controls["tau"].value, arrows.controls["k"].value = tau, math.inf
-        left = np.unique(tips(arrows.figure.data[6]).round(12), axis=0)
+        left = np.unique(tips(arrows, "GR", mode="lines").round(12), axis=0)
         assert len(left) == 3
         first, *others = left[np.argsort(-left[:, 1])]  # class 1 is at the top
         order = [first, *sorted(others, key=lambda v: v[0])]  # class 2 at the left
         mean = LOGITS.softmax(0).numpy() @ np.array(order)
-        assert np.allclose(tips(arrows.figure.data[3])[0], mean)
-        assert np.allclose(tips(arrows.figure.data[8])[0], mean)
+        for axis in ("x", "x2"):
+            assert np.allclose(tips(arrows, "mean of both", xaxis=axis)[0], mean)
         assert np.abs(left).max() < arrows.figure.layout.xaxis.range[1]
 
 
 def test_the_black_arrows_are_the_exact_gradient(arrows):
     theta = LOGITS.clone().requires_grad_()
     (theta.softmax(0) @ f(torch.eye(3))).backward()
-    for trace in (arrows.figure.data[4], arrows.figure.data[9]):
-        assert trace.name == "exact gradient"
-        assert np.allclose(tips(trace)[0], on_the_plane(theta.grad.numpy()))
+    for axis in ("x", "x2"):
+        drawn = tips(arrows, "exact gradient", xaxis=axis)[0]
+        assert np.allclose(drawn, on_the_plane(theta.grad.numpy()))
     assert f"has the length {theta.grad.norm():.2f}, " in arrows.caption
 
 
@@ -190,4 +191,4 @@ def test_both_sides_have_one_scale(arrows):
 
 def test_arrows_need_three_classes():
     with pytest.raises(ValueError, match=r"logits: expected the shape \(3,\), got \(4,\)"):
-        estimates.arrows(lambda d: d[..., 0], torch.zeros(4))
+        figures.arrows(lambda d: d[..., 0], torch.zeros(4))

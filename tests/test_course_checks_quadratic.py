@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-from answers import raises, right, stub, wrong
+from answers import exercises, raises, right, stub, wrong
 
-from gumbelrao_edu import course as exercises
 from gumbelrao_edu.problems import QuadraticProgramme
 
 CHECKS = ["check_quadratic_matrix", "check_fixed_loss", "check_log_ratio"]

@@ -8,12 +8,14 @@ import torch.nn.functional as F
 
 from gumbelrao_edu import straight_through
 from gumbelrao_edu.course.discrete_vae.figures import (
-    mse_over_tau,
+    digits,
+    digits_over_training,
+    mse_of_means,
     one_variable,
     variance_over_training,
 )
-from gumbelrao_edu.course.live import digits
 from gumbelrao_edu.diagnostics import Measured
+from gumbelrao_edu.figures import trace
 from gumbelrao_edu.vae import DiscreteVAE
 
 
@@ -45,7 +47,7 @@ def test_one_variable_is_set_in_all_codes(model, variable, value):
         painted = model.decode(F.one_hot(codes, 4).float()).sigmoid()
     change = (painted - own).abs()
     rows = {"own code": own, "one set": painted, "difference": change / change.max()}
-    assert panel.figure.data[0].source == digits(rows).data[0].source
+    assert trace(panel.figure, "digits").source == trace(digits(rows), "digits").source
     assert f"Variable {variable} is set to class {value}" in panel.caption
     assert f"(it was in {before} of 3)" in panel.caption
     digit, row, column = (int(i) for i in (change == change.max()).view(3, 28, 28).nonzero()[0])
@@ -64,7 +66,9 @@ MEASURED = {
 def test_variance_is_predicted_from_one_and_infinity(k):
     panel = variance_over_training([100, 500], MEASURED)
     panel.controls["k"].value = k
-    one, limit, predicted, points = panel.figure.data
+    one, limit, predicted, points = (
+        trace(panel.figure, name) for name in ("ST-GS", "K = ∞", "predicted", "measured")
+    )
     assert (one.y, limit.y) == ((8.0, 90.0), (2.0, 10.0))
     assert predicted.y == pytest.approx([2 + 6 / k, 10 + 80 / k])
     assert list(points.y) == [v.value for v in MEASURED.get(k, [])]
@@ -94,9 +98,9 @@ def test_mse_is_bias_and_a_part_of_the_variance(m, best):
     values = {1: [900.0, 150.0, 100.0], math.inf: [100.0, 98.0, 60.0]}
     variances = {k: [Measured(v, 1.0) for v in each] for k, each in values.items()}
     biases = [Measured(0.0, 0.5), Measured(1.0, 0.5), Measured(7.0, 1.0)]
-    panel = mse_over_tau([0.1, 0.5, 1.0], variances, biases)
+    panel = mse_of_means([0.1, 0.5, 1.0], variances, biases)
     panel.controls["m"].value = m
-    st_gs, gr, bias = panel.figure.data
+    st_gs, gr, bias = (trace(panel.figure, name) for name in ("ST-GS", "GR, K = ∞", "bias²"))
     for curve, k in ((st_gs, 1), (gr, math.inf)):
         expected = [b.value + v / m for b, v in zip(biases, values[k], strict=True)]
         assert curve.y == pytest.approx(expected)
@@ -120,3 +124,19 @@ def test_samples_are_painted_from_codes_of_the_prior(model):
     )
     with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
         model.sample(0)
+
+
+def test_pictures_of_digits():
+    panel = digits_over_training(
+        {0: {"row": torch.zeros(2, 784)}, 5: {"row": torch.ones(2, 784)}}, "Step {}.".format
+    )
+    white, black = [], []
+    for step, sources in ((5, black), (0, white), (5, black)):
+        panel.controls["step"].value = step
+        sources.append(trace(panel.figure, "digits").source)
+        assert panel.caption == f"Step {step}."
+    assert not panel.errors
+    assert black[0] == black[1] != white[0]
+    figure = digits({"a": torch.rand(10, 784), "b": torch.rand(10, 784)})
+    assert len(figure.to_json()) < 60_000
+    assert figure.layout.height == 174

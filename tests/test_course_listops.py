@@ -9,17 +9,16 @@ import torch
 
 from gumbelrao_edu import gumbel_max
 from gumbelrao_edu.course.listops import figures
-from gumbelrao_edu.course.live import LiveTraining
-from gumbelrao_edu.listops import Split, TreeLSTM, evaluate, generate, trees
-from gumbelrao_edu.training.loop import Training
+from gumbelrao_edu.figures import trace
+from gumbelrao_edu.listops import Seen, Split, TreeLSTM, generate, read, trees
 
 TEXT = "[MAX 2 9 [MIN 4 7 ] 0 ]"
 
 
-def polylines(trace, up=1):
+def polylines(curve, up=1):
     """The polylines of a trace, each a list of places; None ends one."""
     lines = [[]]
-    for x, y in zip(trace.x, trace.y, strict=True):
+    for x, y in zip(curve.x, curve.y, strict=True):
         if x is None:
             lines.append([])
         else:
@@ -43,20 +42,11 @@ def spans_drawn(lines, length, *, floor=0.0):
     return nodes
 
 
-def dots(trace, up=1):
-    return [(x, up * y) for x, y in zip(trace.x, trace.y, strict=True)]
+def dots(points, up=1):
+    return [(x, up * y) for x, y in zip(points.x, points.y, strict=True)]
 
 
 # --- Expressions ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [(TEXT, 9), ("[max 2 9 [min 4 7] 0]", 9), ("  7 ", 7), ("[SM 6 5 [MED 1 8]]", 5)],
-)
-def test_what_can_be_written(text, label):
-    example = figures.read(text)
-    assert example.label == evaluate(example.tokens) == label
 
 
 @pytest.mark.parametrize(
@@ -76,11 +66,11 @@ def test_what_is_no_expression_is_said_and_not_drawn(text, message):
     panel.controls["expression"].value = text
     assert panel.caption.startswith("No tree: ")
     assert message in panel.caption
-    assert all(len(trace.x) == 0 for trace in panel.figure.data)
+    assert all(len(each.x) == 0 for each in panel.figure.data)
     assert panel.errors == []
     panel.controls["expression"].value = TEXT
     assert panel.caption.startswith(f"{TEXT} = 9.")
-    assert len(panel.figure.data[0].x) == 4 * 8
+    assert len(trace(panel.figure, "tree").x) == 4 * 8
 
 
 def test_the_gold_tree_and_its_values_are_drawn():
@@ -88,7 +78,9 @@ def test_the_gold_tree_and_its_values_are_drawn():
     examples = generate(40, max_length=30, generator=torch.Generator().manual_seed(0))
     for example in examples:
         panel.controls["expression"].value = str(example)
-        edges, nodes, values = panel.figure.data
+        edges = trace(panel.figure, "tree")
+        nodes = trace(panel.figure, "an operator with some of its arguments")
+        values = trace(panel.figure, "a whole operation, with its value")
         length = len(example.tokens)
         lines = polylines(edges)
         assert spans_drawn(lines, length) == example.spans
@@ -115,7 +107,7 @@ def test_values_inside_are_said():
 
 @pytest.fixture(scope="module")
 def example():
-    return figures.read(TEXT)
+    return read(TEXT)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +129,8 @@ def test_each_step_is_drawn(example, parse):
     done, left = set(), [(i, i + 1) for i in range(length)]
     for step in range(length):
         panel.controls["step"].value = step
-        edges, tops, possible, drawn = panel.figure.data
+        names = ("merged", "nodes that are left", "possible merges", "the one that is drawn")
+        edges, tops, possible, drawn = (trace(panel.figure, name) for name in names)
         assert spans_drawn(polylines(edges), length) == done if done else not edges.x
         assert len(tops.x) == len(left) == length - step
         if step == length - 1:
@@ -170,12 +163,12 @@ def test_each_step_is_drawn(example, parse):
 
 
 def test_predicted_trees_stand_below_the_gold_ones():
-    examples = [figures.read(TEXT), figures.read("[MIN 3 5 [SM 1 1 ] ]")]
+    examples = [read(TEXT), read("[MIN 3 5 [SM 1 1 ] ]")]
 
     def seen(make, value):
-        return figures.Seen([make(len(e.tokens)) for e in examples], [value, value + 1])
+        return Seen([make(len(e.tokens)) for e in examples], [value, value + 1])
 
-    right = figures.Seen([e.spans for e in examples], [9, 2])
+    right = Seen([e.spans for e in examples], [9, 2])
     frames = {
         1: {0: seen(trees.right_branching, 4), 7: seen(trees.left_branching, 5)},
         math.inf: {0: seen(trees.left_branching, 0), 7: right},
@@ -186,7 +179,16 @@ def test_predicted_trees_stand_below_the_gold_ones():
             for i, example in enumerate(examples):
                 panel.controls["k"].value, panel.controls["step"].value = k, step
                 panel.controls["sentence"].value = i + 1
-                edges, nodes, below, nodes_below, words = panel.figure.data
+                edges, nodes, below, nodes_below, words = (
+                    trace(panel.figure, name)
+                    for name in (
+                        "gold tree",
+                        "gold nodes",
+                        "predicted tree",
+                        "predicted nodes",
+                        "tokens",
+                    )
+                )
                 length, both = len(example.tokens), example.spans & now.spans[i]
                 floor = words_apart(words, example)
                 for up, lines, ends, spans in (
@@ -204,11 +206,11 @@ def test_predicted_trees_stand_below_the_gold_ones():
     assert panel.errors == []
 
 
-def words_apart(trace, example):
+def words_apart(words, example):
     """The tokens are written in a row at the height 0; both trees begin at a distance from it."""
-    assert list(trace.text) == str(example).split()
-    assert list(trace.x) == list(range(len(example.tokens)))
-    assert set(trace.y) == {0}
+    assert list(words.text) == str(example).split()
+    assert list(words.x) == list(range(len(example.tokens)))
+    assert set(words.y) == {0}
     return 0.6
 
 
@@ -228,7 +230,8 @@ def test_length_and_direction_of_each_gradient():
         for i, row in enumerate(rows.numpy()):
             others = np.delete(exact.numpy(), i, 0).mean(0)
             cosines.append(row @ others / np.linalg.norm(row) / np.linalg.norm(others))
-        st_gs, gr = panel.figure.data
+        st_gs = trace(panel.figure, "K = 1, that is ST-GS")
+        gr = trace(panel.figure, "GR with the K of the slider")
         assert list(gr.x) == pytest.approx(lengths)
         assert list(gr.y) == pytest.approx(cosines)
         assert f"the largest is {max(lengths):.2g}" in panel.caption
@@ -253,7 +256,8 @@ def test_measured_accuracies_stand_beside_the_paper():
         }
     )
     figure, alt = figures.against_paper(cells)
-    measured, paper = figure.data
+    measured = trace(figure, "measured, with the standard error")
+    paper = trace(figure, "in the paper")
     assert list(measured.x) == ["GR-∞<br>τ = 0.01", "ST-GS<br>τ = 0.01", "ST-GS<br>τ = 1"]
     assert list(measured.y) == [67.0, 17.0, 66.0]
     assert list(measured.error_y.array) == [0.0, 2.0, 0.5]
@@ -265,34 +269,3 @@ def test_measured_accuracies_stand_beside_the_paper():
         "Test accuracy: GR-∞ at τ = 0.01: 67.0 measured; ST-GS at τ = 0.01: 17.0 measured, 38.8 in "
         "the paper; ST-GS at τ = 1: 66.0 measured, 65.8 in the paper."
     )
-
-
-# --- A race in which one falls --------------------------------------------------------------------
-
-
-def test_the_others_go_on_when_one_diverges():
-    def new(learning_rate):
-        model = torch.nn.Linear(1, 1)
-        with torch.no_grad():
-            model.weight.fill_(1.0)
-            model.bias.zero_()
-        return Training(
-            model,
-            lambda model, x: model(x).square().mean(),
-            torch.ones(9, 1),
-            batch_size=3,
-            learning_rate=learning_rate,
-        )
-
-    trainings = {"slow": new(0.01), "wild": new(1e9)}
-    live = LiveTraining(trainings, {"slow": "#0072B2", "wild": "#D55E00"})
-    live.run(until=30, every=10)
-    live.run(until=40, every=10)
-    assert (live.diverged, trainings["slow"].step) == (["wild"], 40)
-    at = trainings["wild"].step + 1
-    assert at < 10
-    assert live.caption.startswith("Step 40 of 40: loss ")
-    assert live.caption.endswith(f"(slow). wild has diverged at step {at}.")
-    everything = LiveTraining({"wild": trainings["wild"]}, {"wild": "#D55E00"})
-    everything.run(until=50)
-    assert everything.diverged == ["wild"]

@@ -1,4 +1,4 @@
-"""The figures of notebook 04, at every position of their sliders, against a second computation.
+"""The figures of notebook 04, and `mse_over_tau` of 03, against a second computation.
 
 That computation is not the package's: given D = i, softmax_τ(θ + G) depends on two ratios of
 exponentials, u = E_j/E_i and v = E_k/E_i, with the density 2/(1 + u + v)³. The trapezoidal rule in
@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from gumbelrao_edu import conditional_gumbel, gumbel_max, gumbel_rao, tempered_softmax
+from gumbelrao_edu.course.gumbel_rao.figures import MEASURED_TAUS, mse_over_tau
 from gumbelrao_edu.course.why_it_works import figures
-from gumbelrao_edu.course.why_it_works.figures import BATCHES, KS, MEASURED, TAUS
+from gumbelrao_edu.course.why_it_works.figures import BATCHES, KS, TAUS
+from gumbelrao_edu.figures import trace
 from gumbelrao_edu.surrogate import replace_gradient
 
 LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
@@ -68,6 +70,10 @@ def mse(tau, k, b):
     return variance(tau, k, b) + terms(tau)[2]
 
 
+def named(figure, *names):
+    return [trace(figure, name) for name in names]
+
+
 def close(got, expected):
     assert np.array(got) == pytest.approx(np.array(expected), rel=1e-5, abs=1e-9)
 
@@ -83,22 +89,31 @@ def away(measured, errors, expected):
 
 @pytest.fixture(scope="module")
 def curves():
-    return figures.mse_over_tau(f, LOGITS)
+    return mse_over_tau(f, LOGITS)
 
 
 @pytest.mark.parametrize("b", BATCHES)
 @pytest.mark.parametrize("k", KS)
 def test_mse_follows_k_and_b(curves, k, b):
     curves.controls["k"].value, curves.controls["b"].value = k, b
-    bias, spread, gr, st_gs, limit, points, best = curves.figure.data
+    bias, spread, gr, st_gs, limit, points, best = named(
+        curves.figure,
+        "bias², of both",
+        "variance of GR",
+        "MSE of GR",
+        "MSE of ST-GS",
+        "MSE, K = ∞",
+        "GR, measured",
+        "lowest MSE",
+    )
     taus = gr.x
     close(bias.y, [terms(tau)[2] for tau in taus])
     close(spread.y, [variance(tau, k, b) for tau in taus])
     close(gr.y, [mse(tau, k, b) for tau in taus])
     close(st_gs.y, [mse(tau, 1, b) for tau in taus])
     close(limit.y, [mse(tau, math.inf, b) for tau in taus])
-    assert (points.x, curves.errors) == (MEASURED, [])
-    assert away(points.y, points.error_y.array, [mse(tau, k, b) for tau in MEASURED]) < Z
+    assert (points.x, curves.errors) == (MEASURED_TAUS, [])
+    assert away(points.y, points.error_y.array, [mse(tau, k, b) for tau in MEASURED_TAUS]) < Z
     close(best.y, [min(st_gs.y), min(gr.y)])
     assert best.x[1] <= best.x[0]
     assert f"{min(gr.y):.2g}" in curves.caption
@@ -106,9 +121,11 @@ def test_mse_follows_k_and_b(curves, k, b):
 
 def test_the_points_would_notice_another_k(curves):
     curves.controls["k"].value, curves.controls["b"].value = 10, 1
-    points = curves.figure.data[5]
+    points = trace(curves.figure, "GR, measured")
     for k in (3, 30):
-        assert away(points.y, points.error_y.array, [mse(tau, k, 1) for tau in MEASURED]) > 2 * Z
+        assert (
+            away(points.y, points.error_y.array, [mse(tau, k, 1) for tau in MEASURED_TAUS]) > 2 * Z
+        )
 
 
 # --- Proposition 3 --------------------------------------------------------------------------------
@@ -122,7 +139,7 @@ def surface():
 @pytest.mark.parametrize("tau", TAUS)
 def test_surface_follows_tau(surface, tau):
     surface.controls["tau"].value = tau
-    field, line, points = surface.figure.data
+    field, line, points = named(surface.figure, "variance", "K*", "measured")
     expected = [[math.log10(variance(tau, k, b)) for k in field.x] for b in field.y]
     close(field.z, expected)
     assert field.zmin - 1e-6 <= np.min(expected) <= np.max(expected) <= field.zmax + 1e-6
@@ -150,7 +167,9 @@ def row():
 def test_both_terms_follow_tau(row, tau):
     row.controls["tau"].value = tau
     inner, outer, _ = terms(tau)
-    given_d, of_d, both, points, turn = row.figure.data
+    given_d, of_d, both, points, turn = named(
+        row.figure, "inner / K", "outer", "variance (13)", "measured", "K*"
+    )
     close(given_d.y, [inner / k for k in given_d.x])
     close(of_d.y, [outer] * len(of_d.x))
     close(both.y, [variance(tau, k, 1) for k in both.x])
@@ -170,13 +189,17 @@ def through_9(logits, *, tau, k, generator=None):
     return replace_gradient(one_hot, tempered_softmax(perturbed, tau).mean(0))
 
 
-def test_running_means_find_the_bias_that_does_not_vanish():
+def test_convergence_find_the_bias_that_does_not_vanish():
     panel = figures.convergence(f, LOGITS, {"fixed": gumbel_rao, "through": through_9})
     for tau in (0.1, 0.2, 0.5, 1.0, 2.0):
         for k in (1, 10):
             panel.controls["tau"].value, panel.controls["k"].value = tau, k
             target = (P @ moments(tau)[0])[0]
-            band, mean, wrong_band, wrong_mean, line = panel.figure.data
+            band, mean = named(panel.figure, "fixed, three standard errors", "fixed")
+            wrong_band, wrong_mean = named(
+                panel.figure, "through, three standard errors", "through"
+            )
+            line = trace(panel.figure, "mean of ST-GS")
             close(line.y, [target, target])
             last = len(mean.x)  # of the upper edge, which runs backwards
             error = (band.y[last] - mean.y[-1]) / 3
@@ -187,7 +210,7 @@ def test_running_means_find_the_bias_that_does_not_vanish():
     assert panel.errors == []
 
 
-def test_running_means_are_means_of_the_first_draws():
+def test_convergence_are_means_of_the_first_draws():
     """Estimators with a known gradient: row r has the slope τ + k r²."""
 
     def known(logits, *, tau, k, generator=None):
@@ -199,7 +222,7 @@ def test_running_means_are_means_of_the_first_draws():
     for k in (1, 10):
         panel.controls["k"].value = k
         slopes = 1.0 + k * np.arange(500.0) ** 2
-        band, mean, _, other, _ = panel.figure.data
+        band, mean, other = named(panel.figure, "one, three standard errors", "one", "other")
         assert (mean.x[0], mean.x[-1]) == (10, 500)
         expected = np.array([slopes[:m].mean() for m in mean.x])
         error = np.array([slopes[:m].std(ddof=1) / math.sqrt(m) for m in mean.x])
@@ -209,7 +232,7 @@ def test_running_means_are_means_of_the_first_draws():
         assert band.x == (*mean.x, *mean.x[::-1])
 
 
-def test_running_means_compare_two():
+def test_convergence_compare_two():
     with pytest.raises(ValueError, match="estimators: expected two, got 1"):
         figures.convergence(f, LOGITS, {"one": gumbel_rao})
 
@@ -219,19 +242,19 @@ def test_running_means_compare_two():
 
 def test_distance_to_the_limit():
     figure, alt = figures.to_zero(f, LOGITS)
+    points, line = named(figure, "GR from its limit", "a line of slope 1")
     # v_j = ½ p_j (g_j − g_i), and v_i makes the sum 0.
     limit = P * (G - np.diag(G)[:, None]) / 2
     limit[np.diag_indices(3)] = -limit.sum(1)
     expected = [
         math.sqrt(P @ ((moments(tau)[0] - limit) ** 2).sum(1) / (P @ (limit**2).sum(1)))
-        for tau in figure.data[0].x
+        for tau in points.x
     ]
-    close(figure.data[0].y, expected)
-    small = np.array(figure.data[0].x) < 0.101
-    slope = np.polyfit(np.log(figure.data[0].x)[small], np.log(expected)[small], 1)[0]
+    close(points.y, expected)
+    small = np.array(points.x) < 0.101
+    slope = np.polyfit(np.log(points.x)[small], np.log(expected)[small], 1)[0]
     assert slope == pytest.approx(1.0, abs=0.05)
     assert f"its slope is {slope:.2f}" in alt
-    line = figure.data[1]
     close(np.array(line.y) / np.array(line.x), [expected[0] / 0.01] * len(line.x))
 
 

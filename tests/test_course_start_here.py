@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
-from gumbelrao_edu.course.start_here.figures import TAUS, Mixture, race
+from gumbelrao_edu.course.start_here.figures import TAUS, race
+from gumbelrao_edu.figures import trace
+from gumbelrao_edu.problems.mixture import Mixture
 
 
 def test_the_expected_loss_is_that_of_an_enumeration():
@@ -31,9 +33,13 @@ def panel():
     return race()
 
 
+def both(panel):
+    return [trace(panel.figure, name) for name in ("ST-GS", "Gumbel-Rao")]
+
+
 def test_one_line_falls_and_the_other_is_stuck(panel):
     assert (panel.controls["tau"].value, panel.controls["k"].value) == (0.05, math.inf)
-    st_gs, gr = panel.figure.data
+    st_gs, gr = both(panel)
     assert gr.y[-1] < st_gs.y[-1] / 3
     half = len(st_gs.y) // 2
     assert st_gs.y[-1] > 0.8 * st_gs.y[half]  # for the second half of the steps, no gain
@@ -44,4 +50,5 @@ def test_with_one_sample_the_lines_are_one(panel):
     panel.controls["k"].value = 1
     for tau in TAUS:
         panel.controls["tau"].value = tau
-        assert panel.figure.data[0].y == panel.figure.data[1].y
+        st_gs, gr = both(panel)
+        assert st_gs.y == gr.y

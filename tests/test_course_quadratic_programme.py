@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gumbelrao_edu.course.quadratic_programme import figures as ternary
-from gumbelrao_edu.experiments._fig1_page import figure_1, figure_1_page
+from gumbelrao_edu.course.quadratic_programme import figures
+from gumbelrao_edu.experiments._fig1_page import body, figure_1
 from gumbelrao_edu.experiments.fig1 import Sampling, compare
+from gumbelrao_edu.figures import trace
 from gumbelrao_edu.figures.controls import Slider
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
 
@@ -22,12 +23,12 @@ PROGRAMME = QuadraticProgramme()
 
 @pytest.fixture(scope="module")
 def variances():
-    return ternary.variances(rows=ROWS)
+    return figures.variances(rows=ROWS)
 
 
 @pytest.fixture(scope="module")
 def paths():
-    return ternary.paths(steps=12, runs=3)
+    return figures.paths(steps=12, runs=3)
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +103,17 @@ def variance_terms(p, tau):
     )
 
 
-@pytest.mark.parametrize("tau", ternary.TAUS)
+@pytest.mark.parametrize("tau", figures.TAUS)
 def test_map_follows_every_control(variances, tau):
     terms = np.array([variance_terms(p, tau) for p in simplex_grid(ROWS).numpy()])
     variances.controls["tau"].value = tau
     for derivative, column in (("fixed", 1), ("whole", 2)):
         variances.controls["derivative"].value = derivative
-        for k in ternary.KS:
+        for k in figures.KS:
             variances.controls["k"].value = k
             inner, outer = terms[:, 0], terms[:, column]
             wanted = np.log10((inner + outer) / (inner / k + outer))
-            assert shown(variances.figure.data[0]) == pytest.approx(wanted, abs=2e-5)
+            assert shown(trace(variances.figure, "log10 ratio")) == pytest.approx(wanted, abs=2e-5)
             low, high = f"from {wanted.min():.2f}", f"to {wanted.max():.2f}"
             assert low.replace("-0.00", "0.00") in variances.caption
             assert high in variances.caption
@@ -123,9 +124,9 @@ def test_map_follows_every_control(variances, tau):
 def test_colours_keep_their_scale_when_k_moves(variances):
     variances.controls["tau"].value, variances.controls["derivative"].value = 0.5, "fixed"
     scales = set()
-    for k in ternary.KS:
+    for k in figures.KS:
         variances.controls["k"].value = k
-        heat = variances.figure.data[0]
+        heat = trace(variances.figure, "log10 ratio")
         scales.add((heat.zmin, heat.zmax))
     assert len(scales) == 1
     (low, high), values = scales.pop(), shown(heat)
@@ -135,7 +136,7 @@ def test_colours_keep_their_scale_when_k_moves(variances):
 
 def test_each_brick_covers_its_point(variances):
     """Where the triangle has the point p, the wall has the brick that names it."""
-    heat = variances.figure.data[0]
+    heat = trace(variances.figure, "log10 ratio")
     for a, b, c in simplex_grid(ROWS).tolist():
         x, y = c + a / 2, a * math.sqrt(3) / 2
         column = (x - heat.x0) / heat.dx + 0.5  # in half bricks, from the left edge of the first
@@ -157,13 +158,13 @@ def test_maps_lie_under_their_triangles(table):
 
 
 def test_default_map_has_a_thousand_points_and_answers_at_once():
-    panel = ternary.variances()
-    assert len(shown(panel.figure.data[0])) >= 1000
+    panel = figures.variances()
+    assert len(shown(trace(panel.figure, "log10 ratio"))) >= 1000
     times = []
     for move in range(20):
         begin = time.process_time()  # of this process: what others do does not count
-        panel.controls["tau"].value = ternary.TAUS[move % 2]
-        panel.controls["k"].value = ternary.KS[move % 3]
+        panel.controls["tau"].value = figures.TAUS[move % 2]
+        panel.controls["k"].value = figures.KS[move % 3]
         times.append((time.process_time() - begin) / 2)
     assert statistics.median(times) < 0.1
 
@@ -190,8 +191,16 @@ def exact_path(start, derivative, steps):
     return np.array(path)
 
 
+NAMES = ["exact gradient", "REINFORCE", "GS", "ST", "ST-GS", "GR, K = 100"]
+
+
+def both(panel, name):
+    """The path of an estimator, and the values along it."""
+    kinds = ("scatterternary", "scatter")
+    return [trace(panel.figure, name, type=kind) for kind in kinds]
+
+
 def test_paths_follow_every_control(paths):
-    names = [trace.name for trace in paths.figure.data]
     for corner in (1, 2, 3):
         paths.controls["corner"].value = corner
         for derivative in ("fixed", "whole"):
@@ -199,29 +208,28 @@ def test_paths_follow_every_control(paths):
             start = np.where(np.arange(3) == corner - 1, 0.92, 0.04)
             wanted = exact_path(start, derivative, 12)
             noisy = set()
-            for tau in ternary.PATH_TAUS:
+            for tau in figures.PATH_TAUS:
                 paths.controls["tau"].value = tau
-                line, curve = paths.figure.data[0:2]
+                line, curve = both(paths, "exact gradient")
                 assert np.stack([line.a, line.b, line.c], -1) == pytest.approx(wanted, abs=1e-6)
                 values = PROGRAMME.value(torch.tensor(wanted)).tolist()
                 assert curve.y == pytest.approx(values, abs=1e-6)
-                for i in range(1, 6):
-                    line, curve = paths.figure.data[2 * i : 2 * i + 2]
+                for name in NAMES[1:]:
+                    line, curve = both(paths, name)
                     assert (line.a[0], line.b[0], line.c[0]) == pytest.approx(tuple(start))
                     assert len(line.a) == len(curve.y) == 13
-                    assert f"{names[2 * i]} {curve.y[-1]:.2g}" in paths.caption
-                st_gs = paths.figure.data[names.index("ST-GS")]
-                noisy.add(st_gs.a)
+                    assert f"{name} {curve.y[-1]:.2g}" in paths.caption
+                noisy.add(both(paths, "ST-GS")[0].a)
                 assert paths.caption.startswith(f"From corner {corner} at τ = {tau:g}, ")
-            assert len(noisy) == len(ternary.PATH_TAUS)
+            assert len(noisy) == len(figures.PATH_TAUS)
     assert paths.errors == []
 
 
 def test_curve_is_the_median_of_the_runs():
     """With one run the curve is the value along the path shown."""
-    panel = ternary.paths(steps=8, runs=1)
-    for i in range(6):
-        line, curve = panel.figure.data[2 * i : 2 * i + 2]
+    panel = figures.paths(steps=8, runs=1)
+    for name in NAMES:
+        line, curve = both(panel, name)
         p = torch.tensor([line.a, line.b, line.c], dtype=torch.float64).T
         assert curve.y == pytest.approx(PROGRAMME.value(p).tolist())
 
@@ -230,8 +238,10 @@ def test_curve_is_the_median_of_the_runs():
 
 
 def test_contours_lie_on_their_levels():
-    figure = ternary.contours(PROGRAMME)
-    heat, _, lines, singular, minimum = figure.data
+    figure = figures.contours(PROGRAMME)
+    heat, lines, singular, minimum = (
+        trace(figure, name) for name in ("value", "contours", "singular lines", "minimum")
+    )
     assert shown(heat) == pytest.approx(PROGRAMME.value(simplex_grid(60)).numpy())
     drawn = [x for x in zip(lines.a, lines.b, lines.c, strict=True) if x[0] is not None]
     levels = PROGRAMME.value(torch.tensor(drawn, dtype=torch.float64))
@@ -248,36 +258,35 @@ def test_contours_lie_on_their_levels():
 @pytest.mark.parametrize("derivative", ["fixed", "whole"])
 def test_figure_1_shows_the_table(table, derivative):
     figure = figure_1(table, derivative)
-    heats = [trace for trace in figure.data if trace.type == "heatmap"]
+    heats = [*figure.select_traces({"type": "heatmap"})]
     rows = table[table.derivative == derivative]
     assert [note.text[4:] for note in figure.layout.annotations] == [
         "contours", "τ = 1", "τ = 0.5", "τ = 0.1",
     ]  # fmt: skip
     for heat, tau in zip(heats[1:], (1.0, 0.5, 0.1), strict=True):
         assert shown(heat) == pytest.approx(rows[rows.tau == tau].gap.to_numpy())
-    assert [trace.xaxis for trace in heats] == ["x", "x2", "x3", "x4"]
+    assert [heat.xaxis for heat in heats] == ["x", "x2", "x3", "x4"]
 
 
 def test_sampled_map_stands_beside_the_exact_one_in_the_same_colours(table):
     rows = table[(table.tau == 0.5) & (table.derivative == "fixed")]
-    traces = ternary.sampled(rows).data
-    exact, sampled = (trace for trace in traces if trace.type == "heatmap")
+    figure = figures.sampled(rows)
+    exact, sampled = (trace(figure, name) for name in ("exact", "sampled"))
     assert shown(exact) == pytest.approx(rows.gap.to_numpy())
     assert shown(sampled) == pytest.approx(rows.gap_mc.to_numpy())
     assert (exact.zmin, exact.zmax) == (sampled.zmin, sampled.zmax)
 
 
 def test_page_describes_what_it_shows(table):
-    page = figure_1_page(table)
+    page = body(table)
     rows = table[(table.derivative == "whole") & (table.tau == 0.1)]
     assert f"{rows.gap.min():.2f} to {rows.gap.max():.2f} at τ = 0.1" in page
     assert page.count("Plotly.newPlot(") >= 2
-    assert page.count('<html lang="en">') == 1
 
 
 def test_figures_hold_lists_have_a_height_and_labelled_controls(variances, paths, table):
-    figures = [variances.figure, paths.figure, ternary.contours(PROGRAMME), figure_1(table)]
-    for figure in figures:
+    still = [figures.contours(PROGRAMME), figure_1(table)]
+    for figure in [variances.figure, paths.figure, *still]:
         assert "bdata" not in json.dumps(figure.to_plotly_json()["data"])
         assert figure.layout.height >= 300
         assert figure.layout.ternary.aaxis.title.text
@@ -288,8 +297,10 @@ def test_figures_hold_lists_have_a_height_and_labelled_controls(variances, paths
 
 
 def test_nothing_is_not_a_number(variances, paths):
-    assert np.isfinite(shown(variances.figure.data[0])).all()
+    assert np.isfinite(shown(trace(variances.figure, "log10 ratio"))).all()
     for panel in (variances, paths):
-        for trace in panel.figure.data[2:]:
-            lists = (trace.a, trace.b, trace.c) if trace.type == "scatterternary" else (trace.y,)
+        for each in panel.figure.data:
+            if each.type == "heatmap":
+                continue
+            lists = (each.a, each.b, each.c) if each.type == "scatterternary" else (each.y,)
             assert all(math.isfinite(x) for values in lists for x in values if x is not None)
