@@ -12,7 +12,7 @@ import torch
 from gumbelrao_edu.course.listops import figures as listops
 from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.course.quadratic_programme import figures as programme
-from gumbelrao_edu.figures import Panel, layout, slider
+from gumbelrao_edu.figures import Panel, layout, slider, trace
 from gumbelrao_edu.figures.record import record, still
 from gumbelrao_edu.figures.rows import ST_GS
 from gumbelrao_edu.training.loop import Training
@@ -77,10 +77,10 @@ def test_recording_leaves_the_panel_alone():
 def test_a_property_set_for_the_first_time_later_is_what_it_was_before():
     def draw(figure, *, n):
         if n == 2:
-            figure.data[0].y = [5, 6]
+            trace(figure, "line").y = [5, 6]
         return f"{n}"
 
-    figure = go.Figure(go.Scatter(y=[1, 2]), layout("x", "y"))
+    figure = go.Figure(go.Scatter(name="line", y=[1, 2]), layout("x", "y"))
     panel = Panel(figure, draw, n=slider("n", [1, 2], 1, tooltip="which"))
     (moved,) = record(panel)["moved"]
     assert [value_of(moved, state) for state in (0, 1)] == [[1, 2], [5, 6]]

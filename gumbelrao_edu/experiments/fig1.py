@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..device import default_device
-from ..diagnostics import variance
+from ..diagnostics import measured, variance
 from ..problems import (
     DERIVATIVES,
     QuadraticProgramme,
@@ -178,7 +178,7 @@ def agreement(table: pd.DataFrame) -> list[Agreement]:
     for (tau, derivative), rows in groups:
         for name in ("st_gs", "gr"):
             ratios = rows[f"{name}_mc"] / rows[name]
-            error = float(ratios.std() / math.sqrt(len(ratios)))
+            ratio, error = measured(ratios.tolist())
             limit = float(stats.t.isf(_FALSE_ALARM / (4 * len(groups)), len(ratios) - 1))
             within = (rows[f"{name}_mc"] - rows[name]).abs() <= 2 * rows[f"{name}_se"]
             found.append(
@@ -186,10 +186,10 @@ def agreement(table: pd.DataFrame) -> list[Agreement]:
                     float(tau),
                     str(derivative),
                     name,
-                    float(ratios.mean()),
+                    ratio,
                     error,
                     float(within.mean()),
-                    bool(abs(ratios.mean() - 1.0) <= limit * error and within.mean() > 0.5),
+                    bool(abs(ratio - 1.0) <= limit * error and within.mean() > 0.5),
                 )
             )
     return found

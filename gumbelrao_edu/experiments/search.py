@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import estimators
 from ..device import default_device
+from ..diagnostics import measured
 from ..figures.rows import Row, row_of
 from ..gumbel import gumbel_max
 from ..training.errors import DamagedFileError, TrainingDivergedError
@@ -281,10 +282,11 @@ def test(run: Run) -> dict[str, Any]:
         about=run.config,
         tick=run.tick,
     )
+    over_images = measured(bound)
     return {
         "device": str(model.pixel_mean.device),
-        "test_bound": bound.mean().item(),
-        "standard_error": (bound.std() / math.sqrt(len(bound))).item(),
+        "test_bound": over_images.value,
+        "standard_error": over_images.standard_error,
     }
 
 
