@@ -113,7 +113,7 @@ def page(source: Path, *, force: bool) -> None:
     if force or stored is None or stored["of"] != fingerprint(notebook, stored["imports"]):
         print(f"{name}: executing …", flush=True)
         start = time.monotonic()
-        stored = execute(notebook, source.parent, name)
+        stored = execute(notebook, source.parent.parent, name)
         stored["of"] = fingerprint(notebook, stored["imports"])
         KEPT.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(stored), "utf-8")
