@@ -32,7 +32,9 @@ def main() -> int:
         panel = page.locator(".gumbelrao-panel")
         panel.locator(".main-svg").first.wait_for()
         # A picture has no buttons.
-        page.add_style_tag(content=".gumbelrao-plot button { display: none }")
+        style = ".gumbelrao-plot button { display: none } .gumbelrao-panel { padding: 12px }"
+        page.add_style_tag(content=style)
+        page.wait_for_timeout(500)  # the figure follows the new width
         page.wait_for_function("!document.querySelector('.gumbelrao-still')")
         shot = panel.screenshot()
         browser.close()
