@@ -8,12 +8,15 @@ waits for all work in the queue.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 Tau = float | Tensor
+
+MIN_TAU = 1e-40  # below it τ, and differences of logits divided by it, leave float32
 
 
 def check_logits(logits: Any, name: str = "logits") -> None:
@@ -45,10 +48,25 @@ def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: boo
         valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
         if not _holds(valid):
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {value.tolist()}")
+        if not _holds((value >= MIN_TAU) | (value == 0)):
+            raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {value.tolist()}")
     elif isinstance(tau, bool) or not isinstance(tau, (int, float)):
         raise TypeError(f"{name}: expected a number or a tensor, got {type(tau).__name__}")
     elif not (math.isfinite(tau) and (tau > 0 or (allow_zero and tau == 0))):
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
+    elif 0 < tau < MIN_TAU:
+        raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {tau}")
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """Whole numbers that are not negative."""
+    try:
+        size = tuple(operator.index(length) for length in shape)
+    except TypeError:
+        raise TypeError(f"shape: expected a sequence of whole numbers, got {shape!r}") from None
+    if min(size, default=0) < 0:
+        raise ValueError(f"shape: expected no negative number, got {size}")
+    return size
 
 
 def check_count(value: Any, name: str) -> None:

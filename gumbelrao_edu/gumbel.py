@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ._checks import Tau, check_count, check_generator, check_logits, check_one_hot, check_tau
+from ._checks import (
+    Tau,
+    check_count,
+    check_generator,
+    check_logits,
+    check_one_hot,
+    check_shape,
+    check_tau,
+)
 
 _REJECTED = 20_000  # draws that `rejection` makes at a time
 
@@ -30,7 +39,10 @@ def sample_gumbel(
         generator: source of randomness; the global one when None.
 
     Returns:
-        Finite Gumbels of the given shape.
+        Finite Gumbels of the given shape, up to 37.4 (in half precision, too).
+
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type or range.
 
     Example:
         >>> sample_gumbel([2, 3], generator=torch.Generator().manual_seed(0)).shape
@@ -38,10 +50,13 @@ def sample_gumbel(
 
     Source: Maddison, Tarlow & Minka (2014), A* sampling.
     """
+    size = check_shape(shape)
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype: expected a floating-point type, got {dtype}")
     if device is None:
-        device = "cpu" if generator is None else generator.device
+        device = generator.device if isinstance(generator, torch.Generator) else "cpu"
     check_generator(generator, torch.device(device))
-    draws = sample_exponential(shape, computing_dtype(dtype), torch.device(device), generator)
+    draws = sample_exponential(size, computing_dtype(dtype), torch.device(device), generator)
     return draws.log_().neg_().to(dtype)
 
 
@@ -58,7 +73,7 @@ def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
         Probabilities `[*batch, n]`, differentiable in `logits` and in a tensor `tau`.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> tempered_softmax(torch.tensor([0.0, 1.0]), 0.5)
@@ -71,7 +86,7 @@ def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
 
 def temper(logits: Tensor, tau: Tau) -> Tensor:
     """`tempered_softmax` of arguments that were checked."""
-    return (centred(logits) / per_class(tau)).softmax(-1).to(logits.dtype)
+    return (centred(logits) / per_class(tau, logits)).softmax(-1).to(logits.dtype)
 
 
 def gumbel_max(
@@ -87,10 +102,11 @@ def gumbel_max(
 
     Returns:
         one_hot: D, `[*batch, n]`, without gradient.
-        perturbed: θ + G, `[*batch, n]`, differentiable in `logits` (with G held fixed).
+        perturbed: θ + G, `[*batch, n]`, differentiable in `logits` (with G held fixed). Its largest
+            entry is that of D, and no other is as large, also where rounding makes them equal.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -102,17 +118,28 @@ def gumbel_max(
     """
     check_logits(logits)
     check_generator(generator, logits.device)
-    return perturb(logits, generator)
+    one_hot, perturbed = perturb(centred(logits), generator)
+    shift = logits.detach().amax(-1, keepdim=True)
+    return one_hot.to(logits.dtype), _rounded(perturbed + shift, one_hot, logits.dtype)
 
 
-def perturb(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """`gumbel_max` for arguments that were checked."""
-    wide = logits.to(computing_dtype(logits.dtype))
-    log_e = sample_exponential(logits.shape, wide.dtype, logits.device, generator).log_()
-    perturbed = wide - log_e  # G = −log E
+def perturb(theta: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """D and θ + G for θ from `centred`, in its dtype."""
+    log_e = sample_exponential(theta.shape, theta.dtype, theta.device, generator).log_()
+    perturbed = theta - log_e  # G = −log E
     index = perturbed.detach().argmax(-1, keepdim=True)
-    one_hot = torch.zeros_like(logits).scatter(-1, index, 1.0)
-    return one_hot, perturbed.to(logits.dtype)
+    return torch.zeros_like(theta).scatter(-1, index, 1.0), perturbed
+
+
+def _rounded(perturbed: Tensor, one_hot: Tensor, dtype: torch.dtype) -> Tensor:
+    """θ + G in the dtype of the caller, where rounding must not make another entry the largest."""
+    limits = torch.finfo(dtype)
+    perturbed = perturbed.clamp(max=limits.max).to(dtype)
+    value, winner = perturbed.detach(), one_hot.detach() == 1
+    top = value.masked_fill(~winner, -torch.inf).amax(-1, keepdim=True)
+    below = top - (top.abs() * limits.eps).clamp(min=limits.tiny)
+    too_large = (value >= top) & ~winner
+    return perturbed + (below - value).masked_fill(~too_large, 0.0)
 
 
 def conditional_gumbel(
@@ -132,12 +159,12 @@ def conditional_gumbel(
         generator: source of randomness; the global one when None.
 
     Returns:
-        θ + G, `[k, *batch, n]`, whose largest entry is that of `one_hot`. Differentiable in
+        θ + G, `[k, *batch, n]`, whose only largest entry is that of `one_hot`. Differentiable in
         `logits` *through equation (9)*: that is not the derivative of the Gumbel-Rao estimator,
         which holds θ + G fixed. Detach it, unless the difference is what you study.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits, one_hot = torch.zeros(3), torch.tensor([0.0, 1.0, 0.0])
@@ -150,7 +177,7 @@ def conditional_gumbel(
     check_one_hot(one_hot, logits)
     check_count(k, "k")
     check_generator(generator, logits.device)
-    theta = logits.to(computing_dtype(logits.dtype))
+    theta = centred(logits)
     chosen = one_hot == 1
     log_e = sample_exponential((k, *logits.shape), theta.dtype, logits.device, generator).log_()
     log_z = theta.logsumexp(-1, keepdim=True)
@@ -160,7 +187,8 @@ def conditional_gumbel(
     never = theta == -torch.inf
     others = -torch.logaddexp(log_e - theta.masked_fill(never, 0.0), -largest)
     others = others.masked_fill(never, -torch.inf)
-    return torch.where(chosen, largest, others).to(logits.dtype)
+    perturbed = torch.where(chosen, largest, others) + logits.detach().amax(-1, keepdim=True)
+    return _rounded(perturbed, one_hot, logits.dtype)
 
 
 def rejection(
@@ -212,19 +240,26 @@ def sample_exponential(
 ) -> Tensor:
     """E ~ Exp(1), positive and finite, in float32 or float64.
 
-    (`Tensor.exponential_` is several times slower on a CPU.)
+    U is drawn in float64 wherever there is such a thing (not on Apple's GPUs). In float32 it is a
+    multiple of 2⁻²⁴: no Gumbel would exceed 17.4, and of many classes that are each less probable
+    than 2⁻²⁴ none would ever be drawn. (`Tensor.exponential_` is several times slower on a CPU.)
     """
-    return exponential_of(torch.rand(*shape, dtype=dtype, device=device, generator=generator))
+    wide = dtype if device.type == "mps" else torch.float64
+    uniform = torch.rand(tuple(shape), dtype=wide, device=device, generator=generator)
+    return exponential_of(uniform.to(dtype), grid=torch.finfo(wide).eps / 2)
 
 
-def exponential_of(uniform: Tensor) -> Tensor:
+def exponential_of(uniform: Tensor, *, grid: float) -> Tensor:
     """E = −log(1 − U) from U uniform in [0, 1), which is overwritten.
 
-    A drawn U is a multiple of ε/2. Its first value, 0, stands for the interval [0, ε/2), on which
-    E has the mean ε/4: this in place of 0 keeps log E finite and the law right.
+    Args:
+        uniform: U.
+        grid: what U was drawn as a multiple of. Its first value, 0, stands for the interval
+            [0, grid), on which E has the mean grid/2: this in place of 0 keeps log E finite and the
+            law right. So does −log(ε/4) where U was rounded to 1.
     """
-    exponential = uniform.neg_().add_(1).log_().neg_()
-    return exponential.clamp(min=torch.finfo(uniform.dtype).eps / 4)
+    largest = -math.log(torch.finfo(uniform.dtype).eps / 4)
+    return uniform.neg_().log1p_().neg_().clamp(min=grid / 2, max=largest)
 
 
 def computing_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -233,7 +268,7 @@ def computing_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def centred(logits: Tensor) -> Tensor:
-    """The logits in the computing dtype, less their largest.
+    """The logits in the computing dtype, minus their largest.
 
     Softmax and argmax see differences only. Beside a logit of 10⁴ a Gumbel would lose its digits.
     """
@@ -241,6 +276,6 @@ def centred(logits: Tensor) -> Tensor:
     return wide - wide.detach().amax(-1, keepdim=True)
 
 
-def per_class(tau: Tau) -> Tau:
-    """τ with an axis for the classes, ready to divide `[*batch, n]`."""
-    return tau.unsqueeze(-1) if isinstance(tau, Tensor) else tau
+def per_class(tau: Tau, logits: Tensor) -> Tau:
+    """τ with an axis for the classes, where the logits are, ready to divide `[*batch, n]`."""
+    return tau.to(logits.device).unsqueeze(-1) if isinstance(tau, Tensor) else tau

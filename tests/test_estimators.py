@@ -799,3 +799,158 @@ def test_on_a_gpu(name):
     got = gradients(sampler(name, generator), quadratic, theta=THETA.cuda()).cpu()
     want = gradients(sampler(name, seeded()), quadratic)
     assert_same_mean(got, want, notice=0.15)
+
+
+# --- What else must hold of all of them -----------------------------------------------------------
+
+ALL = estimators.names()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("offset", [2.0**23, 2.0**26])
+def test_a_common_offset_of_the_logits_changes_nothing(name, offset):
+    """Logits that float32 holds exactly with and without the offset."""
+
+    def run(logits):
+        leaf = logits.clone().requires_grad_()
+        losses = estimators.get(name).loss(lambda d: d @ w, leaf, generator=seeded(3))
+        losses.sum().backward()
+        return losses.detach(), leaf.grad
+
+    theta, w = torch.tensor([[0.0, 64.0, 64.0, 56.0]]).expand(200, 4), torch.arange(4.0)
+    for got, want in zip(run(theta + offset), run(theta), strict=True):
+        torch.testing.assert_close(got, want)
+        assert want.abs().sum() > 1
+
+
+@pytest.mark.parametrize("name", TEMPERED)
+def test_a_temperature_may_lie_on_the_cpu_whatever_the_device(name):
+    """As with F.gumbel_softmax; "meta" stands for a GPU."""
+    if name == EXACT_GR:
+        pytest.skip("its tables look at τ, which 'meta' tensors have none of")
+    logits = torch.zeros(4, 3, device="meta", requires_grad=True)
+    for tau in (torch.tensor(0.5), torch.full((4,), 0.5)):
+        assert sampler(name, tau=tau)(logits).shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", TEMPERED)
+def test_temperatures_that_float32_cannot_divide_by_are_refused(name):
+    for tau in (1e-41, 1e-46, torch.tensor(1e-46, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="tau: expected at least 1e-40, got 1e-4"):
+            sampler(name, tau=tau)(THETA)
+    least = THETA.clone().requires_grad_()
+    sampler(name, tau=1e-40)(least).sum().backward()
+    assert not least.grad.isnan().any()
+
+
+@pytest.mark.parametrize("name", TEMPERED)
+def test_a_change_in_place_of_the_temperature_is_noticed(name):
+    tau, logits = torch.tensor([0.5]), torch.zeros(1, 3, requires_grad=True)
+    sample = sampler(name, tau=tau)(logits)
+    tau.fill_(9.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        sample.square().sum().backward()
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo"])
+def test_a_loss_may_overwrite_the_samples_it_is_given(name):
+    def f(d):
+        value = d @ WEIGHTS
+        d.zero_()
+        return value
+
+    def gradient(f):
+        logits = THETA.expand(50, 3).clone().requires_grad_()
+        estimators.get(name).loss(f, logits, generator=seeded(5)).sum().backward()
+        return logits.grad
+
+    assert torch.equal(gradient(f), gradient(lambda d: d @ WEIGHTS))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_vectorized_jacobians(name):
+    def sample(logits):
+        return sampler(name, seeded(8))(logits)
+
+    theta = torch.stack([THETA, -THETA])
+    plain = torch.autograd.functional.jacobian(sample, theta)
+    fast = torch.autograd.functional.jacobian(sample, theta, vectorize=True)
+    torch.testing.assert_close(fast, plain)
+    assert plain.abs().sum() > 0.1
+
+
+HARD = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_second_derivatives_are_right_for_a_linear_loss_or_refused(name):
+    """The Hessian of E[f(D)], or for relaxed samples of E[f(S_τ)], which is that of ST-GS, too."""
+    theta = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
+
+    def hessian(loss):
+        leaf = theta.clone().requires_grad_()
+        (g,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+        return torch.stack([torch.autograd.grad(each, leaf, retain_graph=True)[0] for each in g])
+
+    def draw(seed, name=name):
+        def loss(leaf):
+            many = leaf.expand(2000, 3)
+            record = estimators.get(name)
+            return record.loss(lambda d: d @ HARD, many, generator=seeded(seed)).mean()
+
+        return hessian(loss)
+
+    if name == "gumbel_rao":
+        with pytest.raises(RuntimeError, match="double backward is not supported"):
+            draw(0)
+        return
+    draws = torch.stack([draw(seed) for seed in range(40)])
+    if name in ("gumbel_softmax", "st_gumbel_softmax"):
+        relaxed = torch.stack([draw(seed, "gumbel_softmax") for seed in range(50, 90)])
+        assert_same_mean(draws, relaxed, notice=0.1)
+        return
+    assert_mean(draws, hessian(lambda leaf: exact(lambda d: d @ HARD, leaf)), notice=0.1)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]
+)
+def test_the_dtype_of_the_losses_does_not_cut_the_gradient(name, dtype):
+    def gradient(f):
+        logits = THETA.expand(50, 3).clone().requires_grad_()
+        losses = estimators.get(name).loss(f, logits, generator=seeded(5))
+        assert losses.is_floating_point()
+        losses.sum().backward()
+        return logits.grad
+
+    got = gradient(lambda d: (d[..., 1] + 2 * d[..., 2]).to(dtype))
+    large = 1.0 if dtype == torch.bool else 2.0
+    torch.testing.assert_close(got, gradient(lambda d: d[..., 1] + large * d[..., 2]))
+    assert got.abs().sum() > 1
+    with pytest.raises(TypeError, match="f: expected real losses, got"):
+        gradient(lambda d: d[..., 1] + 1j)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo"])
+def test_an_infinite_loss_is_infinite_and_no_nan(name):
+    logits = torch.zeros(100, 3, requires_grad=True)
+    f = lambda d: torch.where(d[..., 0] == 1, INF, d[..., 1])  # noqa: E731
+    losses = estimators.get(name).loss(f, logits, generator=seeded(6))
+    assert not losses.isnan().any()
+    assert 10 < losses.isinf().sum() < 100
+    losses[losses.isfinite()].sum().backward()
+    assert logits.grad[losses.isfinite()].isfinite().all()
+
+
+def test_classes_that_never_occur_may_have_an_infinite_loss():
+    cost = torch.tensor([1.0, 2.0, INF])
+    logits = torch.tensor([[0.0, 0.0, -INF]]).expand(50, 3).clone().requires_grad_()
+    for name in UNBIASED:
+        f = lambda d: cost[d.argmax(-1)]  # noqa: E731
+        losses = estimators.get(name).loss(f, logits, generator=seeded(7))
+        (g,) = torch.autograd.grad(losses.mean(), logits)
+        assert losses.isfinite().all()
+        assert g.isfinite().all()
+        assert (g[:, 2] == 0).all()
+    torch.testing.assert_close(exact(lambda d: cost[d.argmax(-1)], logits), torch.full((50,), 1.5))

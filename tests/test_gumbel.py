@@ -37,13 +37,71 @@ def test_gumbels_are_finite_and_of_the_wanted_dtype(dtype):
     assert draws.isfinite().all()
 
 
-def test_extreme_uniforms_give_finite_gumbels(monkeypatch):
-    # torch.rand returns multiples of 2⁻²⁴ in [0, 1): both ends of what it can return.
-    ends = torch.tensor([0.0, 1 - 2**-24])
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: ends.clone())
-    draws = sample_gumbel([2])
-    assert draws.isfinite().all()
-    torch.testing.assert_close(draws[0], torch.tensor(25 * math.log(2)))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_extreme_uniforms_give_the_gumbels_of_the_tail(monkeypatch, dtype):
+    """Whatever the dtype, G reaches as far as a uniform number of 53 bits goes."""
+    # torch.rand returns multiples of 2⁻⁵³ in [0, 1): both ends, and some near the first one.
+    some = torch.tensor([0.0, 1e-14, 1e-11, 1e-8, 1 - 2**-53], dtype=torch.float64)
+    asked = []
+    monkeypatch.setattr(torch, "rand", lambda *_, **given: asked.append(given) or some.clone())
+    draws = sample_gumbel([5], dtype=dtype)
+    assert asked[0]["dtype"] == torch.float64
+    wanted = [54 * math.log(2), *(-math.log(u) for u in (1e-14, 1e-11, 1e-8))]
+    torch.testing.assert_close(draws[:4], torch.tensor(wanted, dtype=dtype))
+    assert -3.7 < draws[4] < -2.8
+
+
+OFFSETS = [0.0, 1e4, 2.0**23, 2.0**26, -(2.0**26)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_the_only_largest_entry_is_that_of_the_sample(dtype, offset):
+    """Also where rounding to the dtype, or a large common offset, makes others as large."""
+    most = torch.finfo(dtype).max / 2
+    logits = torch.zeros(2000, 50, dtype=dtype) + max(-most, min(most, offset))
+    one_hot, perturbed = gumbel_max(logits, generator=seeded(4))
+    draws = conditional_gumbel(logits[:200], one_hot[:200], k=20, generator=seeded(5))
+    for x, d in ((perturbed, one_hot), (draws, one_hot[:200].expand_as(draws))):
+        assert x.dtype == dtype
+        others = x.masked_fill(d == 1, -INF).amax(-1)
+        assert (x.masked_fill(d == 0, -INF).amax(-1) > others).all()
+        assert x.isfinite().all()
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_a_common_offset_changes_no_draw(offset):
+    """Logits that float32 holds exactly with and without the offset."""
+    logits = torch.tensor([[0.0, 64.0, 64.0, 56.0, -INF]]).expand(500, 5)
+    assert torch.equal((logits + offset) - offset, logits)
+    plain, _ = gumbel_max(logits, generator=seeded(6))
+    far, perturbed = gumbel_max(logits + offset, generator=seeded(6))
+    assert torch.equal(plain, far)
+    assert (perturbed[:, 4] == -INF).all()
+    assert 100 < far[:, 1].sum() < 400  # not the first of those that rounding makes equal
+
+
+def test_the_perturbed_logits_are_differentiable_where_they_were_rounded_as_well():
+    logits = torch.zeros(100, 50, dtype=torch.bfloat16, requires_grad=True)
+    _, perturbed = gumbel_max(logits, generator=seeded(7))
+    perturbed.sum().backward()
+    assert torch.equal(logits.grad, torch.ones_like(logits))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([-1],), ValueError, r"shape: expected no negative number, got \(-1,\)"),
+        (([2.0],), TypeError, r"shape: expected a sequence of whole numbers, got \[2.0\]"),
+        ((3,), TypeError, "shape: expected a sequence of whole numbers, got 3"),
+    ],
+)
+def test_bad_shapes_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        sample_gumbel(*arguments)
+    with pytest.raises(TypeError, match="dtype: expected a floating-point type"):
+        sample_gumbel([2], dtype=torch.int64)
+    assert sample_gumbel(()).shape == ()
 
 
 @pytest.mark.paper("(3)")

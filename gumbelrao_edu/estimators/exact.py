@@ -54,6 +54,10 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each value, got a single number")
     joint = torch.Size(batch[losses.dim() - 1 :])
+    if joint.numel() == 0:
+        raise ValueError(
+            f"logits: expected at least one variable under each loss, got the batch {(*batch,)}"
+        )
     if joint.numel() * math.log(n) > math.log(_LIMIT):
         raise ValueError(
             f"logits: expected at most 2^20 values to enumerate, "
@@ -71,4 +75,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     p_each = (log_p.masked_fill(never, 0.0) * values).sum(-1).exp()
     p_each = p_each.masked_fill((never & (values == 1)).any(-1), 0.0)
     p = p_each.flatten(losses.dim()).prod(-1) if joint else p_each
-    return (p * f(values)).sum(0)
+    losses = f(values)
+    check_losses(losses, values.shape[:-1])
+    # What never occurs may have an infinite loss: 0 · ∞ is not a number either.
+    return (p * losses.masked_fill(p.detach() == 0, 0)).sum(0)

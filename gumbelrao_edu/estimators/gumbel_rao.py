@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 from torch.quasirandom import SobolEngine
 
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
@@ -53,7 +55,9 @@ def gumbel_rao(
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
         tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
             reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
-        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not.
+        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. For
+            logits in float32 or less the draws are multiples of 2⁻²⁴, and the gradient of classes
+            less probable than that comes out too small; K = ∞ and float64 have no such limit.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
             "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
             (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.
@@ -63,7 +67,8 @@ def gumbel_rao(
         D, `[*batch, n]`, exactly one-hot, whose backward pass is (10). The noise is fixed at the
         call, so that a second backward pass through a retained graph gives the same gradient.
         `torch.func` transforms work; `torch.compile` breaks its graph here; double backward is
-        refused.
+        refused. Under activation checkpointing leave `generator` out: the state of a generator is
+        not restored, so that the backward pass would be that of another sample than the loss.
 
     Raises:
         TypeError, ValueError: for arguments of another kind, shape or range.
@@ -122,7 +127,7 @@ def averaged_given(
 ) -> Tensor:
     """D, of the dtype of the logits, whose backward pass is (10), or (7), given D."""
     seed = torch.randint(
-        2**62, (), generator=generator, device=None if generator is None else generator.device
+        2**62, (), generator=generator, device="cpu" if generator is None else generator.device
     )
     sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
         logits, one_hot, seed, tau, k, noise
@@ -141,12 +146,19 @@ class _GumbelRao(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs[:3])
-        ctx.settings = inputs[3:]
+        logits, one_hot, seed, tau, k, noise = inputs
+        # Saved by autograd, which notices when one of them is changed in place before its use.
+        tensors = [logits, one_hot, seed, *([tau] if isinstance(tau, Tensor) else [])]
+        ctx.save_for_backward(*tensors)
+        ctx.settings = (k, noise) if isinstance(tau, Tensor) else (tau, k, noise)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        vjp = _VJP.apply(*grads, *ctx.saved_tensors, *ctx.settings)  # type: ignore[no-untyped-call]
+        arguments = (*ctx.saved_tensors, *ctx.settings)
+        if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
+            vjp = (grads[0].unsqueeze(-2) @ _jacobian(*arguments)).squeeze(-2)
+        else:
+            vjp = _VJP.apply(*grads, *arguments)  # type: ignore[no-untyped-call]
         return vjp, None, None, None, None, None
 
 
@@ -191,6 +203,23 @@ class _VJP(torch.autograd.Function):
         return _VJP.apply(grad, logits, one_hot, seed, tau, *rest), 0  # type: ignore[no-untyped-call]
 
 
+def _jacobian(logits: Tensor, *rest: Any) -> Tensor:
+    """The averaged Jacobian of (10), `[*batch, n, n]`, for vmap inside of `torch.autograd`.
+
+    `torch.autograd.functional.jacobian(vectorize=True)` and `is_grads_batched=True` hand over a
+    batch of gradients to which few functions can be applied, and forbid random numbers, but only in
+    their own thread. The seed makes each column's noise the same.
+    """
+
+    @torch.no_grad()
+    def columns() -> Tensor:
+        basis = torch.eye(logits.shape[-1], dtype=logits.dtype, device=logits.device)
+        return torch.stack([_VJP.forward(g.expand_as(logits), logits, *rest) for g in basis], -2)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(columns).result()
+
+
 def averaged_vjp(
     grad: Tensor,
     logits: Tensor,
@@ -209,7 +238,7 @@ def averaged_vjp(
     g = _classes_first(grad.to(theta.dtype))
     index = one_hot.argmax(-1).reshape(1, -1)
     if isinstance(tau, Tensor):
-        tau = _classes_first(tau.unsqueeze(-1).to(theta.dtype).expand(*logits.shape[:-1], 1))
+        tau = _classes_first(tau.unsqueeze(-1).to(theta).expand(*logits.shape[:-1], 1))
     g = g - g.gather(0, index)  # the Jacobian's rows sum to 0; nothing cancels when s is near D
     total = torch.zeros_like(theta)
     for e in exponentials(theta, k, noise, generator):
@@ -248,7 +277,7 @@ def exponentials(
             u = torch.cat([half, opposite], 1)[:, :draws]
         else:
             u = uniform(draws)
-        yield exponential_of(u)
+        yield exponential_of(u, grid=torch.finfo(theta.dtype).eps / 2)
 
 
 def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -> Tensor:

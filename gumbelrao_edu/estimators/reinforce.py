@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_generator, check_logits, check_number
-from ..gumbel import perturb
+from ..gumbel import centred, perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
 
@@ -91,9 +91,9 @@ def reinforce(
     """
     check_logits(logits)
     check_generator(generator, logits.device)
-    one_hot, _ = perturb(logits.detach(), generator)
+    one_hot, _ = perturb(centred(logits.detach()), generator)
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
-    losses = f(one_hot)
+    losses = f(one_hot.to(logits.dtype))
     check_losses(losses, logits.shape[:-1])
     b = _value_of(baseline, losses)
     if isinstance(baseline, RunningMean):

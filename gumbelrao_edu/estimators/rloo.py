@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_count, check_generator, check_logits
-from ..gumbel import perturb
+from ..gumbel import centred, perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
 
@@ -60,9 +60,9 @@ def rloo(
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     theta = logits.expand(num_samples, *logits.shape)
-    one_hot, _ = perturb(theta.detach(), generator)
+    one_hot, _ = perturb(centred(theta.detach()), generator)
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
-    losses = f(one_hot)
+    losses = f(one_hot.to(logits.dtype))
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each sample, got a single number")

@@ -30,6 +30,7 @@ def st_gumbel_softmax(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient of softmax_τ(θ + G), G held fixed.
+        A second derivative is that of the surrogate, too: for linear f that of E[f(S_τ)].
 
     Raises:
         TypeError, ValueError: for arguments of another kind, shape or range.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_tau
-from ..gumbel import perturb, temper
+from ..gumbel import centred, perturb, temper
 from ..surrogate import replace_gradient
 from ._registry import register
 
@@ -29,6 +29,7 @@ def straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient of softmax_τ(θ).
+        A second derivative is that of the surrogate, too: right for linear f at τ = 1.
 
     Raises:
         TypeError, ValueError: for arguments of another kind, shape or range.
@@ -45,5 +46,5 @@ def straight_through(
     check_logits(logits)
     check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
-    one_hot, _ = perturb(logits.detach(), generator)
-    return replace_gradient(one_hot, temper(logits, tau))
+    one_hot, _ = perturb(centred(logits.detach()), generator)
+    return replace_gradient(one_hot.to(logits.dtype), temper(logits, tau))

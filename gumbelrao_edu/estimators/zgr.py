@@ -26,6 +26,7 @@ def zgr(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
+        A second derivative is that of the surrogate, too: right for linear f.
 
     Raises:
         TypeError, ValueError: for arguments of another kind or shape.
@@ -44,4 +45,5 @@ def zgr(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     one_hot, _ = perturb(theta.detach(), generator)
     p = theta.softmax(-1)
     log_p = theta.log_softmax(-1).gather(-1, one_hot.argmax(-1, keepdim=True))
-    return replace_gradient(one_hot, (p + (one_hot - p).detach() * log_p) / 2).to(logits.dtype)
+    ratio = (log_p - log_p.detach()).exp()  # 1, with the derivatives of p(D)/p(D)*
+    return replace_gradient(one_hot, (p + (one_hot - p).detach() * ratio) / 2).to(logits.dtype)
