@@ -223,7 +223,7 @@ def rejection(
         raise ValueError(f"index: expected a class that occurs, got {index} of {logits.tolist()}")
     kept, drawn, missing = [], 0, k
     while missing:
-        one_hot, perturbed = perturb(logits.expand(_REJECTED, -1), generator)
+        one_hot, perturbed = gumbel_max(logits.expand(_REJECTED, -1), generator=generator)
         hits = (one_hot[:, index] == 1).nonzero().squeeze(1)[:missing]
         missing -= len(hits)
         # The last batch is paid for up to the last hit that was needed.

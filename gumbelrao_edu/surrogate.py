@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +50,61 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
             f"got {tuple(surrogate.shape)}"
         )
     return value.detach() + (surrogate - surrogate.detach())
+
+
+def first_order(theta: Tensor, name: str) -> Tensor:
+    """θ, of which a gradient can be taken and no second derivative.
+
+    For estimators whose gradient is no gradient of a function: what autograd would give for its
+    derivative is not that of its mean.
+    """
+    same: Tensor = _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
+    return same
+
+
+class _FirstOrder(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(theta: Tensor, name: str) -> Tensor:
+        return theta.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.name = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (theta,) = ctx.saved_tensors
+        grad: Tensor = _Refused.apply(*grads, theta, ctx.name)  # type: ignore[no-untyped-call]
+        return grad, None
+
+
+class _Refused(torch.autograd.Function):
+    """A gradient, as a function of θ without a derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad: Tensor, theta: Tensor, name: str) -> Tensor:
+        return grad.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.name = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> None:
+        raise RuntimeError(no_second_derivative(ctx.name))
+
+
+def no_second_derivative(name: str) -> str:
+    """What is said when the gradient of an estimator is differentiated."""
+    return (
+        f"{name}: the gradient is an estimate and has no derivative of its own; "
+        f"double backward is not supported"
+    )
 
 
 def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) -> Tensor:

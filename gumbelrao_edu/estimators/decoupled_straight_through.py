@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_tau
 from ..gumbel import centred, per_class, perturb
-from ..surrogate import replace_gradient
+from ..surrogate import first_order, replace_gradient
 from ._registry import register
 
 
@@ -58,8 +58,10 @@ def decoupled_straight_through(
     check_tau(tau, logits.shape[:-1])
     check_tau(tau_forward, logits.shape[:-1], name="tau_forward")
     check_generator(generator, logits.device)
-    theta = centred(logits)
+    theta = first_order(centred(logits), "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
-    winner = (theta.detach() / per_class(tau_forward) + noise).argmax(-1, keepdim=True)
+    winner = (theta.detach() / per_class(tau_forward, theta) + noise).argmax(-1, keepdim=True)
     one_hot = torch.zeros_like(theta).scatter(-1, winner, 1.0)
-    return replace_gradient(one_hot, (theta / per_class(tau) + noise).softmax(-1)).to(logits.dtype)
+    return replace_gradient(one_hot, (theta / per_class(tau, theta) + noise).softmax(-1)).to(
+        logits.dtype
+    )

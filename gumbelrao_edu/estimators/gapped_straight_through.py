@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_number, check_tau
 from ..gumbel import centred, perturb, temper
-from ..surrogate import replace_gradient
+from ..surrogate import first_order, replace_gradient
 from ._registry import register
 
 
@@ -56,7 +56,7 @@ def gapped_straight_through(
     if gap < 0:
         raise ValueError(f"gap: expected at least 0, got {gap}")
     check_generator(generator, logits.device)
-    theta = centred(logits)  # max θ = 0
+    theta = first_order(centred(logits), "gapped_straight_through")  # max θ = 0
     fixed = theta.detach()
     one_hot, _ = perturb(fixed, generator)
     shift = torch.where(one_hot == 1, -fixed, -(fixed + gap).clamp(min=0.0))

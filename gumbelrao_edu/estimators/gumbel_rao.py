@@ -15,6 +15,7 @@ from torch.quasirandom import SobolEngine
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
 from ..gumbel import centred, exponential_of, perturb
 from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
+from ..surrogate import no_second_derivative
 from ._registry import register
 from .zgr import zgr
 
@@ -180,10 +181,7 @@ class _VJP(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> None:
-        raise RuntimeError(
-            "gumbel_rao: the gradient is an estimate and has no derivative of its own; "
-            "double backward is not supported"
-        )
+        raise RuntimeError(no_second_derivative("gumbel_rao"))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_tau
 from ..gumbel import centred, perturb, temper
-from ..surrogate import replace_gradient
+from ..surrogate import first_order, replace_gradient
 from ._registry import register
 
 
@@ -50,7 +50,7 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
     check_logits(logits)
     check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
-    theta = centred(logits)
+    theta = first_order(centred(logits), "reinmax")
     one_hot, _ = perturb(theta.detach(), generator)
     middle = (temper(theta.detach(), tau) + one_hot) / 2
     surrogate = 2 * jacobian(middle, theta) - jacobian(theta.detach().softmax(-1), theta) / 2
