@@ -38,9 +38,8 @@ def comparison_page(comparison: Comparison, title: str = "Estimators compared") 
 _CAPTION = (
     "Squared bias against the variance of one gradient, both axes logarithmic. Error bars: one "
     "standard error. Open symbols: the squared bias is not twice its standard error; they stand at "
-    "twice that error. Dotted: where bias and the variance of a mean of 1, 10, 100 or 1,000 "
-    "gradients are equal; above such a line the bias is the larger part. An estimator without "
-    "variance has no place here."
+    "twice that error. Dotted: where the squared bias is the variance of a mean of m gradients; above "
+    "such a line the bias is the larger part. An estimator without variance has no place here."
 )
 
 
@@ -60,8 +59,11 @@ def bias_against_variance(comparison: Comparison) -> go.Figure:
     """
     figure = go.Figure(
         layout=layout("variance of one gradient", "squared bias", height=560)
-        | {"xaxis_type": "log", "yaxis_type": "log", "legend_y": 1.05}
+        | {"xaxis_type": "log", "yaxis_type": "log"}
+        | {"legend": {"x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top", "orientation": "v"}}
     )
+    figure.update_xaxes(exponentformat="power")
+    figure.update_yaxes(exponentformat="power")
     shown = [r for r in comparison.results if not r.failed and r.variance.value > 0]
     groups: dict[Row, list[Result]] = {}
     for result in shown:
@@ -139,7 +141,8 @@ def _table(comparison: Comparison) -> str:
         rows.append(f"<tr>{named}{rest}</tr>")
     top = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
     style = (
-        "<style>table {border-collapse: collapse; font-size: 85%} th {text-align: left} "
-        "td {text-align: right} th, td {padding: 2px 8px; border-bottom: 1px solid #ddd}</style>"
+        "<style>table {border-collapse: collapse; font-size: 75%} th {text-align: left} "
+        "td {text-align: right; white-space: nowrap} "
+        "th, td {padding: 2px 6px; border-bottom: 1px solid #ddd}</style>"
     )
     return f"{style}<table><tr>{top}</tr>{''.join(rows)}</table>"
