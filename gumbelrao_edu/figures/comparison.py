@@ -38,8 +38,9 @@ def comparison_page(comparison: Comparison, title: str = "Estimators compared") 
 _CAPTION = (
     "Squared bias against the variance of one gradient, both axes logarithmic. Error bars: one "
     "standard error. Open symbols: the squared bias is not twice its standard error; they stand at "
-    "twice that error. Dotted: where the squared bias is the variance of a mean of m gradients; above "
-    "such a line the bias is the larger part. An estimator without variance has no place here."
+    "twice that error. Dotted: where the squared bias is the variance of a mean of m gradients; "
+    "above such a line the bias is the larger part. An estimator without variance has no place "
+    "here."
 )
 
 
