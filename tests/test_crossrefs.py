@@ -91,7 +91,9 @@ def test_every_term_says_where_it_is_introduced():
         text, arrow, place = term.text.partition("\n→ ")
         assert text.strip().endswith("."), term.names
         assert arrow, term.names
-        assert LINK.fullmatch(place), term.names
+        number, _, link = place.partition(" · ")
+        assert LINK.fullmatch(link), term.names
+        assert LINK.fullmatch(link)[2].startswith(f"0{number}_"), term.names
         assert 1 <= len(re.findall(r"\.(?=\s|$)", text)) <= 3, term.names
 
 

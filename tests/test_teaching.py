@@ -57,7 +57,9 @@ def test_a_plan_is_as_long_as_it_says(heading, length):
     assert len(plan) >= 9
     assert sum(int(row[0]) for row in plan) == length
     # Every line is a break or names a section, whose existence test_crossrefs.py sees.
-    assert all(row[1] == "Break" or LINK.fullmatch(row[1]) for row in plan)
+    for number, _, link in [row[1].partition(" · ") for row in plan if row[1] != "Break"]:
+        assert LINK.fullmatch(link), link
+        assert LINK.fullmatch(link)[2].startswith(f"0{number}_"), link
 
 
 def test_the_minutes_are_those_of_the_notebooks():
