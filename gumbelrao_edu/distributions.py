@@ -161,11 +161,7 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
     possible = theta > -torch.inf
     if not _holds((x > 0) | ~possible):
         raise ValueError("sample: expected entries above 0 for the classes that can occur")
-    t = (
-        tau.to(dtype)
-        if isinstance(tau, Tensor)
-        else torch.tensor(tau, dtype=dtype, device=x.device)
-    )
+    t = torch.as_tensor(tau, dtype=dtype, device=x.device)
     n = possible.sum(-1).to(dtype)
     log_x = x.masked_fill(~possible, 1.0).log()
     theta = theta.masked_fill(~possible, 0.0)
