@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from . import __version__, cli_compare
-from ._download import DATA_DIR_VARIABLE, DataError, data_dir
+from ._download import DATA_DIR_VARIABLE, INSTALL, DataError, data_dir
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
 from .training.errors import BackendError, TakenOverError
@@ -35,7 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         /home/ada/.cache/gumbelrao_edu
         0
     """
-    _print_everywhere()
+    for number in range(3):  # what is opened later must not be taken for a closed output
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    with (
+        contextlib.redirect_stdout(cast(TextIO, _Listener(sys.stdout))),
+        contextlib.redirect_stderr(cast(TextIO, _Listener(sys.stderr))),
+    ):
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gumbelrao_edu", description=__doc__)
     parser.add_argument("--version", action="version", version=f"gumbelrao_edu {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -95,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}. The same command goes on from here.")
+    except ModuleNotFoundError as error:
+        return _fail(f"this needs {error.name}: {INSTALL}")
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from here.")
         return 130
@@ -106,27 +121,54 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _print_everywhere() -> None:
-    """Let no output end a computation: neither a τ that cannot be written nor a closed pipe."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # was closed by the caller
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
+class _Listener(io.TextIOBase):
+    """What a computation prints to, and which it outlives.
+
+    A letter that cannot be written is written as its number. Once nobody reads any more (`| head`),
+    or there is no room, what is printed is lost.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        self._try("write", text)
+        self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def _try(self, name: str, *arguments: str) -> None:
+        if self._stream is None:  # was closed by the caller
+            return
+        try:
+            getattr(self._stream, name)(*arguments)
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):  # Python writes the rest at its end
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+            self._stream = None
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise OSError("nobody listens")
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
 
 
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
     """A sentence, without the place in the code."""
-    _say(str(message), sys.stderr)
-
-
-def _say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line while anybody listens."""
-    try:
-        print(line, file=stream or sys.stdout, flush=True)
-    except (BrokenPipeError, ValueError):  # `| head -1` has gone
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    print(message, file=sys.stderr)
 
 
 def _count(text: str) -> int:
@@ -162,5 +204,4 @@ def _reproduce(options: argparse.Namespace) -> None:
         options.out,
         jobs=options.jobs,
         backend=options.backend,
-        say=_say,
     )

@@ -89,7 +89,9 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path):
         assert stopped.checkpoint.exists()
         (again,) = runs_of([config], tmp_path / str(stop))
         assert search.train(again) == whole
-        weights = [load_state(each.weights, about=config) for each in (run, again)]
+        weights = [
+            load_state(each.weights, about={"file": "weights", **config}) for each in (run, again)
+        ]
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
@@ -98,7 +100,7 @@ def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
     result = search.train(run)
     model, _ = search.build(run.config)
     start = search.elbo(model, few.valid[:30])
-    model.load_state_dict(load_state(run.weights, about=run.config))
+    model.load_state_dict(load_state(run.weights, about={"file": "weights", **run.config}))
     assert result["valid_elbo"] == search.elbo(model, few.valid[:30]) != start
     bound = partial(importance_weighted_bound, model, generator=torch.Generator().manual_seed(2021))
     valid = bound(few.valid[:30], num_samples=3).mean().item()

@@ -71,6 +71,7 @@ class Experiment:
         configurations: gives the configurations of the runs, from a profile.
         run_title: the readable part of a run's name, from its configuration.
         train: computes one run, see `run_all`; other processes import it.
+        results: the form of what `train` returns, see `check_form`.
         tables: makes the numbers from the outcome, by the names of their files. The first is the
             experiment's own; it is called again in an unfinished experiment with fewer rows.
         page: makes the body of the page from the tables, as HTML.
@@ -79,7 +80,7 @@ class Experiment:
         prepare: called with the profile before a worker starts; fetches data.
         second: from the outcome of the first round, the runs of a second one, in the order of its
             rows; each as its first run and what its configuration has besides.
-        train_second: as `train`, for the second round; `run.before` is the first run.
+        train_second, results_second: as for the first round; `run.before` is the first run.
         shares: experiments whose runs, where they are the same, are taken from their folders.
     """
 
@@ -89,6 +90,7 @@ class Experiment:
     configurations: Callable[[Any], list[Config]]
     run_title: Callable[[Config], str]
     train: Callable[[Run], dict[str, Any]]
+    results: Mapping[str, Any]
     tables: Callable[[Outcome], Tables]
     page: Callable[[Tables], str]
     text: Callable[[Tables], str] = field(
@@ -98,6 +100,7 @@ class Experiment:
     prepare: Callable[[Any], object] = field(default=lambda profile: None)
     second: Callable[[Outcome], list[tuple[int, Config]]] | None = None
     train_second: Callable[[Run], dict[str, Any]] | None = None
+    results_second: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[str, ...] = ()
 
 
@@ -146,11 +149,13 @@ def _reproduce(
     import pandas as pd
 
     from ..figures.page import page
-    from ..training.runs import run_all, runs_of
+    from ..training.runs import Run, run_all, runs_of
 
     folder = out / experiment.name
     options: dict[str, Any] = {"jobs": jobs, "backend": backend, "say": say}
-    runs = runs_of(experiment.configurations(profile), folder, experiment.run_title)
+    runs = runs_of(
+        experiment.configurations(profile), folder, experiment.run_title, experiment.results
+    )
     beside = [out / name for name in experiment.shares if name != experiment.name]
     _adopt((run.row for run in runs), folder, beside)
     rows = run_all(experiment.train, runs, **options)
@@ -159,7 +164,16 @@ def _reproduce(
     outcome = Outcome(profile, folder, rows)
     if experiment.second is not None and experiment.train_second is not None:
         chosen = experiment.second(outcome)
-        tests = _after([(runs[i], more) for i, more in chosen], folder / "test")
+        tests = [
+            Run(
+                {**runs[i].config, **more},
+                (folder / "test").resolve(),
+                runs[i].title,
+                before=runs[i],
+                form=experiment.results_second,
+            )
+            for i, more in chosen
+        ]
         _adopt((run.before.weights for run in tests if run.before), folder, beside)
         _adopt((run.row for run in tests), folder, beside)
         outcome = Outcome(profile, folder, rows, run_all(experiment.train_second, tests, **options))
@@ -180,13 +194,6 @@ def _reproduce(
             f"the same command tries them again"
         )
     return tables
-
-
-def _after(chosen: Sequence[tuple[Run, Config]], out: Path) -> list[Run]:
-    """Runs that start from what others have left."""
-    from ..training.runs import Run
-
-    return [Run({**run.config, **more}, out.resolve(), run.title, run) for run, more in chosen]
 
 
 def _adopt(files: Any, folder: Path, beside: Sequence[Path]) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..training.runs import Run
 
 _FALSE_ALARM = 1e-6
+_NUMBERS = ("tau", "p1", "p2", "p3", "st_gs", "gr", "gap")
+_SAMPLED = ("st_gs_mc", "st_gs_se", "gr_mc", "gr_se", "gap_mc", "gap_se")
+RESULTS = {"points": {"derivative": [str]} | {name: [float] for name in _NUMBERS + _SAMPLED}}
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,7 @@ EXPERIMENT = Experiment(
     configurations=configurations,
     run_title=lambda config: f"tau{config['taus'][0]:g}",
     train=compute,
+    results=RESULTS,
     tables=tables,
     page=page,
     text=text,

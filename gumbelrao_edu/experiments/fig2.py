@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from ..figures.rows import (
     row_of,
 )
 from ..training.errors import DamagedFileError
-from . import trajectories
+from . import search, trajectories
 from .experiment import Experiment, Outcome, Tables
 from .trajectories import Trajectories
 
@@ -31,45 +34,50 @@ THRESHOLDS = (150.0, 140.0, 130.0, 125.0, 120.0, 115.0)  # nats, of the single-s
 
 
 def steps_to_thresholds(
-    folder: Path, thresholds: tuple[float, ...] = THRESHOLDS, *, full: bool = True
+    folder: Path,
+    thresholds: tuple[float, ...] = THRESHOLDS,
+    *,
+    full: bool = True,
+    hidden: Sequence[int] = (512, 256),
 ) -> pd.DataFrame:
     """Count the steps that each training of a search takes to thresholds of the objective.
 
     Args:
         folder: of the experiment `table2`.
         thresholds: of the single-sample loss on the validation set, in nats.
-        full: which trainings are counted: those on the full set of digits, or those on the 5,000.
+        full, hidden: which trainings are counted: those on the full set of digits, or those on the
+            5,000; of models with these widths.
 
     Returns:
         `row`, `arity`, `batch_size`, `draw`, `threshold`, and `steps`, to the next report of the
-        training; missing where the threshold was not reached. Runs that failed, and rows that are
-        damaged, are left out.
+        training; missing where the threshold was not reached. Runs that failed are left out; so
+        are, with a warning, rows that are damaged or not of such a search.
     """
     import pandas as pd
 
-    from ..training.runs import read_row
+    from ..training.runs import check_form, read_row
 
-    found = []
+    found, counted = [], set()
     for path in sorted((folder / "runs").glob("*.json")):
         try:
             run = read_row(path)
-        except DamagedFileError:
-            continue  # `reproduce table2` sets it aside and computes it again
-        config, history = run["config"], run["results"].get("history", [])
-        if run["status"] == "failed" or config["full"] != full:
+            config, history = run["config"], run["results"].get("history", [])
+            if run["status"] == "done":
+                check_form(run["results"], search.RESULTS)
+            cell = {"row": row_of(config).label, "draw": config["seed"]}
+            cell |= {name: config[name] for name in ("arity", "batch_size")}
+            # Profiles may have trainings in common, with other bounds of the trained model.
+            training = json.dumps({**config, "valid_samples": None, "images": None}, sort_keys=True)
+            other = (config["full"], config["hidden"]) != (full, list(hidden))
+        except (DamagedFileError, ArithmeticError, ValueError, TypeError, KeyError) as error:
+            warnings.warn(f"{path} is left out: {error}", stacklevel=2)
             continue
+        if run["status"] == "failed" or other or training in counted:
+            continue
+        counted.add(training)
         for threshold in thresholds:
             steps = [entry["step"] for entry in history if -entry["valid_elbo"] <= threshold]
-            found.append(
-                {
-                    "row": row_of(config).label,
-                    "arity": config["arity"],
-                    "batch_size": config["batch_size"],
-                    "draw": config["seed"],
-                    "threshold": threshold,
-                    "steps": steps[0] if steps else math.nan,
-                }
-            )
+            found.append({**cell, "threshold": threshold, "steps": steps[0] if steps else math.nan})
     found.sort(key=lambda entry: (label_rank(str(entry["row"])), entry["draw"]))
     columns = ["row", "arity", "batch_size", "draw", "threshold", "steps"]
     return pd.DataFrame(found, columns=columns)
@@ -98,7 +106,8 @@ def tables(outcome: Outcome) -> Tables:
     Args:
         outcome: of the trajectories.
     """
-    steps = steps_to_thresholds(outcome.folder.parent / "table2", full=outcome.profile.full)
+    profile, folder = outcome.profile, outcome.folder.parent / "table2"
+    steps = steps_to_thresholds(folder, full=profile.full, hidden=profile.hidden)
     made = {"fig2": trajectories.table(outcome)}
     return {**made, "thresholds": crossings(steps), "steps": steps} if len(steps) else made
 
@@ -216,6 +225,7 @@ EXPERIMENT = Experiment(
     configurations=trajectories.configurations,
     run_title=trajectories.run_title,
     train=trajectories.train,
+    results=trajectories.RESULTS,
     tables=tables,
     page=page,
     text=text,

@@ -75,6 +75,7 @@ EXPERIMENT = Experiment(
     configurations=trajectories.configurations,
     run_title=trajectories.run_title,
     train=trajectories.train,
+    results=trajectories.RESULTS,
     tables=lambda outcome: {"fig3": trajectories.table(outcome)},
     page=page,
     prepare=trajectories.prepare,

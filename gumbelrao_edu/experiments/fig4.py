@@ -235,10 +235,12 @@ EXPERIMENT = Experiment(
     configurations=search.configurations,
     run_title=search.run_title,
     train=search.train,
+    results=search.RESULTS,
     tables=tables,
     page=lambda tables: page(tables["fig4"]),
     prepare=search.prepare,
     second=search.second,
     train_second=search.test,
+    results_second=search.TEST_RESULTS,
     shares=search.SHARED_BY,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ..device import default_device
 from ..diagnostics import measured
 from ..figures.rows import Row, row_of
 from ..gumbel import gumbel_max
-from ..training.errors import DamagedFileError, TrainingDivergedError
+from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from ..training.files import load_state, save_state, set_aside
 from ..training.loop import Training, exploded
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
@@ -35,6 +36,14 @@ Cell = tuple[Row, int, int]  # a row, an arity, a batch size
 
 SHARED_BY = ("table2", "table3", "fig4", "seeds")  # experiments that have runs in common
 BOUND_CHUNK = 200  # images of a bound that is stopped and goes on
+
+# The forms of what `train` and `test` return.
+RESULTS = {
+    "valid_bound": float,
+    "valid_elbo": float,
+    "history": [{"step": int, "loss": float, "valid_elbo": float}],
+}
+TEST_RESULTS = {"test_bound": float, "standard_error": float}
 
 _REPORTS = 50  # over a training
 _WATCHED = 2000  # validation images that a training is watched by
@@ -215,6 +224,7 @@ def begin(config: Config, model: DiscreteVAE, draws: torch.Generator) -> Trainin
         weight_decay=config["weight_decay"],
         seed=config["seed"],
         generators=[draws],
+        about=config,
     )
 
 
@@ -251,7 +261,7 @@ def train(run: Run) -> dict[str, Any]:
         about=config,
         tick=lambda fraction: run.tick(0.9 + 0.1 * fraction),
     )
-    save_state(run.weights, model.state_dict(), about=config)
+    save_state(run.weights, model.state_dict(), about={"file": "weights", **config})
     return {
         "device": str(model.pixel_mean.device),
         "valid_bound": bound.mean().item(),
@@ -299,13 +309,15 @@ def trained(run: Run) -> DiscreteVAE:
     model, _ = build(run.config)
     for _ in range(2):
         try:
-            model.load_state_dict(load_state(run.weights, about=run.config))
+            about = {"file": "weights", **run.config}
+            model.load_state_dict(load_state(run.weights, about=about))
             return model
         except FileNotFoundError:  # only the rows were kept
             pass
-        except DamagedFileError as damage:
+        except (DamagedFileError, OtherSettingsError) as damage:
             set_aside(run.weights, damage)
         train(run)
+        shutil.rmtree(run.folder, ignore_errors=True)
     raise DamagedFileError(f"{run.weights} is damaged again, right after it was written")
 
 
@@ -358,11 +370,12 @@ def bounds(
     """
     device = model.pixel_mean.device
     known = torch.empty(0)
+    about = {"file": "bounds", **about}
     try:
         known = load_state(path, about=about)["bounds"]
     except FileNotFoundError:
         pass
-    except DamagedFileError as damage:
+    except (DamagedFileError, OtherSettingsError) as damage:
         set_aside(path, damage)
     while len(known) < len(images):
         draws = torch.Generator(device).manual_seed(_SAME_DRAWS + len(known))

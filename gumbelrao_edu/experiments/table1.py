@@ -69,6 +69,15 @@ PAPER = {
 PAPER_TAUS = (0.01, 0.1, 1.0)
 
 
+_SCORES = ("valid_accuracy", "test_accuracy", "test_f1", "test_depth")
+RESULTS = {
+    "best_epoch": int,
+    "diverged_at": (int, None),
+    **dict.fromkeys(_SCORES, float),
+    "published_accuracy": (float, None),
+}
+
+
 @dataclass(frozen=True)
 class Grid:
     """A profile: every combination of seeds, learning rates, lengths, rows and temperatures.
@@ -206,6 +215,7 @@ def train(run: Run) -> dict[str, Any]:
         clip=config["clip"],
         seed=seed,
         generators=[draws],
+        about=config,
     )
     epoch = len(data.train) // config["length"]
     last = epoch * config["epochs"]
@@ -359,6 +369,7 @@ EXPERIMENT = Experiment(
     configurations=configurations,
     run_title=run_title,
     train=train,
+    results=RESULTS,
     tables=tables,
     page=lambda tables: layout(tables["table1"]).to_html(),
     text=lambda tables: layout(tables["table1"]).to_string(),

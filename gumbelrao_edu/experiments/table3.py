@@ -115,11 +115,13 @@ EXPERIMENT = Experiment(
     configurations=search.configurations,
     run_title=search.run_title,
     train=search.train,
+    results=search.RESULTS,
     tables=tables,
     page=lambda tables: layout(tables["table3"]).to_html(),
     text=lambda tables: layout(tables["table3"]).to_string(),
     prepare=search.prepare,
     second=search.second,
     train_second=search.test,
+    results_second=search.TEST_RESULTS,
     shares=search.SHARED_BY,
 )

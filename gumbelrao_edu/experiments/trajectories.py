@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 # By Proposition 1 all K have one mean, so the bias is measured with the K of least variance.
 _BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000)}
+_MEASURED = ("monte_carlo", "minibatch", "squared_bias")
+RESULTS = {
+    "measured": [
+        {"step": int, "row": str, "tau": (float, None)}
+        | {name: (float, None) for part in _MEASURED for name in (part, f"{part}_error")}
+    ]
+}
 _MEASURED_WITH = 5  # seed of what is drawn to measure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,16 @@ def embedded(figure: go.Figure, *, first: bool = True) -> str:
         figure: is drawn.
         first: the first figure of a page brings plotly.js, 5 MB.
 
+    Returns:
+        The same text for the same figure. It names its element by what is drawn, so that the
+        figures of a page have to differ.
+
     Example:
         >>> import plotly.graph_objects as go
         >>> len(embedded(go.Figure(), first=False)) < 10_000 < len(embedded(go.Figure()))
         True
     """
+    name = f"figure-{hashlib.sha256(figure.to_json().encode()).hexdigest()[:16]}"
     options = {"full_html": False, "include_plotlyjs": first, "config": {"displaylogo": False}}
-    drawn: str = figure.to_html(**options)
+    drawn: str = figure.to_html(div_id=name, **options)
     return drawn

@@ -17,5 +17,9 @@ class DamagedFileError(ValueError):
     """A file that was cut off or changed, or is not of the kind that its name says."""
 
 
+class OtherSettingsError(ValueError):
+    """A file is whole, but of a computation with other settings."""
+
+
 class DamagedFileWarning(UserWarning):
     """A damaged file was set aside; what it held is computed again."""

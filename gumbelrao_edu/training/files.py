@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import claims
-from .errors import DamagedFileError, DamagedFileWarning
+from .errors import DamagedFileError, DamagedFileWarning, OtherSettingsError
 
 
 @contextmanager
@@ -129,10 +129,14 @@ def storable(value: Any, name: str) -> Any:
             raise TypeError(f"{name}: expected a dense tensor, got one of layout {value.layout}")
         return value.detach()
     if isinstance(value, Mapping):
-        return {
-            storable(key, f"a key of {name}"): storable(item, f"{name}[{key!r}]")
-            for key, item in value.items()
-        }
+        keys = [storable(key, f"a key of {name}") for key in value]
+        if wrong := [key for key in keys if isinstance(key, (Tensor, tuple))]:
+            raise TypeError(
+                f"{name}: expected keys that are texts or numbers, got {type(wrong[0]).__name__}"
+            )
+        items = value.items()
+        parts = [storable(item, f"{name}[{key!r}]") for key, item in items]
+        return dict(zip(keys, parts, strict=True))
     if type(value) in (list, tuple):
         parts = [storable(item, f"{name}[{i}]") for i, item in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
@@ -184,8 +188,9 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no file.
+        PermissionError: if it may not be read.
         DamagedFileError: if the file was cut off or changed, or is of another kind.
-        ValueError: if it is the state of something else; the message names what differs.
+        OtherSettingsError: if it is the state of something else; the message names what differs.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -197,7 +202,7 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
         if header["sha256"] != _checksum(text, tensors):
             raise DamagedFileError("its checksum is wrong")
         known, state = (_unpack(part, tensors) for part in json.loads(text))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedFileError(
@@ -206,13 +211,16 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
     wanted = storable(about, "about")
     if known != wanted:
         names = sorted({*known, *wanted}, key=str)
-        missing = "nothing"
-        other = [
-            f"{name} = {known.get(name, missing)!r}, not {wanted.get(name, missing)!r}"
-            for name in names
-            if known.get(name, missing) != wanted.get(name, missing)
+        texts = [
+            {name: repr(part[name]) if name in part else "missing" for name in names}
+            for part in (known, wanted)
         ]
-        raise ValueError(f"{path} was saved with other settings: {'; '.join(other)}")
+        other = [
+            f"{name} = {texts[0][name]}, not {texts[1][name]}"
+            for name in names
+            if texts[0][name] != texts[1][name]
+        ]
+        raise OtherSettingsError(f"{path} was saved with other settings: {'; '.join(other)}")
     return dict(state)
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,8 @@ class Training:
         seed: of the order of the minibatches.
         generators: those that the loss draws from. They are saved and restored with the rest; the
             global generator is not.
+        about: what else the result depends on, such as τ, by name; see `storable`. Only a
+            checkpoint with the same one is gone on from.
 
     Attributes:
         step: number of steps done.
@@ -84,6 +86,7 @@ class Training:
         clip: float | None = None,
         seed: int = 0,
         generators: Sequence[torch.Generator] = (),
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         check_count(batch_size, "batch_size")
         if batch_size > len(examples):
@@ -102,6 +105,10 @@ class Training:
             "clip": storable(clip, "clip"),
             "seed": storable(seed, "seed"),
             "generators": len(generators),
+            "parameters": ", ".join(
+                f"{name} {[*parameter.shape]}" for name, parameter in model.named_parameters()
+            ),
+            "about": storable(about or {}, "about"),
         }
         self.optimizer = torch.optim.SGD(
             model.parameters(),
@@ -141,10 +148,11 @@ class Training:
 
         Raises:
             TrainingDivergedError: when the loss or its gradient is not finite. The weights are
-                those before that step, the checkpoint the last one saved.
+                those before that step, the checkpoint the last one saved. Also when the weights
+                have exploded, so that the callback cannot use them.
             KeyboardInterrupt: when interrupted.
             TypeError: when the callback has noted what the checkpoint cannot hold.
-            ValueError: when the checkpoint is of a run with other settings.
+            OtherSettingsError: when the checkpoint is of a run with other settings.
             RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
 
         Warns:
@@ -155,8 +163,8 @@ class Training:
         check_count(every, "every")
         if self._torn:
             raise RuntimeError(
-                f"an interrupt came in the middle of step {self.step + 1}, and its state is lost: "
-                f"make a new Training, which goes on from its checkpoint"
+                f"an interrupt came in the middle of a step, after {self.step} whole ones, and the "
+                f"state is lost: make a new Training, which goes on from its checkpoint"
             )
         if checkpoint is not None and self.step == 0 and os.path.exists(checkpoint):
             try:
@@ -167,15 +175,13 @@ class Training:
             while self.step < until:
                 try:
                     self._step()
+                    if self.step % every == 0 or self.step == until:
+                        self._report(callback)
+                        if checkpoint is not None:
+                            self.save(checkpoint)
                 except KeyboardInterrupt:  # a second one, see `_interrupts_held`
                     self._torn = True
                     raise
-                if self.step % every == 0 or self.step == until:
-                    self._report()
-                    if callback is not None:
-                        callback(self)
-                    if checkpoint is not None:
-                        self.save(checkpoint)
                 if interrupted.is_set():
                     if checkpoint is not None:
                         self.save(checkpoint)
@@ -204,7 +210,7 @@ class Training:
 
         Raises:
             DamagedFileError: when the file was cut off or changed, or is not a checkpoint.
-            ValueError: when it is of a run with other settings.
+            OtherSettingsError: when it is of a run with other settings.
         """
         try:
             state = load_state(Path(path), about=self.settings)
@@ -221,12 +227,8 @@ class Training:
         if len(self._unseen) < self.batch_size:
             self._unseen = torch.randperm(len(self.examples), generator=self._generators[0])
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
-        try:
+        with self._explosions():
             loss = self.loss(self.model, self.examples[index])
-        except ValueError as error:  # an argument check met what exploded weights have made
-            if not exploded(self.model):
-                raise
-            raise self._diverged("the weights have exploded") from error
         value = loss.item()
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
@@ -241,6 +243,15 @@ class Training:
         self._losses.append(value)
         self.step += 1
 
+    @contextmanager
+    def _explosions(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:  # an argument check met what exploded weights have made
+            if not exploded(self.model):
+                raise
+            raise self._diverged("the weights have exploded") from error
+
     def _diverged(self, what: str) -> TrainingDivergedError:
         return TrainingDivergedError(
             f"{what} at step {self.step + 1}: training has diverged. "
@@ -251,11 +262,14 @@ class Training:
         for i, entry in enumerate(self.history):
             entry.update(storable(entry, f"history[{i}]"))
 
-    def _report(self) -> None:
+    def _report(self, callback: Callback | None) -> None:
         self.history.append(
             {"step": self.step, "loss": math.fsum(self._losses) / len(self._losses)}
         )
         self._losses = []
+        if callback is not None:
+            with self._explosions():
+                callback(self)
 
 
 def exploded(model: nn.Module) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import errno
 import hashlib
 import importlib
 import json
 import math
+import numbers
 import re
 import shutil
 import signal
@@ -38,6 +40,7 @@ from . import claims
 from .errors import (
     BackendError,
     DamagedFileError,
+    OtherSettingsError,
     TakenOverError,
     TrainingDivergedError,
 )
@@ -54,6 +57,7 @@ _PROVENANCE = ("date", "hardware", "system", "python", "torch", "gumbelrao_edu")
 _TAKEN = {*_OUTCOMES, *_PROVENANCE}
 _TRACEBACK_LINES = 12
 _LONGEST = 64  # characters of a name, so that the path of a row fits everywhere
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PATIENCE = 60.0  # seconds that a cluster may be without a worker
 
 
@@ -67,6 +71,7 @@ class Run:
         out: the folder of the grid.
         title: the readable part of the name: what varies from run to run.
         before: the run whose result this one starts from, if there is one.
+        form: of the results, see `check_form`.
 
     Example:
         >>> run = Run({"tau": 0.5, "seed": 3}, Path("results"), "tau0.5_seed3")
@@ -78,6 +83,7 @@ class Run:
     out: Path
     title: str = "run"
     before: Run | None = None
+    form: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _claims: dict[Path, str] | None = field(default=None, repr=False)
     _start: float = field(default=0.0, repr=False)
 
@@ -139,9 +145,9 @@ class Run:
         noted = {"fraction": 0.0, "seconds": 0.0, "command": None}
         try:
             read = json.loads(self._progress.read_text(encoding="utf-8"))
-            numbers = {name: float(read[name]) for name in ("fraction", "seconds")}
-            if 0 <= numbers["fraction"] <= 1 and 0 <= numbers["seconds"] < math.inf:
-                noted = {**numbers, "command": read.get("command")}
+            found = {name: float(read[name]) for name in ("fraction", "seconds")}
+            if 0 <= found["fraction"] <= 1 and 0 <= found["seconds"] < math.inf:
+                noted = {**found, "command": read.get("command")}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass  # not there, just being written, or damaged: it only feeds the bar
         return noted
@@ -160,6 +166,11 @@ class Run:
         row = read_row(self.row)
         if _to_json(row["config"], "config") != _to_json(self.config, "config"):
             raise DamagedFileError(f"{self.row} is of another configuration")
+        if row["status"] == "done":
+            try:
+                check_form(row["results"], self.form)
+            except (ArithmeticError, TypeError) as error:
+                raise DamagedFileError(f"{self.row} is damaged: {error}") from error
         return row
 
     def end(
@@ -239,10 +250,57 @@ def _wrong(row: Any) -> str:
     return ""
 
 
+def check_form(value: Any, form: Any, name: str = "results") -> None:
+    """Check that results are complete, and that their numbers are finite.
+
+    Args:
+        value: the results of a run that is done.
+        form: `float` for a finite number, `int` or `str`; `(form, None)` for that or None; a list
+            of one form; a dictionary of those that are needed, whose lists have one length.
+        name: of the value, for the error.
+
+    Raises:
+        TypeError: if something is missing or of another form.
+        TrainingDivergedError: if a number is not finite.
+
+    Example:
+        >>> check_form({"bound": -98.6, "steps": [1, 2], "more": "?"}, {"bound": float})
+        >>> check_form({"bound": None}, {"bound": float})
+        Traceback (most recent call last):
+        TypeError: results['bound']: expected a number, got NoneType
+    """
+    if isinstance(form, tuple):
+        if value is None:
+            return
+        form = form[0]
+    if isinstance(form, dict):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name}: expected a dictionary, got {type(value).__name__}")
+        if missing := [key for key in form if key not in value]:
+            raise TypeError(f"{name}: there is no {missing[0]!r}")
+        for key, part in form.items():
+            check_form(value[key], part, f"{name}[{key!r}]")
+        if len({len(value[key]) for key, part in form.items() if isinstance(part, list)}) > 1:
+            raise TypeError(f"{name}: expected lists of one length")
+    elif isinstance(form, list):
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"{name}: expected a list, got {type(value).__name__}")
+        for i, item in enumerate(value):
+            check_form(item, form[0], f"{name}[{i}]")
+    else:
+        kinds = {float: numbers.Real, int: numbers.Integral}
+        if isinstance(value, bool) or not isinstance(value, kinds.get(form, form)):
+            what = {float: "a number", int: "a whole number", str: "a text"}[form]
+            raise TypeError(f"{name}: expected {what}, got {type(value).__name__}")
+        if form is float and not math.isfinite(value):
+            raise TrainingDivergedError(f"{name} is {value}")
+
+
 def runs_of(
     configs: Sequence[Mapping[str, Any]],
     out: Path,
     title: Callable[[dict[str, Any]], str] = lambda config: "run",
+    form: Mapping[str, Any] | None = None,
 ) -> list[Run]:
     """Return a run for each configuration.
 
@@ -250,6 +308,7 @@ def runs_of(
         configs: no two of them equal.
         out: folder of the files.
         title: gives the readable part of a run's name, from its configuration.
+        form: of the results, see `check_form`; None for any.
 
     Raises:
         TypeError, ValueError: if a configuration has the wrong type or two are equal.
@@ -268,7 +327,7 @@ def runs_of(
         if taken := sorted(_TAKEN & config.keys()):
             raise ValueError(f"{name}: {taken} are other columns of the table")
         own = copy.deepcopy(dict(config))
-        runs.append(Run(own, out.resolve(), title(own)))
+        runs.append(Run(own, out.resolve(), title(own), form=form or {}))
     for name, count in Counter(run.name for run in runs).items():
         if count > 1:
             raise ValueError(f"configs: expected different ones, but {name} occurs {count} times")
@@ -513,24 +572,31 @@ def _row(function: Function, run: Run) -> dict[str, Any]:
     run.tick(done)
     status, error, results = "done", None, {}
     try:
-        results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
-        _check_results(results, run.config)
+        try:
+            results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
+        except OtherSettingsError as other:  # its name says whose checkpoint it should be
+            set_aside(run.checkpoint, other)
+            results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
+        _check_results(results, run)
     except TakenOverError:
         raise
     except TrainingDivergedError as divergence:
         status, error, results = "diverged", str(divergence), {}
-    except Exception:
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno in _NO_ROOM:
+            raise  # as it would for every other run
         lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
         status, error, results = "failed", "\n".join(lines), {}
     return run.end(status, error, results, time.monotonic() - run._start)
 
 
-def _check_results(results: Any, config: Mapping[str, Any]) -> None:
+def _check_results(results: Any, run: Run) -> None:
     if not isinstance(results, dict):
         raise TypeError(f"results: expected a dictionary, got {type(results).__name__}")
     _to_json(results, "results")
-    if taken := sorted(results.keys() & (_TAKEN | config.keys())):
+    if taken := sorted(results.keys() & (_TAKEN | run.config.keys())):
         raise ValueError(f"results: {taken} are other columns of the table")
+    check_form(results, run.form)
     torch.device(results.get("device", "cpu"))
 
 

@@ -1,0 +1,101 @@
+"""The command line: plain sentences for wrong arguments, and outputs that end nothing."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+
+import plotly.graph_objects as go
+import pytest
+
+from gumbelrao_edu import __version__, cli
+from gumbelrao_edu.figures.page import embedded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table1", "--jobs", "abc"], "--jobs: expected a whole number, got 'abc'"),
+        (["table1", "--jobs", "3000000000"], "--jobs: expected 1 to 1000, got 3000000000"),
+        (["table1", "--out", __file__], r"--out: expected a folder, but .* is a file"),
+        (["table9"], "invalid choice: 'table9'"),
+        (["table1", "--profile", "big"], "invalid choice: 'big'"),
+        (["table1", "--backend", "spark"], "invalid choice: 'spark'"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", *arguments])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert "_count" not in said
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"gumbelrao_edu {__version__}\n"
+
+
+def test_a_folder_below_a_file(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "results")
+    assert cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", out]) == 1
+    assert capsys.readouterr().err.startswith("Not a directory: ")
+
+
+def broken_pipe():
+    read, write = os.pipe()
+    os.close(read)
+    return open(write, "w", encoding="utf-8")
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    "make", [broken_pipe, closed, lambda: open("/dev/full", "w", encoding="utf-8"), lambda: None]
+)
+def test_nobody_listens(make):
+    stream = make()
+    listener = cli._Listener(stream)
+    for _ in range(3):
+        print("τ" * 10_000, file=listener, flush=True)
+    assert not listener.isatty()
+    if stream is not None:
+        stream.close()  # what is left in its buffer is written without an error
+
+
+@pytest.mark.parametrize(("encoding", "tau"), [("ascii", rb"\u03c4"), ("cp1252", rb"\u03c4")])
+def test_letters_that_cannot_be_written(encoding, tau):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    print("τ", file=cli._Listener(stream))
+    assert stream.buffer.getvalue().strip() == tau
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_command_without_any_output(tmp_path):
+    """All three of its files are closed, and a file that it opens is not taken for them."""
+    command = [sys.executable, "-m", "gumbelrao_edu", "reproduce", "fig1", "--profile", "smoke"]
+    line = '"$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *command, "--out", str(tmp_path), "--jobs", "2"], check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "fig1" / "fig1.html").read_text(encoding="utf-8").endswith("</html>\n")
+
+
+def test_the_same_figure_is_the_same_text():
+    def drawn(y):
+        return embedded(go.Figure(go.Scatter(y=y)), first=False)
+
+    assert drawn([0, 1]) == drawn([0, 1])
+    names = [set(re.findall(r"figure-\w+", drawn(y))) for y in ([0, 1], [0, 2])]
+    assert [len(found) for found in names] == [1, 1]
+    assert names[0] != names[1]
