@@ -53,15 +53,17 @@ def broken_pipe():
     return open(write, "w", encoding="utf-8")
 
 
+def full():
+    return open("/dev/full", "w", encoding="utf-8")
+
+
 def closed():
     stream = io.StringIO()
     stream.close()
     return stream
 
 
-@pytest.mark.parametrize(
-    "make", [broken_pipe, closed, lambda: open("/dev/full", "w", encoding="utf-8"), lambda: None]
-)
+@pytest.mark.parametrize("make", [broken_pipe, closed, full, lambda: None])
 def test_nobody_listens(make):
     stream = make()
     listener = cli._Listener(stream)

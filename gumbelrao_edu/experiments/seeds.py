@@ -137,6 +137,7 @@ EXPERIMENT = Experiment(
     configurations=configurations,
     run_title=run_title,
     train=search.train,
+    results=search.RESULTS,
     tables=tables,
     page=page,
     prepare=lambda profile: search.prepare(profile.search()),
