@@ -115,23 +115,30 @@ def test_a_measurement_changes_nothing_and_a_stop_neither(tmp_path):
     assert last["measured"] == whole["measured"][10:]
 
 
-def some_row(folder, seed, estimator, k, losses, *, arity=8, full=False):
-    """A training of Table 2 as `run_all` leaves it."""
-    history = [{"step": 100 * i, "valid_elbo": -loss} for i, loss in enumerate(losses, 1)]
-    config = {"estimator": estimator, "k": k, "num_samples": 0, "arity": arity, "batch_size": 20}
-    run = Run({**config, "seed": seed, "full": full}, folder)
-    run.end("done", None, {"history": history}, 1.0)
+def some_row(folder, seed, estimator, k, losses, **other):
+    """A training of Table 2 as `run_all` leaves it; without losses it has diverged at once."""
+    history = [
+        {"step": 100 * i, "loss": 0.0, "valid_elbo": -loss} for i, loss in enumerate(losses, 1)
+    ]
+    config = {"estimator": estimator, "k": k, "num_samples": 0, "arity": 8, "batch_size": 20}
+    config |= {"seed": seed, "full": False, "hidden": [200], "valid_samples": 10, "images": 200}
+    results = {"valid_bound": -1.0, "valid_elbo": -1.0, "history": history}
+    run = Run({**config, **other}, folder)
+    run.end(*(("done", None, results) if losses else ("diverged", "why", {})), 1.0)
 
 
 def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
     some_row(tmp_path, 0, "st_gumbel_softmax", None, [140, 120, 130])
     some_row(tmp_path, 1, "st_gumbel_softmax", None, [150, 140, 124])
-    some_row(tmp_path, 2, "st_gumbel_softmax", None, [])  # diverged at once
+    some_row(tmp_path, 2, "st_gumbel_softmax", None, [])
     some_row(tmp_path, 0, "gumbel_rao", math.inf, [110])
-    some_row(tmp_path, 0, "zgr", None, [110], full=True)  # of another search
+    some_row(tmp_path, 0, "gumbel_rao", math.inf, [110], valid_samples=5)  # the same training
+    some_row(tmp_path, 0, "zgr", None, [110], full=True)  # of other searches
+    some_row(tmp_path, 0, "zgr", None, [110], hidden=[16])
     Run({"estimator": "zgr"}, tmp_path).end("failed", "an error", {}, 1.0)
     (tmp_path / "runs" / "damaged.json").write_text('{"config": {}, "status": "foo"}')
-    steps = fig2.steps_to_thresholds(tmp_path, (125.0, 115.0), full=False)
+    with pytest.warns(UserWarning, match=r"damaged.json is left out: .*there is no 'error'"):
+        steps = fig2.steps_to_thresholds(tmp_path, (125.0, 115.0), full=False, hidden=(200,))
     paired = steps[steps.threshold == 125].pivot(index="draw", columns="row", values="steps")
     assert paired["ST-GS"].tolist()[:2] == [200, 300]
     found = fig2.crossings(steps).set_index(["row", "threshold"])
@@ -140,6 +147,7 @@ def test_steps_to_thresholds_are_means_over_the_runs_that_reach_them(tmp_path):
     assert (both.runs, both.reached, both.steps) == (3, 2, 250)
     assert both.standard_error == pytest.approx(50)
     assert found.loc[("ST-GS", 115.0)].reached == 0
+    assert found.loc[("GR-∞", 115.0)].runs == 1
     assert math.isnan(found.loc[("ST-GS", 115.0)].steps)
     assert found.loc[("GR-∞", 115.0)].steps == 100
 
@@ -149,9 +157,9 @@ def test_commands_write_numbers_and_pages(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
         fig3.PROFILES, "smoke", replace(TINY, arities=(2, 4), taus=(0.5,), bias_batches=0)
     )
-    some_row(tmp_path / "table2", 0, "zgr", None, [130, 110], arity=4)
-    some_row(tmp_path / "table2", 0, "reinforce", None, [150], arity=4)
-    some_row(tmp_path / "table2", 0, "zgr", None, [140, 120], arity=8)
+    some_row(tmp_path / "table2", 0, "zgr", None, [130, 110], arity=4, hidden=[5])
+    some_row(tmp_path / "table2", 0, "reinforce", None, [150], arity=4, hidden=[5])
+    some_row(tmp_path / "table2", 0, "zgr", None, [140, 120], arity=8, hidden=[5])
     for name in ("fig2", "fig3"):
         command = ["reproduce", name, "--profile", "smoke", "--out", str(tmp_path)]
         assert cli.main(command) == 0

@@ -61,6 +61,8 @@ def steps_to_thresholds(
     for path in sorted((folder / "runs").glob("*.json")):
         try:
             run = read_row(path)
+            if run["status"] == "failed":
+                continue
             config, history = run["config"], run["results"].get("history", [])
             if run["status"] == "done":
                 check_form(run["results"], search.RESULTS)
@@ -70,9 +72,9 @@ def steps_to_thresholds(
             training = json.dumps({**config, "valid_samples": None, "images": None}, sort_keys=True)
             other = (config["full"], config["hidden"]) != (full, list(hidden))
         except (DamagedFileError, ArithmeticError, ValueError, TypeError, KeyError) as error:
-            warnings.warn(f"{path} is left out: {error}", stacklevel=2)
+            warnings.warn(f"{path} is left out: {type(error).__name__}: {error}", stacklevel=2)
             continue
-        if run["status"] == "failed" or other or training in counted:
+        if other or training in counted:
             continue
         counted.add(training)
         for threshold in thresholds:
