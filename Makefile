@@ -17,11 +17,12 @@ prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
 # One thread a process: the tests run side by side, and their timings do not depend on the machine.
 pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help lab test test-colab notebooks site handout bench clean
+.PHONY: help lab test test-faults test-colab notebooks site handout bench clean
 
 help:
 	@echo "make lab         open the course in JupyterLab"
 	@echo "make test        run every check: style, types, tests, notebooks, browser"
+	@echo "make test-faults kill, stop and damage runs at many moments"
 	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
 	@echo "make notebooks   execute all notebooks again and write both files of each pair"
 	@echo "make site        build the site into build/site, where figures live without a kernel"
@@ -48,6 +49,11 @@ test:
 	done; \
 	echo "== pytest"; $(call pytest,$(VENV)) $(ARGS) || failed="$$failed [pytest]"; \
 	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+
+# Kills, stops and damages at many seeded moments; `make test` tries a few.
+test-faults:
+	@$(prepare) tests
+	@FAULTS=200 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest tests/test_faults.py $(ARGS)
 
 test-colab:
 	@$(prepare) colab
