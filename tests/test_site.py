@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from lab_server import missing
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,26 +34,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not PAGES, reason="the site is not built (make site)"),
 ]
-
-
-def missing(reason):
-    if os.environ.get("GUMBELRAO_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from test_browser import ARGUMENTS, CHROMIUM
-
-    if CHROMIUM is None:
-        missing("chromium is not installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -286,13 +267,11 @@ def test_the_key_f_fills_the_screen_with_large_type(open_page):
     before = page.evaluate(size)
     page.keyboard.press("f")
     page.wait_for_function("document.fullscreenElement !== null")
-    page.wait_for_timeout(300)
-    assert page.evaluate(size) > 1.6 * before
-    inside = page.evaluate("""() => {
+    page.wait_for_function(f"before => {size} > 1.6 * before", arg=before)
+    page.wait_for_function("""() => {
         const panel = document.fullscreenElement;
-        return [panel.scrollHeight, panel.clientHeight];
+        return panel.scrollHeight <= panel.clientHeight + 1;
     }""")
-    assert inside[0] <= inside[1] + 1
     told = page.locator("[role=status]").first.inner_text()
     page.locator("input[type=range]").first.press("ArrowRight")
     assert page.locator("[role=status]").first.inner_text() != told

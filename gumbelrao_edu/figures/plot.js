@@ -45,15 +45,21 @@ async function render({ model, el }) {
   const panel = el.closest(".gumbelrao-panel") ?? el;
   const isWhole = () => document.fullscreenElement === panel;
   let width;
+  let tall;
   const size = () => {
     width = frame.clientWidth || WIDTH;
     // On the whole screen everything is as many times as large as there is room for.
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
-    const room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : height;
+    tall = panel.clientHeight;
+    let room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : height;
+    frame.style.height = `${room}px`;
+    if (isWhole() && panel.scrollHeight > tall) {
+      room -= panel.scrollHeight - tall;
+      frame.style.height = `${room}px`;
+    }
     const times = isWhole() ? Math.max(1, Math.min(width / 800, room / height)) : 1;
     plot.style.transform = times === 1 ? "" : `scale(${times})`;
-    frame.style.height = `${room}px`;
     figure.layout.width = width / times;
     figure.layout.height = room / times;
     for (const name of scale ? Object.keys(BELOW) : []) {
@@ -75,9 +81,11 @@ async function render({ model, el }) {
 
   // The width is known when the cell is in view, and changes with the window and the panes.
   const observer = new ResizeObserver(() => {
-    if (frame.clientWidth && frame.clientWidth !== width) resize();
+    const changed = frame.clientWidth !== width || (isWhole() && panel.clientHeight !== tall);
+    if (frame.clientWidth && changed) resize();
   });
   observer.observe(frame);
+  observer.observe(panel);
   const fill = () => (isWhole() ? document.exitFullscreen() : panel.requestFullscreen());
   const changed = () => {
     button.textContent = isWhole() ? "Back (Esc)" : "Full screen";

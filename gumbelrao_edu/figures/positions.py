@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .controls import Choice
+from .controls import Choice, Slider
 
 
 class Positions(NamedTuple):
@@ -30,8 +30,8 @@ def positions_of(control: Any) -> Positions:
     """Return the positions of a control with a `value`.
 
     Args:
-        control: a slider or a choice of this package; or a widget with an attribute ``examples``,
-            the values that a page without a kernel offers.
+        control: a slider or a choice of this package, or another widget; with an attribute
+            ``examples``, a page without a kernel offers these values.
 
     Raises:
         TypeError: for a widget of another kind.
@@ -48,6 +48,8 @@ def positions_of(control: Any) -> Positions:
         )
     options = tuple((str(v), v) for v in examples) if examples else tuple(control.options)
     values = [value for _, value in options]
-    kind = "choice" if examples or isinstance(control, Choice) else "slider"
+    slides = isinstance(control, Slider) and not isinstance(control, Choice)
+    kind = "slider" if slides else "choice"
+    start = values.index(control.value) if control.value in values else 0
     tooltip = str(control.tooltip or "")
-    return Positions(kind, str(control.description), tooltip, options, values.index(control.value))
+    return Positions(kind, str(control.description), tooltip, options, start)

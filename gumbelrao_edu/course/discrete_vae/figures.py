@@ -138,12 +138,14 @@ def one_variable(model: DiscreteVAE, images: Tensor) -> Panel:
             f"column {column + 1}."
         )
 
+    count = model.num_variables
+    variable = slider("variable", range(1, count + 1), 1, tooltip="which variable is set")
+    # Pictures are large: a page without a kernel has some of them.
+    variable.examples = range(1, count + 1, -(-count // 4))
     return Panel(
         digits(rows(0, 0)[0]),
         draw,
-        variable=slider(
-            "variable", range(1, model.num_variables + 1), 1, tooltip="which variable is set"
-        ),
+        variable=variable,
         **{"class": slider("class", range(model.arity), 0, tooltip="what it is set to")},
     )
 
