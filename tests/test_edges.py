@@ -18,7 +18,8 @@ from gumbelrao_edu.listops import (
     losses,
     read_examples,
 )
-from gumbelrao_edu.vae import DiscreteVAE, importance_weighted_bound, load_digits_5k
+from gumbelrao_edu.vae import DiscreteVAE, importance_weighted_bound, load_digits, load_digits_5k
+from gumbelrao_edu.vae.data import SHA256
 
 
 def seeded(seed=1):
@@ -184,3 +185,19 @@ def test_messages_name_the_argument(call, message):
 def test_a_sampler_refuses_an_unknown_hyper_parameter():
     with pytest.raises(TypeError, match="unexpected keyword argument 'taus'"):
         sampler("gumbel_rao", taus=0.5)
+
+
+def test_a_data_folder_that_cannot_be_read_is_told_and_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUMBELRAO_DATA_DIR", str(tmp_path / ("x" * 300)))
+    with pytest.warns(UserWarning, match="the data folder cannot be read"):
+        digits = load_digits()
+    assert digits.name.startswith("5,000 digits")
+
+
+def test_a_file_of_200_gb_is_refused_by_its_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUMBELRAO_DATA_DIR", str(tmp_path))
+    for name in SHA256:
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(200 * 10**9)  # sparse
+    with pytest.warns(UserWarning, match="not the files expected"):
+        assert load_digits().name.startswith("5,000 digits")
