@@ -12,8 +12,7 @@ from notebooks import find
 
 NOTEBOOKS = [script.with_suffix(".ipynb") for script in find(ROOT / "notebooks", [])]
 MOVES = 20
-BUDGET_MS = 100  # for a move of a slider; measured and reported
-LIMIT_MS = 500  # asserted: a machine that runs tests is busy
+BUDGET_MS = 100  # for a move of a slider; reported here, measured by benchmarks/notebooks.py
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -108,7 +107,6 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
             f"{path.stem}, slider {name}: a move is drawn after {drawn:.0f} ms (wanted: "
             f"{BUDGET_MS}), seen after {seen:.0f} ms (medians of {MOVES})",
         )
-        assert drawn < LIMIT_MS
         said = page.evaluate("probe.said")
         assert len(said) == MOVES
         assert len(set(said)) == 2

@@ -8,7 +8,9 @@ import sys
 
 import nbformat
 import pytest
+from conftest import ROOT
 from lab import RUN_ALL, idle
+from lab_server import missing
 
 from notebooks import KERNELSPEC
 
@@ -34,6 +36,7 @@ MOVED = 'From 2 by <0.5> to 3, the "line".'
 # It would answer a move while a cell runs: comms have a thread of their own.
 FREEZE = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
 SAVE = "() => jupyterapp.commands.execute('docmanager:save')"
+THEME = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
 STATUS = ".gumbelrao-plot p[role=status]"
 GONE = "The kernel that drew this was restarted or shut down. Run the cell again to go on."
 
@@ -71,8 +74,11 @@ def saved(page, wanted):
     """Save, and return the file once it has the pictures of both figures."""
     page.evaluate(SAVE)
     for _ in range(100):
-        text = page.file.read_text("utf-8")
-        outputs = [o for cell in json.loads(text)["cells"] for o in cell["outputs"]]
+        try:
+            cells = json.loads(page.file.read_text("utf-8"))["cells"]
+        except ValueError:  # it is being written
+            continue
+        outputs = [output for cell in cells for output in cell["outputs"]]
         html = ["".join(output["data"]["text/html"]) for output in outputs]
         if all("<img" in each for each in html) and wanted in "".join(html):
             return outputs
@@ -135,3 +141,23 @@ def test_sliders_without_their_kernel_stop_and_say_why(page, end):
         assert slider.is_disabled()
         assert slider.get_attribute("aria-valuetext") == text
     page.locator(STATUS).get_by_text(MOVED).wait_for()
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_axe_finds_no_violation_in_what_the_course_shows(page, theme):
+    """Live panels, and the pictures that stand for them in a saved notebook."""
+    axe = ROOT / "build" / "site-node" / "node_modules" / "axe-core" / "axe.min.js"
+    if not axe.exists():
+        missing("axe-core is not installed (docs/build.py installs it, with npm)")
+    saved(page, "τ: <b>0.5</b>")
+    for place, rule in (".gumbelrao-panel", "label"), (".jp-OutputArea-output figure", "image-alt"):
+        page.evaluate(THEME, f"JupyterLab {theme}")
+        page.wait_for_function(f"document.body.dataset.jpThemeName === 'JupyterLab {theme}'")
+        page.add_script_tag(path=str(axe))
+        assert page.locator(place).count() == 2
+        found = page.evaluate("place => axe.run({include: [[place]]})", place)
+        faults = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+        assert faults == []
+        assert rule in [each["id"] for each in found["passes"]]  # it has looked
+        page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+        again(page)

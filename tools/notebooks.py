@@ -62,6 +62,11 @@ MODULES = """__import__("json").dumps(
     sorted(name for name in __import__("sys").modules if name.split(".")[0] == "gumbelrao_edu")
 )"""
 
+# In the cell with the links. Binder gives a learner one or two gigabytes.
+SHUT_DOWN = """\
+*Coming from another notebook? Shut down its kernel first (in its tab, Kernel ▸ Shut Down Kernel):
+each takes up to 0.6 GB of memory.*"""
+
 INSTALL = """\
 # One thread is fastest here. On Colab and Kaggle, this cell installs the course.
 import importlib.util
@@ -173,7 +178,8 @@ def links(name: str) -> str:
     """The cell with the launch links, which lead to the version for learners."""
     repo = repository(ROOT)
     binder, colab = binder_link(repo, name), colab_link(repo, name)
-    return f"[Open in Binder]({binder}) ·\n[Open in Colab]({colab})"
+    cell = f"[Open in Binder]({binder}) ·\n[Open in Colab]({colab})"
+    return cell if name.startswith("00") else f"{cell}\n\n{SHUT_DOWN}"
 
 
 def course_map(own: Path) -> str:

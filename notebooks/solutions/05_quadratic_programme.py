@@ -36,6 +36,9 @@
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/05_quadratic_programme.ipynb) ·
 # [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/05_quadratic_programme.ipynb)
+#
+# *Coming from another notebook? Shut down its kernel first (in its tab, Kernel ▸ Shut Down Kernel):
+# each takes up to 0.6 GB of memory.*
 
 # %% tags=["install"]
 # One thread is fastest here. On Colab and Kaggle, this cell installs the course.

@@ -35,6 +35,9 @@
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/06_listops.ipynb) ·
 # [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/06_listops.ipynb)
+#
+# *Coming from another notebook? Shut down its kernel first (in its tab, Kernel ▸ Shut Down Kernel):
+# each takes up to 0.6 GB of memory.*
 
 # %% tags=["install"]
 # One thread is fastest here. On Colab and Kaggle, this cell installs the course.
