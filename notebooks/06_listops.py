@@ -528,7 +528,7 @@ print(f"from {runs.date.min()[:10]} to {runs.date.max()[:10]}")
 from gumbelrao_edu.experiments import table1
 
 cells = table1.summarise(runs)
-table1.layout(cells)
+table1.paper_form(cells)
 
 # %%
 columns = ["row", "tau", "learning_rate", "seeds", "diverged", "accuracy", "f1", "depth"]

@@ -454,7 +454,7 @@ assert ahead.groupby("seed").all().to_dict() == {0: False, 1: True, 2: True, 4: 
 
 # %%
 cells = stored("table2/table2")
-table2.layout(cells)
+table2.paper_form(cells)
 
 # %%
 chosen = ["row", "learning_rate", "momentum", "weight_decay", "tau", "draws", "diverged", "valid"]

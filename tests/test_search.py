@@ -107,16 +107,16 @@ def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
     assert result["valid_bound"] == pytest.approx(valid, rel=1e-5)
     # Of the test the same, with weights that are there, that were lost, and that were damaged.
     config = {**run.config, "test_samples": 4}
-    tested = search.test(Run(config, tmp_path / "test", before=run))
+    tested = search.evaluate(Run(config, tmp_path / "test", before=run))
     bound.keywords["generator"].manual_seed(2021)
     bounds = bound(few.test[:30], num_samples=4)
     assert tested["test_bound"] == pytest.approx(bounds.mean().item(), rel=1e-5)
     assert tested["standard_error"] == pytest.approx(bounds.std().item() / 30**0.5, rel=1e-4)
     lost = runs(TINY, tmp_path / "lost")[0]
-    assert search.test(Run(config, tmp_path / "lost/test", before=lost)) == tested
+    assert search.evaluate(Run(config, tmp_path / "lost/test", before=lost)) == tested
     lost.weights.write_bytes(lost.weights.read_bytes()[:-1])
     with pytest.warns(DamagedFileWarning, match=r"is damaged .* It is now .*\.damaged"):
-        assert search.test(Run(config, tmp_path / "damaged/test", before=lost)) == tested
+        assert search.evaluate(Run(config, tmp_path / "damaged/test", before=lost)) == tested
 
 
 def some_runs(*rows):
@@ -162,7 +162,7 @@ def test_the_table_has_the_form_of_the_paper():
         ],
         columns=["row", "arity", "batch_size", "test", "paper"],
     )
-    table = table2.layout(cells)
+    table = table2.paper_form(cells)
     assert table.index.tolist() == ["GR-MC10", "ZGR"]
     assert table.columns.tolist() == ["binary, B = 200", "8-ary, B = 20"]
     assert table.loc["GR-MC10"].tolist() == ["100.0 (paper: 97.4)", "97.6 (paper: 97.4)"]

@@ -162,7 +162,7 @@ def test_table_has_the_form_of_the_paper():
             (st, None, 1.0, 0.01, 0.3, 1, None, 50.0, 60.0),
         )
     )
-    table = table1.layout(cells)
+    table = table1.paper_form(cells)
     assert table.index.tolist() == ["ST-GS", "GR-∞", "ZGR", "ST-GS, clipped at 1"]
     assert table.columns.tolist() == ["L ≤ 10, τ → 0", "L ≤ 10, τ = 0.01"]
     assert table.loc["ST-GS"].tolist() == ["", "41.0 ± 1.0 (paper: 38.8)"]

@@ -90,7 +90,7 @@ def test_the_table_has_the_form_of_the_paper():
         ],
         columns=["row", "arity", "batch_size", "valid", "test", "paper_valid", "paper_test"],
     )
-    table = table3.layout(cells)
+    table = table3.paper_form(cells)
     assert table.index.tolist() == [(5, "ST-GS"), (20, "ST-GS"), (20, "GR-∞")]
     assert table.columns.tolist() == [*itertools.product(("binary", "8-ary"), ("VALID.", "TEST"))]
     assert table.values.tolist() == [
@@ -142,7 +142,7 @@ def test_what_another_search_has_computed_is_not_computed_again(tmp_path):
     counting = replace(
         table3.EXPERIMENT,
         train=counted(search.train, trained),
-        train_second=counted(search.test, tested),
+        train_second=counted(search.evaluate, tested),
     )
     first = reproduced(table2.EXPERIMENT, small(CELLS[:6]), tmp_path)
     second = reproduced(counting, small(CELLS[2:]), tmp_path)

@@ -34,7 +34,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
         E[f(D)], of the shape of the losses without `values`, differentiable in `logits`.
 
     Raises:
-        TypeError: for arguments of another kind.
+        TypeError: if an argument has the wrong type.
         ValueError: for arguments of another shape, and when n^m exceeds 2^20.
 
     Example:

@@ -72,7 +72,7 @@ def gumbel_rao(
         not restored, so that the backward pass would be that of another sample than the loss.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

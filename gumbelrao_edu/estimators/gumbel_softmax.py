@@ -29,7 +29,7 @@ def gumbel_softmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | Non
         S_τ, `[*batch, n]`, inside the simplex, differentiable in `logits` with G held fixed.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

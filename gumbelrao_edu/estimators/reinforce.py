@@ -80,7 +80,7 @@ def reinforce(
         f(D), of the shape that f gives, with the gradient above.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind or shape.
+        TypeError, ValueError: if an argument has the wrong type or shape.
 
     Example:
         >>> logits = torch.zeros(4, 3, requires_grad=True)

@@ -45,7 +45,7 @@ def rloo(
         The mean of f over the samples, `[*batch]` or its leading part, with the gradient above.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits = torch.zeros(4, 3, requires_grad=True)

@@ -33,7 +33,7 @@ def st_gumbel_softmax(
         A second derivative is that of the surrogate, too: for linear f that of E[f(S_τ)].
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

@@ -32,7 +32,7 @@ def straight_through(
         A second derivative is that of the surrogate, too: right for linear f at τ = 1.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

@@ -29,7 +29,7 @@ def zgr(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         A second derivative is that of the surrogate, too: right for linear f.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind or shape.
+        TypeError, ValueError: if an argument has the wrong type or shape.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

@@ -240,7 +240,7 @@ EXPERIMENT = Experiment(
     page=lambda tables: page(tables["fig4"]),
     prepare=search.prepare,
     second=search.second,
-    train_second=search.test,
+    train_second=search.evaluate,
     results_second=search.TEST_RESULTS,
     shares=search.SHARED_BY,
 )

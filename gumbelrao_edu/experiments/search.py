@@ -270,7 +270,7 @@ def train(run: Run) -> dict[str, Any]:
     }
 
 
-def test(run: Run) -> dict[str, Any]:
+def evaluate(run: Run) -> dict[str, Any]:
     """Compute the bound of a trained model on the test set, as `run_all` asks for it.
 
     Args:

@@ -318,7 +318,7 @@ def comparable(cell: Any) -> tuple[float, float]:
     return cell.published_accuracy, cell.published_error
 
 
-def layout(cells: pd.DataFrame) -> pd.DataFrame:
+def paper_form(cells: pd.DataFrame) -> pd.DataFrame:
     """Arrange `summarise`'s cells as Table 1: a row an estimator, a column for each L and τ.
 
     A cell reads "41.0 ± 1.0 (paper: 38.8)", with the standard error over the seeds.
@@ -371,7 +371,7 @@ EXPERIMENT = Experiment(
     train=train,
     results=RESULTS,
     tables=tables,
-    page=lambda tables: layout(tables["table1"]).to_html(),
-    text=lambda tables: layout(tables["table1"]).to_string(),
+    page=lambda tables: paper_form(tables["table1"]).to_html(),
+    text=lambda tables: paper_form(tables["table1"]).to_string(),
     prepare=prepare,
 )

@@ -34,7 +34,7 @@ def positions_of(control: Any) -> Positions:
             ``examples``, a page without a kernel offers these values.
 
     Raises:
-        TypeError: for a widget of another kind.
+        TypeError: if the widget is neither of these.
 
     Example:
         >>> from gumbelrao_edu.figures import slider

@@ -129,7 +129,7 @@ class TreeLSTM(nn.Module):
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind or range.
+        TypeError, ValueError: if an argument has the wrong type or range.
 
     Example:
         >>> from functools import partial

@@ -25,7 +25,7 @@ class QuadraticProgramme:
         c: the point where the programme is 0, `[n]`; 1/n in each entry when left out.
 
     Raises:
-        TypeError, ValueError: for tensors of another kind or shape, and when Q is not symmetric.
+        TypeError, ValueError: if a tensor has the wrong type or shape, or Q is not symmetric.
 
     Example:
         >>> programme = QuadraticProgramme()

@@ -41,7 +41,7 @@ class DiscreteVAE(nn.Module):
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        TypeError, ValueError: for arguments of another kind, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> from functools import partial

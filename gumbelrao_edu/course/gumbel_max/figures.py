@@ -32,7 +32,7 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
         A panel with the control ``tau``.
 
     Raises:
-        TypeError, ValueError: for logits of another kind or shape.
+        TypeError, ValueError: if the logits have the wrong type or shape.
 
     Example:
         >>> panel = samples(torch.zeros(3))

@@ -124,7 +124,7 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
         A panel with the controls ``tau`` and ``k``.
 
     Raises:
-        TypeError, ValueError: for logits of another kind or shape.
+        TypeError, ValueError: if the logits have the wrong type or shape.
 
     Example:
         >>> panel = arrows(lambda x: x[..., 0] ** 2, torch.zeros(3))
