@@ -14,6 +14,7 @@ from types import ModuleType
 
 DATA_DIR_VARIABLE = "GUMBELRAO_DATA_DIR"
 INSTALL = "pip install 'gumbelrao_edu[course]'"
+_MOST = 2**26  # bytes; the largest published file has 24 MB
 _COMMAND = "python -m gumbelrao_edu data"
 
 
@@ -48,6 +49,8 @@ class File:
 
     def is_right(self, path: str | Path) -> bool:
         """Whether the content of `path` is the one published."""
+        if Path(path).stat().st_size > _MOST:  # not read: it might not fit into memory
+            return False
         content = Path(path).read_bytes()
         if self.known.startswith("git:"):
             header = b"blob %d\0" % len(content)
@@ -107,9 +110,15 @@ def are_there(files: Sequence[File], *, otherwise: str) -> bool:
         otherwise: what is used instead, for the warning, which names the line that called the
             caller of this function.
     """
-    if importlib.util.find_spec("pooch") is None or not all(file.path.is_file() for file in files):
+    if importlib.util.find_spec("pooch") is None:
         return False
-    wrong = [str(file.path) for file in files if not file.is_right(file.path)]
+    try:
+        if not all(file.path.is_file() for file in files):
+            return False
+        wrong = [str(file.path) for file in files if not file.is_right(file.path)]
+    except OSError as error:
+        warnings.warn(f"the data folder cannot be read: {error}. {otherwise}.", stacklevel=3)
+        return False
     if wrong:
         warnings.warn(
             f"not the files expected: {', '.join(wrong)}. {otherwise}; {_COMMAND} replaces them.",

@@ -99,6 +99,14 @@ class _Refused(torch.autograd.Function):
         raise RuntimeError(no_second_derivative(ctx.name))
 
 
+def check_differentiable(losses: Any) -> None:
+    """Losses that f returned have a derivative in the samples."""
+    if not isinstance(losses, Tensor):
+        raise TypeError(f"f: expected a tensor of losses, got {type(losses).__name__}")
+    if not losses.requires_grad:
+        raise ValueError("f: expected losses that are differentiable in the samples")
+
+
 def no_second_derivative(name: str) -> str:
     """What is said when the gradient of an estimator is differentiated."""
     return (
@@ -203,6 +211,7 @@ def _gradients(
     losses: Tensor, inputs: list[Tensor], retain_graph: bool = False
 ) -> tuple[Tensor, ...]:
     """∂ Σ losses / ∂ inputs; zero where an input does not enter."""
+    check_differentiable(losses)
     return torch.autograd.grad(
         losses.sum(), inputs, retain_graph=retain_graph, materialize_grads=True
     )

@@ -545,6 +545,14 @@ def test_a_backend_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(jobs=0)
     with pytest.raises(BackendError, match="set DASK_SCHEDULER_ADDRESS"):
         run(backend="dask")
+    import dask
+
+    for address in ("foo", "http://127.0.0.1:1"):
+        with (
+            dask.config.set({"scheduler-address": address}),
+            pytest.raises(BackendError, match=r"no dask cluster answers; .*address"),
+        ):
+            run(backend="dask")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BackendError, match="backend: it needs ray; pip install ray"):
         run(backend="ray")

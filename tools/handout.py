@@ -140,7 +140,7 @@ def download(wheels: Path, wanted: list[str], system: System, python: str) -> No
     done = subprocess.run([*command, *wanted], env=seen, check=False, stderr=subprocess.PIPE)
     if done.returncode:
         said = done.stderr.decode(errors="replace")
-        if "for torch==" in said and not index:
+        if "torch==" in said and cpu and not index:
             raise HandoutError(
                 f"The build of torch without CUDA for Python {python} is at {CPU_TORCH}, which "
                 "could not be reached. Make the folder where it can, or put the wheel into a "

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import estimators
 from .._checks import check_count, check_logits
+from ..surrogate import check_differentiable
 from .moments import Moments
 
 Loss = Callable[[Tensor], Tensor]
@@ -60,6 +61,7 @@ def gradient_samples(
             if generator is not None:
                 hyper["generator"] = generator
             losses = f(estimator(theta, **hyper))
+        check_differentiable(losses)
         return torch.autograd.grad(losses.sum(), theta)[0]
 
 
@@ -122,7 +124,7 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
                 f"gradients: expected draws of one shape, that of `exact`, got {tuple(shape)}, "
                 f"{tuple(chunk.shape[1:])}{'' if exact is None else f', {tuple(exact.shape)}'}"
             )
-        draws = chunk.detach().double().flatten(1)
+        draws = chunk.detach().double().reshape(len(chunk), -1)
         # Squared distances from the mean so far: their scatter is the error of the variance.
         centre = vector.mean if vector.count else draws.mean(0)
         spread.update((draws - centre).square().sum(1))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_count, check_k, check_logits, check_tau
 from ..quadrature import conditional_vjp, second_moment
+from ..surrogate import check_differentiable
 from .moments import Moments
 from .samples import Loss
 
@@ -70,6 +71,7 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
             raise ValueError(
                 f"f: expected losses of shape {tuple(classes.shape)}, got {tuple(losses.shape)}"
             )
+        check_differentiable(losses)
         grad = torch.autograd.grad(losses.sum(), one_hot)[0].double()
     theta = logits.detach().double().expand(n, *logits.shape)
     p = theta[0].softmax(-1)

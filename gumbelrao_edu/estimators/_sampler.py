@@ -48,15 +48,17 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
         name: in the registry. For an estimator that maps logits to a sample it is that function;
             with a score-function estimator D is drawn without a gradient, and the model makes its
             loss of `num_samples` draws by `score_loss`.
-        generator: source of randomness; the global one when None.
+        generator: source of randomness; the global one when None. Leave it out under activation
+            checkpointing, which restores the state of the global one alone.
         **hyper: in place of those of the record's example.
 
     Returns:
         A `Sampler`.
 
     Raises:
-        ValueError: when there is no such estimator, or it draws nothing (`exact`: the outcomes of
-            a model are far too many to sum over).
+        TypeError, ValueError: if a hyper-parameter is unknown or has the wrong type or range; when
+            there is no such estimator, or it draws nothing (`exact`: the outcomes of a model are
+            far too many to sum over).
 
     Example:
         >>> draw = sampler("gumbel_rao", tau=0.1, k=10)
@@ -69,6 +71,10 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
     if record.kind == "enumeration":
         raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
     hyper = {**record.example, **hyper}
+    if not any(isinstance(value, Tensor) for value in hyper.values()):
+        # What the first draw would refuse is refused here.
+        logits = torch.zeros(2, dtype=torch.float32, device="cpu")
+        record.loss(lambda d: d.sum(-1), logits, generator=torch.Generator("cpu"), **hyper)
     num_samples = 0 if record.samples else hyper.get("num_samples", 1)
     return Sampler(name, hyper, generator, num_samples)
 

@@ -109,6 +109,11 @@ def check_gumbel_rao(
     check_tau(tau, torch.Size() if shape is None else shape[:-1], allow_zero=limit)
     if isinstance(tau, Tensor) and tau.requires_grad:
         raise ValueError("tau: expected a tensor without gradient, got one that requires it")
+    if noise == "sobol" and shape is not None and shape[-1] > SobolEngine.MAXDIM:
+        raise ValueError(
+            f"noise: expected another one than sobol for more than {SobolEngine.MAXDIM} classes, "
+            f"got {shape[-1]}"
+        )
     if k == math.inf:
         check_tau_limit(tau)
         if shape is not None and shape[-1] > MAX_CLASSES:

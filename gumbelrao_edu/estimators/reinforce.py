@@ -47,8 +47,12 @@ class RunningMean:
         return self.mean / self.weight if self.weight else 0.0
 
     def update(self, losses: Tensor) -> None:
-        """Take in the losses of one step."""
-        self.mean = self.decay * self.mean + (1 - self.decay) * float(losses.detach().mean())
+        """Take in the losses of one step; what is infinite or not a number is left out."""
+        values = losses.detach().double()
+        values = values[values.isfinite()]
+        if len(values) == 0:
+            return
+        self.mean = self.decay * self.mean + (1 - self.decay) * float(values.mean())
         self.weight = self.decay * self.weight + (1 - self.decay)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +60,11 @@ class Example:
     tokens: tuple[int, ...]
     label: int
 
+    def __post_init__(self) -> None:
+        wrong = [token for token in self.tokens if not 0 <= token <= _END]
+        if wrong:
+            raise ValueError(f"tokens: expected 0 to {_END}, got {wrong[0]}")
+
     def __str__(self) -> str:
         return " ".join(VOCABULARY[token] for token in self.tokens)
 
@@ -73,9 +81,13 @@ class Example:
                 opened.append(place)
                 continue
             if token == _END:
+                if not opened:
+                    raise ValueError(f"tokens: ] closes no operation (token {place + 1})")
                 spans.add((opened.pop(), place + 1))
             if opened:  # a digit, or an operation that is complete, is an argument
                 spans.add((opened[-1], place + 1))
+        if opened:
+            raise ValueError(f"tokens: {len(opened)} of the operations are not closed by ]")
         return frozenset(spans)
 
 
@@ -161,6 +173,8 @@ def _apply(operator: int, arguments: list[int]) -> int:
 def parse_line(line: str) -> Example:
     """Read a line of the published files: the label, a tab, the expression with its tree.
 
+    The two columns may also be in the order of the Long Range Arena, the label last.
+
     Args:
         line: with or without its line end.
 
@@ -174,19 +188,20 @@ def parse_line(line: str) -> Example:
         >>> parse_line("3\\t( ( ( [MIN 3 ) 5 ) ] )").tokens
         (10, 3, 5, 14)
     """
-    line = line.removesuffix("\n")
-    label, tab, text = line.partition("\t")
+    label, tab, text = line.removesuffix("\n").removesuffix("\r").partition("\t")
     if not tab:
         raise ValueError("expected a label, a tab and an expression, got no tab")
-    if len(label) != 1 or label not in VOCABULARY[:10]:
-        raise ValueError(f"expected a digit as the label, got {label!r}")
+    if label.startswith("(") and text in VOCABULARY[:10]:
+        label, text = text, label
+    if label not in VOCABULARY[:10]:
+        raise ValueError(f"expected a digit as the label, got {label[:20]!r}")
     words = [word for word in text.split(" ") if word not in ("(", ")")]
     try:
         example = Example(tuple([_IDS[word] for word in words]), int(label))
     except KeyError as error:
-        raise ValueError(f"expected a token of VOCABULARY, got {error}") from None
+        raise ValueError(f"expected a token of VOCABULARY, got {str(error)[:40]}") from None
     evaluate(example.tokens)
-    if format_line(example) != line:
+    if format_line(example) != f"{label}\t{text}":
         raise ValueError("the brackets ( ) are not those of the expression's tree")
     return example
 
@@ -205,6 +220,9 @@ def format_line(example: Example) -> str:
 def read_examples(path: str | os.PathLike[str]) -> list[Example]:
     """Read a file of such lines.
 
+    Line ends of Windows, a byte-order mark, empty lines at the end, a first line `Source, Target`
+    and compression by gzip make no difference.
+
     Args:
         path: of the file.
 
@@ -212,16 +230,27 @@ def read_examples(path: str | os.PathLike[str]) -> list[Example]:
         The examples, in their order.
 
     Raises:
-        DataError: when a line has another form; with the file and the number of the line.
+        DataError: when a line has another form; with the file and the number of the line. When the
+            file is not text in UTF-8, or its compression is damaged.
         OSError: when the file cannot be read.
     """
+    content = Path(path).read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}: the compression by gzip is damaged ({error})") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}: this is UTF-16; save it as UTF-8")
     examples = []
-    with open(path, encoding="utf-8", newline="\n", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                examples.append(parse_line(line))
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
+    lines = content.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if number == 1 and line.lower().split() == ["source", "target"]:
+            continue
+        try:
+            examples.append(parse_line(line))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
     return examples
 
 
@@ -272,14 +301,14 @@ def generate(
             found[tokens] = None
     # Shuffled: short expressions come early, since later they are there already.
     drawn = list(found)
-    order = torch.randperm(num, generator=generator).tolist()
+    order = torch.randperm(num, generator=generator, device="cpu").tolist()
     return [Example(drawn[i], evaluate(drawn[i])) for i in order]
 
 
 def _nodes(generator: torch.Generator | None) -> Iterator[int]:
     """Without end, numbers 0 to 639, of which each decides what a node is."""
     while True:
-        yield from torch.randint(640, (4096,), generator=generator).tolist()
+        yield from torch.randint(640, (4096,), generator=generator, device="cpu").tolist()
 
 
 def _expression(nodes: Iterator[int], max_length: int | None) -> tuple[int, ...] | None:
@@ -362,7 +391,7 @@ class Split:
         lengths = [len(example.tokens) for example in self.examples]
         labels = [example.label for example in self.examples]
         self.everything = Batch(
-            *(torch.tensor(x, dtype=torch.int64) for x in (tokens, lengths, labels))
+            *(torch.tensor(x, dtype=torch.int64, device="cpu") for x in (tokens, lengths, labels))
         )
         self._starts = self.everything.lengths.cumsum(0) - self.everything.lengths
 
@@ -377,7 +406,7 @@ class Split:
         # Where a token lies in `everything` less where it lies in the batch.
         shift = self._starts[index] - (lengths.cumsum(0) - lengths)
         places = torch.repeat_interleave(shift, lengths)
-        places += torch.arange(len(places))
+        places += torch.arange(len(places), device=places.device)
         return Batch(self.everything.tokens[places], lengths, self.everything.labels[index])
 
     def up_to(self, length: int) -> Split:
@@ -447,7 +476,9 @@ def load_published(*, progress: bool = True) -> ListOps:
     Source: Nangia & Bowman (2018).
     """
     train, test = (read_examples(path) for path in fetch_listops(progress=progress))
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(2018)).tolist()
+    order = torch.randperm(
+        len(train), generator=torch.Generator("cpu").manual_seed(2018), device="cpu"
+    ).tolist()
     shuffled = [train[i] for i in order]
     return _listops(shuffled, len(train) // 9, test, "ListOps, published")
 

