@@ -29,7 +29,7 @@ def reinmax_cv(
     noise: Noise = "iid",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Sample D; backpropagate as ReinMax does, plus Gumbel-Rao minus ST-GS at the middle of D and p.
+    """Sample D; backpropagate as ReinMax does, plus GR minus ST-GS at the middle of D and p.
 
         v = 2 J(m) g − ½ J(p) g + η [ (1/K) Σ_k gᵀ d softmax_τ(θ_D + G^k)/dθ_D
                                       − gᵀ d softmax_τ(θ_D + G)/dθ_D ]
