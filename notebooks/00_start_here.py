@@ -20,7 +20,7 @@
 #
 # **After this notebook you can** run a cell, move a slider, and know that your installation works.
 #
-# **You need** nothing. **Time:** 5 minutes.
+# **You need** nothing. **Time:** 10 minutes.
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
@@ -37,6 +37,24 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
 # %% [markdown]
+# ## One line of code
+#
+# Here is what the course is about. A small model makes twenty choices, each among eight, and is to learn
+# which ones make its loss small. It is trained in two ways. Start, step size and noise are the same; one line
+# of code differs. Run the cell (click on it and press **Shift + Enter**), and compare the two curves.
+
+# %%
+from gumbelrao_edu.course.start_here.figures import race
+
+race()
+
+# %% [markdown]
+# **Look for** the step from which on the two lines part. Then move the sliders: τ, a *temperature*, makes both
+# trainings more or less noisy; $K$ says how much of the noise the second one takes out. At $K = 1$ the two are
+# the same.
+#
+# What τ and $K$ are, and why this works, is what the notebooks explain.
+#
 # ## What this course is about
 #
 # Some neural networks make *choices* on the way from input to output: which of eight codes stands
@@ -55,7 +73,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #
 # | | Notebook | What it is about | Minutes |
 # |---|---|---|---|
-# | 0 | **Start here** | how this course works, and whether it works here | 5 |
+# | 0 | **Start here** | how this course works, and whether it works here | 10 |
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 50 |
 # | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 55 |
 # | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 95 |
@@ -93,18 +111,18 @@ import plotly.graph_objects as go
 import torch
 
 from gumbelrao_edu import tempered_softmax
-from gumbelrao_edu.figures import Panel, layout, slider
+from gumbelrao_edu.figures import Panel, layout, slider, trace
 
 
 def draw(figure, *, tau):
     bars = tempered_softmax(torch.tensor([1.0, 0.5, 0.0]), tau)
-    figure.data[0].y = bars.tolist()
+    trace(figure, "softmax").y = bars.tolist()
     return f"At τ = {tau:g} the probabilities are " + ", ".join(f"{p:.2f}" for p in bars) + "."
 
 
 axes = layout("class", "probability", height=300) | {"yaxis.range": [0, 1]}
 temperature = slider("τ", [0.1, 0.2, 0.5, 1, 2, 5, 10], 1, tooltip="temperature of the softmax")
-Panel(go.Figure(go.Bar(x=["one", "two", "three"]), axes), draw, tau=temperature)
+Panel(go.Figure(go.Bar(name="softmax", x=["one", "two", "three"]), axes), draw, tau=temperature)
 
 # %% [markdown]
 # Small τ: nearly all of the probability goes to the largest number. Large τ: the three become equal.

@@ -144,9 +144,9 @@ def gumbel_from_uniform(u):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.gumbel_max import checks, figures
 
-exercises.check_gumbel_from_uniform(gumbel_from_uniform)
+checks.check_gumbel_from_uniform(gumbel_from_uniform)
 
 # %% [markdown]
 # The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential**
@@ -185,7 +185,7 @@ def one_hot_sample(logits, gumbels):
 
 
 # %% tags=["check"]
-exercises.check_one_hot_sample(one_hot_sample)
+checks.check_one_hot_sample(one_hot_sample)
 
 # %% [markdown]
 # Now draw often, and count.
@@ -306,7 +306,7 @@ compare("against a wrong location", maxima, stats.gumbel_r(loc=1.0))
 mean_of_max = None  # Write a number in place of None.
 
 # %% tags=["check"]
-exercises.check_mean_of_max(mean_of_max)
+checks.check_mean_of_max(mean_of_max)
 
 # %% [markdown]
 # ## 4 · A soft choice
@@ -355,9 +355,7 @@ write("D", one_hot[0])
 # 3. The cross is the mean of the points, the ring is $p$. At which end of the slider do they meet?
 
 # %%
-from gumbelrao_edu.course.gumbel_max import figures as simplex
-
-panel = simplex.samples(logits)
+panel = figures.samples(logits)
 panel
 
 # %% [markdown]
@@ -397,7 +395,7 @@ def relaxed_sample(logits, gumbels, tau):
 
 
 # %% tags=["check"]
-exercises.check_relaxed_sample(relaxed_sample)
+checks.check_relaxed_sample(relaxed_sample)
 
 # %% [markdown]
 # ## What to take along

@@ -153,9 +153,9 @@ def truncated_gumbel(theta, bound, e):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.conditional_gumbels import checks, figures
 
-exercises.check_truncated_gumbel(truncated_gumbel)
+checks.check_truncated_gumbel(truncated_gumbel)
 
 
 # %% [markdown]
@@ -187,7 +187,7 @@ def given_winner(logits, i, e):
 
 
 # %% tags=["check"]
-exercises.check_conditional_gumbel(given_winner)
+checks.check_conditional_gumbel(given_winner)
 
 # %% [markdown]
 # The library's version is `conditional_gumbel`. Does it draw the same as rejection? We compare each of
@@ -225,9 +225,7 @@ compare("without condition", gumbel_max(logits.expand(1000, 3), generator=genera
 # 3. What becomes of the number of draws?
 
 # %%
-from gumbelrao_edu.course.conditional_gumbels import figures as conditional
-
-panel = conditional.two_ways()
+panel = figures.two_ways()
 panel
 
 # %%
@@ -320,8 +318,7 @@ def softmax_given_winner(p, i, e, tau):
 
 
 # %% tags=["check"]
-exercises.check_conditional_softmax(softmax_given_winner)
-
+checks.check_conditional_softmax(softmax_given_winner)
 
 # %% [markdown]
 # Here are the cases again that failed, with the library's version of the weights. In the first case both

@@ -169,9 +169,9 @@ def row_times_jacobian(s, g, tau):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.gumbel_rao import checks, figures
 
-exercises.check_softmax_vjp(row_times_jacobian)
+checks.check_softmax_vjp(row_times_jacobian)
 
 # %% [markdown]
 # ## 3 · Many noises, one choice
@@ -276,7 +276,7 @@ def variance(k, st_gs, gr):
 
 
 # %% tags=["check"]
-exercises.check_variance(variance)
+checks.check_variance(variance)
 
 
 # %% [markdown]
@@ -311,7 +311,7 @@ class GRMCK(torch.autograd.Function):
 
 
 # %% tags=["check"]
-exercises.check_backward(GRMCK)
+checks.check_backward(GRMCK)
 
 # %% [markdown]
 # > **An erratum.** Under (10) the paper says that the derivative is taken through $G^k$ as well, that is,
@@ -334,8 +334,6 @@ exercises.check_backward(GRMCK)
 # 3. At which end of τ is GR worth most?
 
 # %%
-from gumbelrao_edu.course.gumbel_rao import figures
-
 panel = figures.histogram(f, logits)
 panel
 
@@ -395,9 +393,7 @@ for k in [1, math.inf]:
 # grows?
 
 # %%
-from gumbelrao_edu.course.why_it_works import figures as curves
-
-panel = curves.mse_over_tau(f, logits)
+panel = figures.mse_over_tau(f, logits)
 panel
 
 # %%

@@ -176,9 +176,9 @@ for tau in [0.1, 1.0]:
 # 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
 
 # %%
-from gumbelrao_edu.course.why_it_works import figures
+from gumbelrao_edu.course.gumbel_rao.figures import mse_over_tau
 
-panel = figures.mse_over_tau(f, logits)
+panel = mse_over_tau(f, logits)
 panel
 
 # %%
@@ -240,9 +240,9 @@ def split_variance(gradients, classes):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
+from gumbelrao_edu.course.why_it_works import checks, figures
 
-exercises.check_split_variance(split_variance)
+checks.check_split_variance(split_variance)
 
 # %% [markdown]
 # Now the third proposition. Average $B$ independent estimates, each with its own $D$ and $K$ samples (12):
@@ -308,7 +308,7 @@ def enough_samples(inner, outer, excess):
 
 
 # %% tags=["check"]
-exercises.check_enough_samples(enough_samples)
+checks.check_enough_samples(enough_samples)
 
 # %% [markdown]
 # $K^*$ depends on τ, and by a simple law.
@@ -407,7 +407,7 @@ def relaxed_mean(logits, perturbed, tau):
 
 
 # %% tags=["check"]
-exercises.check_relaxed_mean(relaxed_mean)
+checks.check_relaxed_mean(relaxed_mean)
 
 
 # %% [markdown]
@@ -447,7 +447,7 @@ def limit(g, p, i):
 
 
 # %% tags=["check"]
-exercises.check_limit(limit)
+checks.check_limit(limit)
 
 # %% [markdown]
 # How fast does GR come to its limit? Here is the distance, relative to the limit, on logarithmic axes. Points

@@ -66,13 +66,13 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %%
 import torch
 
-from gumbelrao_edu.course.quadratic_programme import figures as ternary
+from gumbelrao_edu.course.quadratic_programme import checks, figures
 from gumbelrao_edu.figures import show
 from gumbelrao_edu.problems import QuadraticProgramme
 
 programme = QuadraticProgramme()
 show(
-    ternary.contours(programme),
+    figures.contours(programme),
     alt="The value of the programme on the simplex: nearly round contours about the middle, where it "
     "is 0, and the largest values at the corners. Three dashed lines cut off the corners.",
 )
@@ -102,9 +102,7 @@ def matrix(p, q, c):
 
 
 # %% tags=["check"]
-from gumbelrao_edu import course as exercises
-
-exercises.check_quadratic_matrix(matrix)
+checks.check_quadratic_matrix(matrix)
 
 # %% [markdown]
 # The library's version is `programme.matrix(p)`, and `programme.loss(d, p)` is $f(D)$. Write $e_i$ for the
@@ -194,7 +192,7 @@ def expected_loss(logits):
 
 
 # %% tags=["check"]
-exercises.check_fixed_loss(expected_loss)
+checks.check_fixed_loss(expected_loss)
 
 
 # %% [markdown]
@@ -227,7 +225,7 @@ def log_ratio(inner, outer, k):
 
 
 # %% tags=["check"]
-exercises.check_log_ratio(log_ratio)
+checks.check_log_ratio(log_ratio)
 
 # %% [markdown]
 # In the next figure yellow is where GR gains most. The colours are scaled anew for each τ and derivative.
@@ -241,7 +239,7 @@ exercises.check_log_ratio(log_ratio)
 #    line, $f$ and the first term grow like 1/ε, the second like 1/ε². What is left of the ratio there?
 
 # %%
-panel = ternary.variances()
+panel = figures.variances()
 panel
 
 # %%
@@ -334,7 +332,7 @@ print(fixed[columns].iloc[::200].to_string(index=False, float_format="%.3f"))
 # %%
 difference = (fixed.gap_mc - fixed.gap).abs() / fixed.gap_se
 show(
-    ternary.sampled(fixed),
+    figures.sampled(fixed),
     alt="The difference of the log-variances at τ = 0.5 with A held fixed, exact and sampled. The sampled "
     f"map is grainy; {100 * (difference < 2).mean():.0f} % of its points are within two standard errors.",
 )
@@ -368,7 +366,7 @@ for comparison in agreement(table):
 # 2. With $A$ held fixed, does anybody arrive? Remember the tables of sections 3 and 4.
 
 # %%
-walks = ternary.paths()
+walks = figures.paths()
 walks
 
 # %%

@@ -79,9 +79,9 @@ for example in valid.examples[:4]:
 # one whole operation.
 
 # %%
-from gumbelrao_edu.course.listops.figures import expressions
+from gumbelrao_edu.course.listops import figures
 
-gold = expressions("[MAX 2 9 [MIN 4 7 ] 0 ]")
+gold = figures.expressions("[MAX 2 9 [MIN 4 7 ] 0 ]")
 gold
 
 # %% [markdown]
@@ -111,8 +111,7 @@ from functools import partial
 import torch
 
 from gumbelrao_edu import st_gumbel_softmax
-from gumbelrao_edu.course.listops.figures import read
-from gumbelrao_edu.listops import TreeLSTM
+from gumbelrao_edu.listops import TreeLSTM, read
 
 draw = partial(st_gumbel_softmax, tau=1.0, generator=torch.Generator().manual_seed(0))
 untrained = TreeLSTM(draw, dim=64, generator=torch.Generator().manual_seed(2))
@@ -165,9 +164,7 @@ print(f"log probability of these draws together: {parse.log_probability().item()
 # line: the merge that is drawn next.
 
 # %%
-from gumbelrao_edu.course.listops.figures import merging
-
-merges = merging(example, parse)
+merges = figures.merging(example, parse)
 merges
 
 # %%
@@ -309,8 +306,7 @@ trainings = {
 # most probable trees. For section 5 we keep what it makes of five longer ones.
 
 # %%
-from gumbelrao_edu.course.listops.figures import Seen
-from gumbelrao_edu.listops import score
+from gumbelrao_edu.listops import Seen, score
 
 some = Split(valid.examples[:1000], "a part of the validation set")
 few = Split([e for e in valid.examples if len(e.tokens) >= 8][:5], "five expressions")
@@ -335,15 +331,15 @@ def validate(training):
 from IPython.display import display
 
 from gumbelrao_edu.course.live import LiveTraining
-from gumbelrao_edu.figures import COLORS, PALETTE
+from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED
 
-colors = {
-    "ST-GS": COLORS["st_gumbel_softmax"],
-    "GR, K = 10": COLORS["gumbel_rao"],
-    "GR, K = ∞": COLORS["exact"],
-    "ST-GS, clipped": PALETTE["orange"],
+looks = {
+    "ST-GS": ST_GS,
+    "GR, K = 10": GR_10,
+    "GR, K = ∞": GR_INF,
+    "ST-GS, clipped": ST_GS_CLIPPED,
 }
-live = LiveTraining(trainings, colors, value="accuracy", label="validation accuracy (%)")
+live = LiveTraining(trainings, looks, value="accuracy", label="validation accuracy (%)")
 display(live)
 live.run(until=700, callback=validate)
 
@@ -379,13 +375,11 @@ assert min(last["GR, K = ∞"], last["ST-GS, clipped"]) > last["ST-GS"] + 10
 # needs the gold tree to get the value right.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.course.listops.figures import trees_over_training
-
 seen = {}
 for k, name in {1: "ST-GS", 10: "GR, K = 10", math.inf: "GR, K = ∞"}.items():
     rows = trainings[name].history  # shorter if it has diverged: then the last one stays
     seen[k] = {100 * i + 100: rows[min(i, len(rows) - 1)]["seen"] for i in range(7)}
-history = trees_over_training(few.examples, seen)
+history = figures.trees_over_training(few.examples, seen)
 history
 
 # %% tags=["nbval-ignore-output"]
@@ -439,9 +433,7 @@ estimates = {k: estimate(k) for k in [1, 10, 100, 1000, math.inf]}
 # **Predict:** where does the cloud go as $K$ grows? Does it ever reach the upper edge?
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.course.listops.figures import gradients
-
-cloud = gradients(estimates)
+cloud = figures.gradients(estimates)
 cloud
 
 # %% tags=["nbval-ignore-output"]
@@ -543,10 +535,9 @@ cells[columns].round({"accuracy": 1, "f1": 2, "depth": 2})
 # **Look for** the differences between the estimators at the same τ, ours and the paper's.
 
 # %%
-from gumbelrao_edu.course.listops.figures import against_paper
 from gumbelrao_edu.figures import show
 
-show(*against_paper(cells))
+show(*figures.against_paper(cells))
 
 # %%
 table = cells.set_index(["tau", "row"])

@@ -60,11 +60,11 @@ print(data.description)
 # Here are ten digits from the validation set. The models will not be trained on them.
 
 # %%
-from gumbelrao_edu.course.live import digits
+from gumbelrao_edu.course.discrete_vae import figures
 from gumbelrao_edu.figures import show
 
 originals = valid[:10]
-show(digits({"original": originals}), alt="Ten handwritten digits in a row, black on white.")
+show(figures.digits({"original": originals}), alt="Ten handwritten digits in a row, black on white.")
 
 # %% [markdown]
 # ## The model
@@ -169,11 +169,10 @@ def validate(training):
 from IPython.display import display
 
 from gumbelrao_edu.course.live import LiveTraining
-from gumbelrao_edu.figures import COLORS
+from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS
 
-colors = {"ST-GS": COLORS["st_gumbel_softmax"], "GR-10": COLORS["gumbel_rao"]}
-colors["GR-∞"] = COLORS["zgr"]
-live = LiveTraining(trainings, colors, value="validation loss", label="validation loss (nats)")
+looks = {"ST-GS": ST_GS, "GR-10": GR_10, "GR-∞": GR_INF}
+live = LiveTraining(trainings, looks, value="validation loss", label="validation loss (nats)")
 display(live)
 live.run(until=1500, callback=validate)
 
@@ -186,6 +185,7 @@ for name, training in trainings.items():
 for name in ("GR-10", "GR-∞"):
     print(f"{name} ends {final['ST-GS'] - final[name]:.1f} nats below ST-GS.")
     assert final["ST-GS"] - final[name] > 3
+
 
 # %% [markdown]
 # All three have the same mean, so what you see is the effect of noise alone: at this learning rate the
@@ -202,9 +202,6 @@ for name in ("GR-10", "GR-∞"):
 # left and back with the arrow keys. **Look for** the step at which you can first read a row.
 
 # %%
-from gumbelrao_edu.course.live import digits_over_training
-
-
 def caption(step):
     rows = {name: training.history[step // 100 - 1] for name, training in trainings.items()}
     losses = [f"{name} {row['validation loss']:.1f}" for name, row in rows.items()]
@@ -217,7 +214,7 @@ for i, step in enumerate(range(100, 1501, 100)):
     frames[step] = {"original": originals} | painted
 
 # %% tags=["nbval-ignore-output"]
-pictures = digits_over_training(frames, caption)
+pictures = figures.digits_over_training(frames, caption)
 pictures
 
 # %% [markdown]
@@ -231,10 +228,8 @@ pictures
 # do, and whether it does the same to every digit.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.course.discrete_vae.figures import one_variable
-
 model = trainings["GR-∞"].model
-one_variable(model, originals)
+figures.one_variable(model, originals)
 
 # %% [markdown]
 # A single variable does little: it makes a few strokes stronger or weaker, and not the same ones in
@@ -258,7 +253,7 @@ assert 0 < said.min() < said.max() < math.log(8) / 2
 # %% tags=["nbval-ignore-output"]
 samples = model.sample(10, generator=torch.Generator().manual_seed(6))
 show(
-    digits({"samples": samples}),
+    figures.digits({"samples": samples}),
     alt="Ten pictures painted from random codes: strokes like digits'.",
 )
 assert samples.shape == (10, 784)
@@ -300,9 +295,7 @@ for k, estimator in {1: st_gs, **gr}.items():
 # on nothing more happens.
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.course.discrete_vae.figures import variance_over_training
-
-variance_over_training([*kept], variance)
+figures.variance_over_training([*kept], variance)
 
 # %% tags=["nbval-ignore-output"]
 for k in gr:
@@ -350,9 +343,7 @@ for tau in taus:
 # lower, that of ST-GS or that of GR?
 
 # %% tags=["nbval-ignore-output"]
-from gumbelrao_edu.course.discrete_vae.figures import mse_over_tau
-
-panel = mse_over_tau(taus, spread, biases)
+panel = figures.mse_of_means(taus, spread, biases)
 panel
 
 # %% tags=["nbval-ignore-output"]

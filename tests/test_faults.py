@@ -1,6 +1,6 @@
 """Faults at seeded moments: killed, stopped or damaged commands end in the same results.
 
-A command is a forked process that computes the runs of `test_runs`. What comes out in the end is
+A command is a forked process that computes the runs of `small_runs`. What comes out in the end is
 compared bit for bit with what an undisturbed command gives. `make test-faults` tries more moments.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_runs import CONFIGS, compute, files, fit
+from small_runs import CONFIGS, compute, files, fit
 
 from gumbelrao_edu.training.errors import TakenOverError
 from gumbelrao_edu.training.runs import Run
