@@ -28,8 +28,26 @@ def marked(text: str) -> str:
     return "".join(parts)
 
 
+def listed(lines: list[str]) -> list[str]:
+    """Make a list of the values that a function returns, where each has a name and a colon.
+
+    >>> listed(["Returns:", "    x: first,", "        and so on.", "    y: second."])
+    ['Returns:', '    - x: first,', '      and so on.', '    - y: second.']
+    """
+    section, result = "", []
+    for line in lines:
+        section = line if SECTION.match(line) else section
+        if section == "Returns:" and re.match(r" {4}\w+: ", line):
+            line = f"    - {line.lstrip()}"
+        elif section == "Returns:" and line.startswith(" " * 8):
+            line = f"      {line.lstrip()}"
+        result.append(line)
+    return result
+
+
 def converted(lines: list[str]) -> list[str]:
     """Return the lines of a docstring as reStructuredText with Google's sections."""
+    lines = listed(lines)
     blocks: list[tuple[bool, list[str]]] = []  # whether it is code, lines
     in_section = False
     previous = ""
