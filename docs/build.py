@@ -217,6 +217,11 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
             folded = solution
         if cell.cell_type == "markdown":
             cell.source = for_the_site(cell.source)
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):  # a corner of a table is no heading
+                output.data["text/html"] = output.data["text/html"].replace(
+                    "<th></th>", "<td></td>"
+                )
         cell.metadata = {}
         cells.append(cell)
     notebook.cells = cells

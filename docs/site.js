@@ -176,7 +176,7 @@ function start() {
 
   // What is wider than the page scrolls by itself, with the keyboard too.
   const scrollable = () => {
-    for (const element of document.querySelectorAll(".formula, .table-scroll, pre, .output")) {
+    for (const element of document.querySelectorAll(".formula, .bd-article table, pre, .output")) {
       if (element.scrollWidth > element.clientWidth + 1) element.tabIndex = 0;
       else element.removeAttribute("tabindex");
     }

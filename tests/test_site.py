@@ -287,14 +287,15 @@ def test_a_recorded_training_plays(open_page):
         pytest.skip("no recorded training")
     page = open_page(name)
     make_live(page)
-    button = page.get_by_role("button", name="Play")
-    panel = page.locator(".gumbelrao-panel", has=button)
+    button = page.locator(".gumbelrao-control button").first
+    panel = page.locator(".gumbelrao-panel", has=page.locator(".gumbelrao-control button")).first
     told = panel.locator("[role=status]").inner_text()
     button.click()
     page.wait_for_timeout(1500)
     moved = panel.locator("[role=status]").inner_text()
     assert moved != told
-    panel.get_by_role("button", name="Stop").click()
+    assert button.inner_text() == "Stop"
+    button.click()
     stopped = panel.locator("[role=status]").inner_text()
     page.wait_for_timeout(700)
     assert panel.locator("[role=status]").inner_text() == stopped
