@@ -5,21 +5,49 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 DATA_DIR_VARIABLE = "GUMBELRAO_DATA_DIR"
 INSTALL = "pip install 'gumbelrao_edu[course]'"
 _MOST = 2**26  # bytes; the largest published file has 24 MB
+_PATIENCE = 30.0  # seconds for which a server may be slow
+_SLOWEST = 1000.0  # bytes a second, on average, that it has to send after that
 _COMMAND = "python -m gumbelrao_edu data"
 
 
 class DataError(RuntimeError):
     """Data that cannot be had; the message says why and what to do."""
+
+
+class _ServerError(OSError):
+    """A server that sends without end, or next to nothing; another try would be no better."""
+
+
+class _Limited:
+    """What pooch writes a download to: it may not grow without end, nor take for ever."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._size, self._start = file, 0, time.monotonic()
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        seconds = time.monotonic() - self._start
+        if self._size > _MOST:
+            raise _ServerError(f"the server sends more than {_MOST / 1e6:.0f} MB")
+        if seconds > _PATIENCE and self._size < _SLOWEST * seconds:
+            raise _ServerError(f"the server sends less than {_SLOWEST:.0f} bytes a second")
+        self._file.write(chunk)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 @dataclass(frozen=True)
@@ -131,12 +159,18 @@ def _download(file: File, progress: bool) -> None:
     pooch = _pooch()
 
     def checked(url: str, path: str, store: object) -> None:
-        # pooch knows no git blob ids. After a ValueError it tries again.
-        pooch.HTTPDownloader(progressbar=progress)(url, path, store)
+        # pooch knows no git blob ids. After a ValueError it tries again. The chunks are small, so
+        # that a server that sends a byte now and then is noticed.
+        with open(path, "wb") as content:
+            download = pooch.HTTPDownloader(progressbar=progress, chunk_size=64)
+            download(url, _Limited(content), store)
         if not file.is_right(path):
             raise ValueError(f"its {file.hash_name} differs")
 
     file.path.parent.mkdir(parents=True, exist_ok=True)
+    for left in file.path.parent.glob("download-*"):  # by a download that was killed
+        if time.time() - left.stat().st_mtime > 3600.0:
+            shutil.rmtree(left, ignore_errors=True)
     # Fetched beside its place, so that a wrong file stays until the right one is there.
     with tempfile.TemporaryDirectory(dir=file.path.parent, prefix="download-") as folder:
         store = pooch.create(
@@ -160,6 +194,8 @@ def _pooch() -> ModuleType:
 def _reason(error: Exception, folder: Path) -> str:
     import requests
 
+    if isinstance(error, _ServerError):
+        return f"{error}."
     if isinstance(error, requests.exceptions.HTTPError):
         return f"the server answered: {error}."
     if isinstance(error, requests.exceptions.RequestException):

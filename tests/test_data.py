@@ -14,6 +14,8 @@ import pooch
 import pytest
 import torch
 
+from gumbelrao_edu import _download
+from gumbelrao_edu._download import File
 from gumbelrao_edu.cli import main
 from gumbelrao_edu.listops import data as listops
 from gumbelrao_edu.vae import DataError, data, load_binarized_mnist, load_digits, load_digits_5k
@@ -241,3 +243,36 @@ def test_the_real_files(monkeypatch: pytest.MonkeyPatch) -> None:
         text[:, ::2] = images + ord("0")
         text[:, -1] = ord("\n")
         assert hashlib.sha1(text.tobytes()).hexdigest() == sha1
+
+
+def test_a_server_that_sends_too_much_or_too_little(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The download ends with a sentence, is tried once, and leaves nothing behind."""
+    name = next(iter(data.SHA256))
+    file = File(name, server.url + name, data.SHA256[name])
+    with monkeypatch.context() as patch:
+        patch.setattr(_download, "_MOST", len(server.files[name]) - 1)
+        with pytest.raises(DataError, match="the server sends more than 0 MB"):
+            _download.fetch([file], otherwise="", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(_download, "_PATIENCE", 0.0)
+        patch.setattr(_download, "_SLOWEST", 1e15)
+        with pytest.raises(DataError, match="the server sends less than"):
+            _download.fetch([file], otherwise="", progress=False)
+    assert server.requests == [name, name]
+    assert not [*folder.iterdir()]
+    assert _download.fetch([file], otherwise="", progress=False) == [file.path]
+
+
+def test_what_a_killed_download_left_is_removed_after_an_hour(server: Server, folder: Path) -> None:
+    name = next(iter(data.SHA256))
+    old, new = folder / "download-old", folder / "download-new"
+    for each in (old, new):
+        each.mkdir(parents=True)
+        (each / "part").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    _download.fetch(
+        [File(name, server.url + name, data.SHA256[name])], otherwise="", progress=False
+    )
+    assert {path.name for path in folder.iterdir()} == {"download-new", name}
