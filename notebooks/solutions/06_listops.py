@@ -544,7 +544,8 @@ table = cells.set_index(["tau", "row"])
 gain = {}
 for tau in [0.01, 1.0]:
     for row in ["GR-MC10", "GR-∞"]:
-        (ours, error), (base, other) = (table1.comparable(table.loc[(tau, r)]) for r in (row, "ST-GS"))
+        ours, error = table1.comparable(table.loc[(tau, row)])
+        base, other = table1.comparable(table.loc[(tau, "ST-GS")])
         gain[tau, row] = ours - base, math.hypot(error, other)
         printed = table.paper[tau, row] - table.paper[tau, "ST-GS"]
         print(f"τ = {tau}, {row} minus ST-GS: {ours - base:+.1f} ± {gain[tau, row][1]:.1f}", end="")
