@@ -499,3 +499,17 @@ def test_results_may_be_numpy_numbers(tmp_path):
     again = compute(lambda *_: 1 / 0, [{"x": 2}], tmp_path)
     assert again.status.tolist() == ["done"]  # the same run, which is not computed again
     assert load_row(config, tmp_path)["results"]["list"] == [float("inf")]
+
+
+def test_shared_memory_of_killed_commands_is_removed(tmp_path: Path) -> None:
+    """That of processes that live, and other files, stay."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    for process in (ended.pid, os.getpid()):
+        (tmp_path / f"joblib_memmapping_folder_{process}_ab").mkdir()
+        (tmp_path / f"joblib_memmapping_folder_{process}_ab" / "array").write_bytes(b"x")
+        (tmp_path / f"sem.loky-{process}-ab").write_bytes(b"x")
+    (tmp_path / f"other-{ended.pid}-ab").write_bytes(b"x")
+    runs._remove_shared_memory_of_the_dead(tmp_path)
+    mine = {f"joblib_memmapping_folder_{os.getpid()}_ab", f"sem.loky-{os.getpid()}-ab"}
+    assert {path.name for path in tmp_path.iterdir()} == mine | {f"other-{ended.pid}-ab"}

@@ -11,6 +11,7 @@ import importlib
 import json
 import math
 import numbers
+import os
 import re
 import shutil
 import signal
@@ -612,6 +613,7 @@ def _workers(
     has given up; that for Ray gives nothing back before the last run has ended.)
     """
     if backend == "joblib":
+        _remove_shared_memory_of_the_dead()
         with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
             yield _compute, (TerminatedWorkerError,)
     elif backend == "dask":
@@ -691,6 +693,25 @@ def _ray_cluster(ray: Any) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _remove_shared_memory_of_the_dead(folder: Path = Path("/dev/shm")) -> None:
+    """Remove what joblib left in shared memory when all processes of a command were killed."""
+    for path in folder.glob("*") if hasattr(os, "getuid") else ():
+        named = re.fullmatch(r"(?:sem\.loky-|joblib_memmapping_folder_)(\d+)[-_].*", path.name)
+        with contextlib.suppress(OSError):
+            if named and path.stat().st_uid == os.getuid() and not _lives(int(named[1])):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _packages(*names: str) -> list[Any]:
