@@ -162,7 +162,7 @@ def test_gradient_variance_of_score_functions(name: str) -> None:
 
 @functools.cache
 def splits(name: str) -> Tensor:
-    """150 independent measurements from 8 minibatches: `[150, (value, error), (MC, minibatch)]`."""
+    """250 independent measurements from 8 minibatches: `[250, (value, error), (MC, minibatch)]`."""
     model, draw, order = tiny(), draws_of(name, 2), seeded(3)
     measured = [
         variance_split(
@@ -173,7 +173,7 @@ def splits(name: str) -> Tensor:
             num_batches=8,
             generator=order,
         )
-        for _ in range(150)
+        for _ in range(250)
     ]
     return torch.tensor(measured, dtype=torch.float64).mT
 
