@@ -73,6 +73,7 @@ def gap(terms: Terms, k: float) -> Tensor:
         TypeError, ValueError: if `k` has the wrong type or range.
 
     Example:
+        >>> import math
         >>> gap(Terms(torch.tensor(9.0), torch.tensor(1.0), torch.zeros(3)), k=math.inf)
         tensor(1.)
     """
