@@ -16,10 +16,9 @@ from . import __version__, cli_compare
 from ._download import DATA_DIR_VARIABLE, INSTALL, DataError, data_dir
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
+from .training import MAX_JOBS
 from .training.errors import BackendError, TakenOverError
 from .vae.data import fetch_binarized_mnist
-
-MAX_JOBS = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -73,10 +73,7 @@ class Row:
     @property
     def file_label(self) -> str:
         """The label in the names of files."""
-        label = estimators.get(self.estimator).label
-        if (k := self.hyper.get("k")) is not None:
-            label += "-inf" if math.isinf(k) else f"-MC{k:g}"
-        return label if self.clip is None else f"{label}-clip{self.clip:g}"
+        return self.label.replace("∞", "inf").replace(", clipped at ", "-clip")
 
     @property
     def color(self) -> str:

@@ -1,1 +1,3 @@
 """The training loop, grids of runs that resume, and the files that both write."""
+
+MAX_JOBS = 1000  # processes that a command may ask for

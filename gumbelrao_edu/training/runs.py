@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from .._checks import check_count
 from ..device import default_device
-from . import claims
+from . import MAX_JOBS, claims
 from .errors import (
     BackendError,
     DamagedFileError,
@@ -51,7 +51,6 @@ from .files import provenance, set_aside, write
 Function = Callable[["Run"], dict[str, Any]]
 
 BACKENDS = ("joblib", "dask", "ray")
-MAX_JOBS = 1000
 _FLOATS = {"inf", "-inf", "nan"}  # strict JSON has no numbers for them
 _STATUS = ("done", "diverged", "failed")
 _OUTCOMES = ("status", "error", "seconds")
