@@ -39,7 +39,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
-napoleon_custom_sections = [("Source", "notes_style")]
+napoleon_custom_sections = [("Source", "notes_style"), ("Returned values", "params_style")]
 default_role = "literal"
 
 html_theme = "sphinx_book_theme"

@@ -9,8 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def missing(reason):
-    if os.environ.get("GUMBELRAO_REQUIRE_BROWSER") == "1":
+def missing(reason, needed="BROWSER"):
+    """Skip the test, or fail where what it needs must be there."""
+    if os.environ.get(f"GUMBELRAO_REQUIRE_{needed}") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 

@@ -148,7 +148,7 @@ def test_axe_finds_no_violation_in_what_the_course_shows(page, theme):
     """Live panels, and the pictures that stand for them in a saved notebook."""
     axe = ROOT / "build" / "site-node" / "node_modules" / "axe-core" / "axe.min.js"
     if not axe.exists():
-        missing("axe-core is not installed (docs/build.py installs it, with npm)")
+        missing("axe-core is not installed (make site)", needed="SITE")
     saved(page, "τ: <b>0.5</b>")
     for place, rule in (".gumbelrao-panel", "label"), (".jp-OutputArea-output figure", "image-alt"):
         page.evaluate(THEME, f"JupyterLab {theme}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-SECTION = re.compile(r"(Args|Returns|Raises|Example|Examples|Attributes|Yields|Source|Note):$")
+SECTION = re.compile(r"(Args|Returns|Returned values|Raises|Example|Examples|Attributes|Yields|Source|Note):$")
 # Beyond these, a star, a bar or an underscore at the end of a word would start markup.
 MARKUP = re.compile(r"(?<!\\)([*|]|_(?=\W|$))")
 
@@ -28,26 +28,25 @@ def marked(text: str) -> str:
     return "".join(parts)
 
 
-def listed(lines: list[str]) -> list[str]:
-    """Make a list of the values that a function returns, where each has a name and a colon.
+def named(lines: list[str]) -> list[str]:
+    """Rename the section of what a function returns, where its values have names.
 
-    >>> listed(["Returns:", "    x: first,", "        and so on.", "    y: second."])
-    ['Returns:', '    - x: first,', '      and so on.', '    - y: second.']
+    Napoleon takes what stands before the first colon of `Returns:` for a type.
+
+    >>> named(["Returns:", "    x: first,", "        and so on.", "    y: second."])
+    ['Returned values:', '    x: first,', '        and so on.', '    y: second.']
+    >>> named(["Returns:", "    The second and the first.", "    x: no name."])[0]
+    'Returns:'
     """
-    section, result = "", []
-    for line in lines:
-        section = line if SECTION.match(line) else section
-        if section == "Returns:" and re.match(r" {4}\w+: ", line):
-            line = f"    - {line.lstrip()}"
-        elif section == "Returns:" and line.startswith(" " * 8):
-            line = f"      {line.lstrip()}"
-        result.append(line)
-    return result
+    return [
+        "Returned values:" if line == "Returns:" and re.match(r" +\w+: ", following) else line
+        for line, following in zip(lines, [*lines, ""][1:], strict=True)
+    ]
 
 
 def converted(lines: list[str]) -> list[str]:
     """Return the lines of a docstring as reStructuredText with Google's sections."""
-    lines = listed(lines)
+    lines = named(lines)
     blocks: list[tuple[bool, list[str]]] = []  # whether it is code, lines
     in_section = False
     previous = ""
@@ -62,7 +61,7 @@ def converted(lines: list[str]) -> list[str]:
         if line.lstrip().startswith(">>>"):
             code = True
         elif not line.strip():
-            code = code and not in_section and False
+            code = False
         elif indented and not in_section:
             code = True
             if not previous.strip() and not (blocks and blocks[-1][0]):
