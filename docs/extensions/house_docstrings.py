@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-SECTION = re.compile(r"(Args|Returns|Returned values|Raises|Example|Examples|Attributes|Yields|Source|Note):$")
+SECTION = re.compile(
+    r"(Args|Returns|Returned values|Raises|Example|Examples|Attributes|Yields|Source|Note):$"
+)
 # Beyond these, a star, a bar or an underscore at the end of a word would start markup.
 MARKUP = re.compile(r"(?<!\\)([*|]|_(?=\W|$))")
 
