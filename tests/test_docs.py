@@ -118,7 +118,7 @@ def test_a_docstring_becomes_markup():
     assert "``[*batch, n]`` and x\\*." in text
     assert "::\n\n    y = x * f_     (3)" in text
     assert "    x: a ``tensor``." in text
-    assert "    - y: a number,\n      or two.\n    - z: another.\n" in text
+    assert "Returned values:\n    y: a number,\n        or two.\n    z: another.\n" in text
     assert "    >>> print('*')\n    *\n" in text
     assert text.endswith("Source:\n    Someone (2021).")
 
