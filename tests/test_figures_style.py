@@ -12,7 +12,7 @@ import gumbelrao_edu
 from gumbelrao_edu import estimators
 from gumbelrao_edu.experiments import table1, table3
 from gumbelrao_edu.figures import curve, layout
-from gumbelrao_edu.figures.rows import COLORS, EXACT, GR, ST_GS_CLIPPED, Row, rows
+from gumbelrao_edu.figures.rows import CLIPPED, COLORS, EXACT, GR, Row, rows
 from gumbelrao_edu.figures.style import MORE_COLORS, TEMPLATE
 
 PACKAGE = Path(gumbelrao_edu.__file__).parent
@@ -23,7 +23,7 @@ def test_every_estimator_and_every_row_has_a_look_of_its_own():
     others = [row for row in registered if row.label not in {known.label for known in rows()}]
     everything = {
         row.label: (row.color, row.symbol, row.dash)
-        for row in [*rows(), *others, EXACT, GR, ST_GS_CLIPPED, *table1.ROWS, *table3.ROWS]
+        for row in [*rows(), *others, EXACT, GR, *CLIPPED, *table1.ROWS, *table3.ROWS]
     }
     assert {row.estimator for row in [*rows(), *others]} == {*estimators.names()}
     assert len({*everything.values()}) == len(everything) >= 17

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import estimators
@@ -39,6 +39,8 @@ _FORMS = {
     "GR-∞": ("diamond", "longdash"),
     "ZGR": ("x", "solid"),
     "ST-GS, clipped at 1": ("circle-x", "dash"),
+    "GR-MC10, clipped at 1": ("triangle-left", "dash"),
+    "GR-∞, clipped at 1": ("diamond-x", "dash"),
 }
 
 
@@ -137,7 +139,9 @@ GR_INF = Row("gumbel_rao", {"k": math.inf})
 GR = Row("gumbel_rao")  # where K is that of a slider
 EXACT = Row("exact")
 ZGR = Row("zgr")
-ST_GS_CLIPPED = Row("st_gumbel_softmax", clip=1.0)
+CLIPPED = ST_GS_CLIPPED, GR_10_CLIPPED, GR_INF_CLIPPED = tuple(
+    replace(row, clip=1.0) for row in (ST_GS, GR_10, GR_INF)
+)
 
 # In the order of the paper's tables.
 _ORDER = (GS, REINFORCE, RLOO, ST, ST_GS, GR_10, GR_100, GR_1000, GR_INF, ZGR)
@@ -172,7 +176,7 @@ def row_of_label(label: str) -> Row:
         >>> row_of_label("GR-∞") == GR_INF
         True
     """
-    for row in (*rows(), ST_GS_CLIPPED):
+    for row in (*rows(), *CLIPPED):
         if row.label == label:
             return row
     raise ValueError(f"label: expected that of a row, got {label!r}")
@@ -188,5 +192,5 @@ def label_rank(label: str) -> int:
         >>> sorted(["ZGR", "GS", "ST-GS"], key=label_rank)
         ['GS', 'ST-GS', 'ZGR']
     """
-    labels = [row.label for row in (*rows(), ST_GS_CLIPPED)]
+    labels = [row.label for row in (*rows(), *CLIPPED)]
     return labels.index(label) if label in labels else len(labels)
