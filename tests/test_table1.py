@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import table1
+from gumbelrao_edu.experiments import clipping, table1
+from gumbelrao_edu.experiments.experiment import reproduce
 from gumbelrao_edu.experiments.table1 import Grid
-from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR
+from gumbelrao_edu.figures.rows import CLIPPED, GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR
 from gumbelrao_edu.listops import ListOps, Split, generate
+from gumbelrao_edu.listops.scores import Scores
 from gumbelrao_edu.training.runs import Run, read_row, runs_of
 
 TINY = Grid((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
@@ -33,7 +36,7 @@ def few(monkeypatch, tmp_path_factory):
 
 def test_profiles_are_those_of_the_paper_and_smaller_ones():
     paper, cpu = table1.PROFILES["paper"], table1.PROFILES["cpu"]
-    assert len(table1.configurations(paper)) == 5 * 10 * 3 * (6 * 3 + 1)  # ZGR has no τ
+    assert len(table1.configurations(paper)) == 5 * 10 * 3 * (8 * 3 + 1)  # ZGR has no τ
     assert {config["epochs"] for config in table1.configurations(paper)} == {10}
     assert all(config["published"] for config in table1.configurations(paper))
     assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 2, 10, None)
@@ -42,7 +45,7 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
         2
     ] * 12
     clips = [config["clip"] for config in table1.configurations(paper)]
-    assert clips == [None] * (len(clips) - 450) + [1.0] * 450
+    assert clips == [None] * (len(clips) - 3 * 450) + [1.0] * 3 * 450
     for settings in table1.PROFILES.values():
         texts = [json.dumps(config) for config in table1.configurations(settings)]
         assert len(set(texts)) == len(texts)
@@ -68,6 +71,56 @@ def test_training_reports_each_epoch_and_the_best(few, tmp_path):
     left = {e.tokens for e in unseen.examples}
     assert not used & left
     assert {e.tokens for e in few.test.examples} & left
+
+
+def test_validations_within_an_epoch_change_no_training(tmp_path):
+    config = table1.configurations(TINY)[0]
+    once = table1.train(Run(config, tmp_path))
+    often = table1.train(Run({**config, "validations": 4}, tmp_path))
+    assert [entry["step"] for entry in often["history"]] == [0, 2, 3, 5, 6, 8, 9, 11, 12]
+    at_ends = [entry for entry in often["history"] if entry["epoch"] in (0, 1, 2)]
+    for one, other in zip(once["history"], at_ends, strict=True):
+        assert {**one, "loss": 0} == {**other, "loss": 0}  # a mean since the last validation
+    best = max(often["history"], key=lambda entry: entry["valid_accuracy"])
+    assert (often["best_epoch"], often["test_f1"]) == (best["epoch"], best["test_f1"])
+    assert often["last_test_f1"] == once["last_test_f1"]
+
+
+def test_what_was_best_within_an_epoch_outlasts_the_end_of_a_training(tmp_path, monkeypatch):
+    """A training that breaks off in its first epoch has what was validated before."""
+    grown = iter((10.0, 30.0, 20.0))
+
+    def score(model, split):
+        accuracy = next(grown) / 100 if split is data.valid else 0.5
+        return Scores(accuracy, 0.5, 3.0)
+
+    config = {**table1.configurations(TINY)[0], "validations": 3}
+    data, _ = table1.sentences(False, 10, 60)
+    step = table1.Training._step
+
+    def breaks_off(training):
+        if training.step == 5:
+            raise training._diverged("the loss is nan")
+        step(training)
+
+    monkeypatch.setattr(table1, "score", score)
+    monkeypatch.setattr(table1.Training, "_step", breaks_off)
+    results = table1.train(Run(config, tmp_path))
+    assert results["diverged_at"] == 6
+    assert (results["best_epoch"], results["valid_accuracy"]) == (1 / 3, 30.0)
+    assert "test_accuracy" not in results["history"][2]
+    assert results["last_valid_accuracy"] == 10.0
+
+
+def test_clipped_trainings_come_seed_by_seed_and_their_table_holds_both(tmp_path):
+    cpu = clipping.configurations(clipping.EXPERIMENT.profiles["cpu"])
+    clips = [config["clip"] for config in cpu]
+    seeds = [config["seed"] for config in cpu]
+    assert seeds == sorted(seeds)
+    assert clips == [1.0, 1.0, 1.0, None, None] * len({*seeds})
+    profile = replace(TINY, rows=(ST_GS, *CLIPPED[:1]), seeds=(0,))
+    tables = reproduce(clipping.EXPERIMENT, profile, tmp_path, say=lambda line: None)
+    assert tables["clipping"]["row"].tolist() == [ST_GS_CLIPPED.label, ST_GS.label]
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path):
@@ -176,7 +229,7 @@ def test_all_rows_of_the_paper_are_there():
     assert {label for label, _ in table1.PAPER} == labels - {
         "GR-∞",
         "ZGR",
-        ST_GS_CLIPPED.label,
+        *(row.label for row in CLIPPED),
     }
     assert len(table1.PAPER) == 4 * 3
 
