@@ -222,7 +222,7 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
                 output.data["text/html"] = output.data["text/html"].replace(
                     "<th></th>", "<td></td>"
                 )
-        cell.metadata = {}
+        cell.metadata = {"tags": [tools.HIDE]} if tools.HIDE in tags else {}  # MyST-NB folds it
         cells.append(cell)
     notebook.cells = cells
     notebook.metadata = {"kernelspec": tools.KERNELSPEC, "language_info": {"name": "python"}}

@@ -51,6 +51,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 600  # seconds a cell may take
 SOLUTIONS = "solutions"  # the folder of the sources
+HIDE = "hide-output"  # of a cell whose stored output would give away the answer to a question
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 # An expression for the kernel: the figures that are on show, by the id of their panel.
@@ -384,6 +385,8 @@ def tidy(notebook: NotebookNode) -> None:
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
+        if HIDE in tags(cell):  # JupyterLab shows the output when the cell is run
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
         name = digest(cell.cell_type, cell.source)[:8]
         seen[name] = seen.get(name, 0) + 1
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"

@@ -4,3 +4,22 @@ A check takes the learner's function or number, tries it on several inputs, and 
 `Verdict`, which a notebook shows. It says what is wrong, not only that it is. It never raises: an
 exercise that is not solved does not stop the notebook.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def write(name: str, numbers: Iterable[float], digits: int = 3) -> None:
+    """Print a name and numbers in one line; those of several calls stand in columns.
+
+    Args:
+        name: what the numbers are.
+        numbers: a tensor `[n]`, or any numbers.
+        digits: after the point.
+
+    Example:
+        >>> write("probabilities p", [0.25, 0.75])
+        probabilities p              0.250   0.750
+    """
+    print(f"{name:26}", " ".join(f"{number:{digits + 4}.{digits}f}" for number in numbers))

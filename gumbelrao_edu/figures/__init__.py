@@ -13,15 +13,19 @@ from .rows import COLORS
 from .style import PALETTE, layout
 
 if TYPE_CHECKING:
+    from .diagrams import Arrow, Box, diagram
     from .panel import Panel, show, shown, slider
     from .traces import bars, curve, points, trace
 
 __all__ = [
     "COLORS",
     "PALETTE",
+    "Arrow",
+    "Box",
     "Panel",
     "bars",
     "curve",
+    "diagram",
     "layout",
     "points",
     "show",
@@ -30,11 +34,15 @@ __all__ = [
     "trace",
 ]
 
+_MODULES = {
+    **dict.fromkeys(("bars", "curve", "points", "trace"), ".traces"),
+    **dict.fromkeys(("Arrow", "Box", "diagram"), ".diagrams"),
+}
+
 
 def __getattr__(name: str) -> Any:
     # What needs ipywidgets and plotly is imported when it is asked for: the command line does
     # without them.
     if name in __all__:
-        module = ".traces" if name in ("bars", "curve", "points", "trace") else ".panel"
-        return getattr(importlib.import_module(module, __name__), name)
+        return getattr(importlib.import_module(_MODULES.get(name, ".panel"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 import traceback
 import weakref
@@ -147,6 +148,36 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         values = {each.description: _written(each) for each in self.controls.values()}
         sliders = (each for each in self.controls.values() if isinstance(each, Slider))
         self.plot.say(caption, values, [each.index for each in sliders])
+
+    def captions(self, **values: Sequence[Any]) -> list[str]:
+        """Return the captions at some positions of the controls, which are put back afterwards.
+
+        Args:
+            **values: by the name of a control, where it shall stand; of several, all combinations.
+
+        Raises:
+            ValueError: for a name that no control has, or a value that is none of its positions.
+
+        Example:
+            >>> def draw(figure, *, k):
+            ...     return f"K is {k}."
+            >>> panel = Panel(go.Figure(), draw, k=slider("K", [1, 2, 5], 1, tooltip="samples"))
+            >>> panel.captions(k=[2, 5]), panel.caption
+            (['K is 2.', 'K is 5.'], 'K is 1.')
+        """
+        if unknown := values.keys() - self.controls.keys():
+            raise ValueError(f"expected names of {[*self.controls]}, got {sorted(unknown)}")
+        before = {name: self.controls[name].value for name in values}
+        said = []
+        try:
+            for combination in itertools.product(*values.values()):
+                for name, value in zip(values, combination, strict=True):
+                    self.controls[name].value = value
+                said.append(self.caption)
+        finally:
+            for name, value in before.items():
+                self.controls[name].value = value
+        return said
 
     @contextmanager
     def update(self) -> Iterator[None]:

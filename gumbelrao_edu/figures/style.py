@@ -61,6 +61,8 @@ SCALE = "Cividis"  # of maps: the same to all eyes
 FONT_SIZE, TITLE_SIZE = 13, 16
 HAIR, THIN, LINE, BOLD = 1.0, 1.5, 2.5, 4.0  # widths of lines
 DOT, POINT, MARK, RING, BOX = 6, 9, 12, 16, 24  # sizes of markers
+PAD = 6  # between the text of a box and its edge
+LETTER, ROW = 6.0, 17  # about the width of a letter and the height of a line of text
 BAR = 12  # thickness of a scale of colours
 FAINT, CLEAR, STRONG = 0.3, 0.6, 0.8  # opacities of what overlaps
 
@@ -116,6 +118,8 @@ MERGED = Look(PALETTE["purple"], "square")
 WHOLE = Look(PALETTE["green"], "square")
 POSSIBLE = Look(PALETTE["orange"], "diamond-open")
 CHOSEN = Look(PALETTE["black"], dash="dot")
+FORWARD = Look(PALETTE["black"])  # pictures of ideas: the forward pass, and what only helps to read
+HINT = Look(QUIET, dash="dot")
 FOUND, MISSED = "circle", "circle-open"  # symbols of nodes that are in the other tree, too, or not
 
 
@@ -184,6 +188,19 @@ def arrow(width: float) -> dict[str, Any]:
     """
     head = {"symbol": "arrow", "size": [0, 5 + 2 * width], "angleref": "previous"}
     return {**head, "opacity": 1, "line": {"width": 0}}
+
+
+def frame(look: Styled) -> dict[str, Any]:
+    """Return the style of an annotation that is a box around its text.
+
+    Args:
+        look: its colour.
+
+    Example:
+        >>> frame(FORWARD)["bordercolor"]
+        '#000000'
+    """
+    return {"bordercolor": look.color, "borderwidth": THIN, "borderpad": PAD, "bgcolor": PAPER}
 
 
 def error_bars(standard_errors: Sequence[float]) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""What all notebooks have: hints, questions with answers, what to read, answers not given away."""
+
+import itertools
+import re
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from notebook_files import SOURCES, read
+
+from notebooks import HIDE, for_learners, read_script, tags
+
+# The notebooks that keep the conventions of CONTRIBUTING, "Notebooks"; at the end, all.
+KEEP: tuple[str, ...] = ()
+KEPT = [source for source in SOURCES if source.stem.startswith(KEEP)]
+
+FOLDED = re.compile(r"<details><summary>([^<$]+)</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
+MOVES = re.compile(r"\.controls\[.+\]\.(value|index)\s*=(?!=)")
+PRINTS = re.compile(r"def \w+\(name, numbers\b")
+
+each = pytest.mark.parametrize("source", KEPT, ids=lambda source: source.stem)
+
+
+def cells_of(source):
+    """As learners read it, with the stored outputs."""
+    stored = for_learners(read_script(source)).cells
+    built = list(read(source.parents[1] / source.name).cells)
+    assert [cell.source for cell in built] == [cell.source for cell in stored], "build it first"
+    return built
+
+
+def badly_folded(cells):
+    """Markdown cells with a `details` in another form: some viewers show formulas in it raw."""
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    return [
+        text
+        for text in texts
+        if len(FOLDED.findall(text)) != text.count("<details")
+        or text.count("<details") != text.count("</details>")
+    ]
+
+
+def without_hint(cells):
+    """Exercises whose text does not end with one hint."""
+    missing = []
+    for number, cell in enumerate(cells):
+        if "exercise" in tags(cell):
+            text = next(c for c in cells[number::-1] if c.cell_type == "markdown").source
+            hints = [name for name, _ in FOLDED.findall(text) if name == "Hint"]
+            if hints != ["Hint"] or not text.endswith("</details>") or "### Exercise" not in text:
+                missing.append(text)
+    return missing
+
+
+def section(cells, heading):
+    (text,) = [cell.source for cell in cells if cell.source.startswith(f"## {heading}\n")]
+    return text
+
+
+def questions(cells):
+    """Of "Check yourself": the numbers of the questions, each with an answer that is folded."""
+    text = section(cells, "Check yourself")
+    asked = re.findall(r"^\*\*(\d)\.\*\* [^<]+\?\n\n<details><summary>Answer<", text, re.MULTILINE)
+    assert len(asked) == text.count("<details")
+    return [int(number) for number in asked]
+
+
+def given_away(cells):
+    """Code cells whose stored output stands unfolded under the question that it answers."""
+    return [
+        cell.source
+        for before, cell in itertools.pairwise(cells)
+        if before.cell_type == "markdown"
+        and re.search(r"\*\*(Predict|Guess)", before.source)
+        and cell.cell_type == "code"
+        and not {HIDE, "exercise"}.intersection(tags(cell))
+        and not any(
+            "<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs
+        )
+    ]
+
+
+@each
+def test_what_is_folded_is_drawn_by_every_viewer(source):
+    assert badly_folded(cells_of(source)) == []
+
+
+@each
+def test_every_exercise_has_a_hint(source):
+    assert without_hint(cells_of(source)) == []
+
+
+@each
+def test_the_end_asks_questions_and_says_where_to_read_on(source):
+    cells = cells_of(source)
+    assert questions(cells) in ([1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6])
+    lines = re.findall(r"^- .+", section(cells, "Where to read on"), re.MULTILINE)
+    assert len(lines) == 3
+    assert section(cells, "Where to read on").count("](https://") >= 3
+
+
+@each
+def test_answers_are_not_given_away(source):
+    assert given_away(cells_of(source)) == []
+
+
+@each
+def test_sliders_stay_where_the_reader_put_them(source):
+    code = [cell.source for cell in cells_of(source) if cell.cell_type == "code"]
+    assert [text for text in code if MOVES.search(text)] == []
+
+
+@each
+def test_numbers_are_printed_by_one_function(source):
+    code = [cell.source for cell in cells_of(source) if cell.cell_type == "code"]
+    assert [text for text in code if PRINTS.search(text)] == []
+
+
+# --- Each of them can fail ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<details><summary>Hint</summary>\n$x$\n</details>",
+        "<details><summary>Hint</summary>\n\n$x$\n</details>",
+        "<details><summary>Is $x$ 1?</summary>\n\nYes.\n\n</details>",
+        "<details><summary>Hint</summary>\n\nNo end.",
+    ],
+)
+def test_a_bad_fold_is_noticed(text):
+    assert badly_folded([new_markdown_cell(text)])
+
+
+def test_a_missing_hint_is_noticed():
+    exercise = new_code_cell("...", metadata={"tags": ["exercise"]})
+    hint = "<details><summary>Hint</summary>\n\nThink.\n\n</details>"
+    assert without_hint([new_markdown_cell("### Exercise 1 · Think"), exercise])
+    assert without_hint([new_markdown_cell(f"### Exercise 1 · Think\n\n{hint}\n\nMore."), exercise])
+    assert not without_hint([new_markdown_cell(f"### Exercise 1 · Think\n\n{hint}"), exercise])
+
+
+def test_a_question_without_an_answer_is_noticed():
+    answer = "<details><summary>Answer</summary>\n\nYes.\n\n</details>"
+    good = f"## Check yourself\n\n**1.** Is $a = b$?\n\n{answer}\n\n**2.** Why?\n\n{answer}"
+    assert questions([new_markdown_cell(good)]) == [1, 2]
+    for bad in (good.replace("Why?", "Why."), good.replace(answer, "", 1), good + "\n\n" + answer):
+        with pytest.raises(AssertionError):
+            assert questions([new_markdown_cell(bad)]) == [1, 2]
+
+
+def test_an_answer_that_is_given_away_is_noticed():
+    asked, code = new_markdown_cell("**Predict:** how many?"), new_code_cell("print(3)")
+    assert given_away([asked, code]) == ["print(3)"]
+    assert not given_away([asked, new_code_cell("print(3)", metadata={"tags": [HIDE]})])
+    assert not given_away([new_markdown_cell("Look."), code])
+    assert MOVES.search('panel.controls["tau"].value = 0.1')
+    assert not MOVES.search('if panel.controls["tau"].value == 0.1:\n    pass'.replace("==", "<"))
+    assert PRINTS.search("def show(name, numbers):")
