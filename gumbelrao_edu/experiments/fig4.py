@@ -19,7 +19,7 @@ from ..figures.rows import (
 )
 from ..figures.style import MARK, TEMPLATE, error_bars, hollow, label
 from . import search, table2, table3
-from .experiment import Experiment, Outcome, Tables
+from .experiment import Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,27 +220,18 @@ def _traces(name: str, x: list[Any], rows: pd.DataFrame) -> list[go.Scatter]:
     return [ours, theirs] if any(known) else [ours]
 
 
-EXPERIMENT = Experiment(
-    name="fig4",
-    title="Figure 4",
+EXPERIMENT = search.experiment(
+    "fig4",
+    "Figure 4",
     # The cpu profile: Table 3 and 6 trainings more, which are also in Table 2: an estimated 2 hours
     # on two cores. Cut as in Table 3, and K = 100 and 1000, which the paper's Table 2 has within
     # 0.9 nats of K = 10 for 8-ary variables.
-    profiles=search.profiles(
+    search.profiles(
         smoke=lambda: cells_of_profile("smoke", GR_10, GR_100),
         lecture=lambda: cells_of_profile("lecture", GR_10),
         cpu=lambda: cells_of_profile("cpu", GR_10),
         paper=lambda: cells_of_profile("paper", GR_10, GR_100),
     ),
-    configurations=search.configurations,
-    run_title=search.run_title,
-    train=search.train,
-    results=search.RESULTS,
-    tables=tables,
+    tables,
     page=lambda tables: page(tables["fig4"]),
-    prepare=search.prepare,
-    second=search.second,
-    train_second=search.evaluate,
-    results_second=search.TEST_RESULTS,
-    shares=search.SHARED_BY,
 )

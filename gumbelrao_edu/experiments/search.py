@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from ..training.files import load_state, save_state, set_aside
 from ..training.loop import Training, exploded
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
-from .experiment import Config, Outcome
+from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[Row, int, int]  # a row, an arity, a batch size
 
-SHARED_BY = ("table2", "table3", "fig4", "seeds")  # experiments that have runs in common
+SHARED_BY = ("table2", "table3", "fig4", "seeds", "successors")  # experiments that have runs in common
 BOUND_CHUNK = 200  # images of a bound that is stopped and goes on
 
 # The forms of what `train` and `test` return.
@@ -48,6 +48,9 @@ TEST_RESULTS = {"test_bound": float, "standard_error": float}
 _REPORTS = 50  # over a training
 _WATCHED = 2000  # validation images that a training is watched by
 _SAME_DRAWS = 2021  # seed of what models are compared by
+_TAUS = (0.1, 1.0)  # between which the paper draws τ
+# ReinMax is advised with τ ≥ 1: an interval of the same width.
+_TAUS_OF = {"reinmax": (1.0, 1.9)}
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ class Search:
         full: train on the full set of digits, or on the 5,000 that come with the course.
         hidden: widths of the encoder's hidden layers.
         valid_samples, test_samples: M of the importance-weighted bound, on the validation set for
-            all models, and on the test set for the one that is chosen.
+            all models, and on the test set for the one that is chosen; without the latter if 0.
         images: how many of each of these sets are used; None for all.
+        only: numbers of draws; no others are tried.
     """
 
     cells: Callable[[], Sequence[Cell]]
@@ -73,6 +77,7 @@ class Search:
     valid_samples: int = 5000
     test_samples: int = 5000
     images: int | None = None
+    only: tuple[int, ...] | None = None
 
 
 def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
@@ -106,6 +111,41 @@ def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
     return {name: Search(which, **common[name]) for name, which in cells.items()}
 
 
+def experiment(
+    name: str,
+    title: str,
+    searches: Mapping[str, Search],
+    tables: Callable[[Outcome], Tables],
+    *,
+    page: Callable[[Tables], str],
+    text: Callable[[Tables], str] | None = None,
+) -> Experiment:
+    """Return the record of an experiment that is a search; its runs are shared with the others'.
+
+    Args:
+        name, title: see `Experiment`.
+        searches: the profiles.
+        tables, page, text: see `Experiment`.
+    """
+    record = Experiment(
+        name=name,
+        title=title,
+        profiles=searches,
+        configurations=configurations,
+        run_title=run_title,
+        train=train,
+        results=RESULTS,
+        tables=tables,
+        page=page,
+        prepare=prepare,
+        second=second,
+        train_second=evaluate,
+        results_second=TEST_RESULTS,
+        shares=SHARED_BY,
+    )
+    return record if text is None else replace(record, text=text)
+
+
 def configurations(search: Search) -> list[Config]:
     """Return what `train` needs, draw by draw, so that a stopped search is a smaller one.
 
@@ -115,7 +155,7 @@ def configurations(search: Search) -> list[Config]:
     cells = search.cells()
     return [
         configuration(search, cell, draw, seed=draw)
-        for draw in range(search.draws)
+        for draw in search.only or range(search.draws)
         for cell in cells
     ]
 
@@ -148,7 +188,9 @@ def hyperparameters(draw: int, record: estimators.Record) -> dict[str, float | N
     """Draw a learning rate, momentum, weight decay and τ as appendix D.2 says.
 
     Args:
-        draw: number of the draw. All estimators get the same ones, so that none has better luck.
+        draw: number of the draw. All estimators get the same ones, so that none has better luck;
+            ReinMax, which wants τ ≥ 1, gets the same uniform number on [1, 1.9] in place of
+            [0.1, 1].
         record: of the estimator; τ is None for one that has none.
 
     Example:
@@ -156,11 +198,12 @@ def hyperparameters(draw: int, record: estimators.Record) -> dict[str, float | N
         True
     """
     random = np.random.default_rng([_SAME_DRAWS, draw])
+    taus = _TAUS_OF.get(record.name, _TAUS)
     drawn: dict[str, float | None] = {
         "learning_rate": round(1e-4 * int(random.integers(5, 51)), 4),
         "momentum": round(random.uniform(), 3),
         "weight_decay": [0.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6][random.integers(7)],
-        "tau": round(random.uniform(0.1, 1.0), 3),
+        "tau": round(random.uniform(*taus), 3),
     }
     return drawn if "tau" in record.example else {**drawn, "tau": None}
 
@@ -444,6 +487,8 @@ def second(outcome: Outcome) -> list[tuple[int, Config]]:
     Args:
         outcome: of the trainings.
     """
+    if outcome.profile.test_samples == 0:
+        return []
     chosen = choose(outcome.runs)
     more = {"test_samples": outcome.profile.test_samples}
     return [(int(i), more) for i in chosen.index[chosen.valid.notna()]]
@@ -457,7 +502,8 @@ def cells_of(outcome: Outcome) -> pd.DataFrame:
     """
     chosen = choose(outcome.runs)
     tested = [row["results"] for row in outcome.second]
-    found = dict(zip(chosen.index[chosen.valid.notna()], tested, strict=True))
+    chosen_of = chosen.index[chosen.valid.notna()] if tested else []
+    found = dict(zip(chosen_of, tested, strict=True))
     missing = {"test_bound": math.nan, "standard_error": math.nan}
     results = [{**missing, **found.get(i, {})} for i in chosen.index]
     return chosen.assign(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..figures.rows import GR_10, GR_INF, GS, ST_GS, label_rank, rows
 from . import search
-from .experiment import Experiment, Outcome, Tables
+from .experiment import Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,27 +64,18 @@ def paper_form(cells: pd.DataFrame) -> pd.DataFrame:
     return ordered.rename_axis(index="estimator", columns=None)
 
 
-EXPERIMENT = Experiment(
-    name="table2",
-    title="Table 2",
+EXPERIMENT = search.experiment(
+    "table2",
+    "Table 2",
     # The cpu profile takes two hours on two cores, two thirds of them for the trainings, the rest
     # for the four tests.
-    profiles=search.profiles(
+    search.profiles(
         smoke=lambda: [(row, 8, 20) for row in rows()],
         lecture=lambda: _SMALL,
         cpu=lambda: _SMALL,
         paper=lambda: [(row, *column) for row in rows() for column in PAPER_COLUMNS],
     ),
-    configurations=search.configurations,
-    run_title=search.run_title,
-    train=search.train,
-    results=search.RESULTS,
-    tables=tables,
+    tables,
     page=lambda tables: paper_form(tables["table2"]).to_html(),
     text=lambda tables: paper_form(tables["table2"]).to_string(),
-    prepare=search.prepare,
-    second=search.second,
-    train_second=search.evaluate,
-    results_second=search.TEST_RESULTS,
-    shares=search.SHARED_BY,
 )

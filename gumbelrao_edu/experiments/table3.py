@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..figures.rows import GR_1000, GR_INF, ST_GS, ZGR
 from . import search
-from .experiment import Experiment, Outcome, Tables
+from .experiment import Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,25 +103,16 @@ def paper_form(cells: pd.DataFrame) -> pd.DataFrame:
     return texts[(texts != "").any(axis=1)].rename(columns=names)
 
 
-EXPERIMENT = Experiment(
-    name="table3",
-    title="Table 3",
-    profiles=search.profiles(
+EXPERIMENT = search.experiment(
+    "table3",
+    "Table 3",
+    search.profiles(
         smoke=lambda: cells_of_profile("smoke"),
         lecture=lambda: cells_of_profile("lecture"),
         cpu=lambda: cells_of_profile("cpu"),
         paper=lambda: cells_of_profile("paper"),
     ),
-    configurations=search.configurations,
-    run_title=search.run_title,
-    train=search.train,
-    results=search.RESULTS,
-    tables=tables,
+    tables,
     page=lambda tables: paper_form(tables["table3"]).to_html(),
     text=lambda tables: paper_form(tables["table3"]).to_string(),
-    prepare=search.prepare,
-    second=search.second,
-    train_second=search.evaluate,
-    results_second=search.TEST_RESULTS,
-    shares=search.SHARED_BY,
 )
