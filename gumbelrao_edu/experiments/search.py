@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 Cell = tuple[Row, int, int]  # a row, an arity, a batch size
 
-SHARED_BY = ("table2", "table3", "fig4", "seeds", "successors")  # experiments that have runs in common
+# Experiments that have runs in common.
+SHARED_BY = ("table2", "table3", "fig4", "seeds", "successors")
 BOUND_CHUNK = 200  # images of a bound that is stopped and goes on
 
 # The forms of what `train` and `test` return.
