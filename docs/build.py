@@ -217,11 +217,6 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
             folded = solution
         if cell.cell_type == "markdown":
             cell.source = for_the_site(cell.source)
-        for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):  # a corner of a table is no heading
-                output.data["text/html"] = output.data["text/html"].replace(
-                    "<th></th>", "<td></td>"
-                )
         cell.metadata = {"tags": [tools.HIDE]} if tools.HIDE in tags else {}  # MyST-NB folds it
         cells.append(cell)
     notebook.cells = cells

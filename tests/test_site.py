@@ -221,9 +221,11 @@ def test_without_scripts_there_are_text_formulas_and_pictures(open_page, name):
     for image in page.locator("figure img").all():
         assert len(image.get_attribute("alt")) > 20
         image.scroll_into_view_if_needed()
+        width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+        assert width >= 700  # it was loaded
         box = image.bounding_box()
         assert box["width"] > 300
-        assert box["height"] > 100
+        assert box["height"] / box["width"] == pytest.approx(height / width, rel=0.02)
     assert page.locator("article span.math, article div.math").count() == 0  # for a script to do
     assert page.locator("article .katex").count() > 0
 
@@ -253,6 +255,18 @@ def test_a_phone_scrolls_one_way(open_page, name):
         page.evaluate(f"window.scrollTo(0, {position})")
         page.wait_for_timeout(100)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.evaluate(CUT) == []
+
+
+# In the page: what sticks out at the right, beside what scrolls by itself.
+CUT = """() => [...document.querySelectorAll('.bd-article-container *')].filter((element) => {
+    const {width, right} = element.getBoundingClientRect();
+    if (width < 2 || right <= window.innerWidth + 1) return false;
+    for (let outer = element; outer !== null; outer = outer.parentElement) {
+        if (['auto', 'scroll'].includes(getComputedStyle(outer).overflowX)) return false;
+    }
+    return element.closest('.katex-mathml, .katex svg, .gumbelrao-frame') === null;
+}).map((element) => element.outerHTML.slice(0, 200))"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
