@@ -169,6 +169,31 @@ def number(answer: Any) -> float:
     raise Wrong(f"expected one number, got {numbers(answer)}.")
 
 
+def pair(got: Any, what: str) -> tuple[float, float]:
+    """Return two numbers that the learner's function gave, as a tuple, a list or a tensor."""
+    if isinstance(got, Tensor) and got.dim() == 1:
+        got = [*got]
+    if not isinstance(got, (tuple, list)):
+        raise Wrong(f"expected two numbers, {what}, got {numbers(got)}.")
+    if len(got) != 2:
+        raise Wrong(f"expected two numbers, {what}, got {len(got)}.")
+    return number(got[0]), number(got[1])
+
+
+def expect_of(
+    which: str,
+    got: Any,
+    expected: Tensor | float,
+    given: Mapping[str, Any],
+    mistakes: Mistakes,
+) -> None:
+    """Do as `expect` does, for one of several numbers: `which` precedes what is wrong."""
+    try:
+        expect(got, expected, given, mistakes)
+    except Wrong as wrong:
+        raise Wrong(f"{which}: {wrong}") from None
+
+
 def close(got: Tensor, expected: Tensor) -> bool:
     """Equal to about single precision; shapes too."""
     if got.shape != expected.shape:
