@@ -82,24 +82,19 @@ def check_merge(function: Any) -> None:
         weights = torch.rand(m - 1, 2, dtype=torch.float64, generator=generator)
         cut = "D has to be a factor, as in the formula. To look up its place cuts the gradient."
         found = gradient(got, weights, choice, cut=cut)
-        wanted = torch.autograd.grad(
-            (merge(choice[None], proposals[None], nodes[None])[0] * weights).sum(), choice
-        )[0]
+        merged = merge(choice[None], proposals[None], nodes[None])[0]
+        (wanted,) = torch.autograd.grad((merged * weights).sum(), choice)
         alone = (weights * proposals).sum(-1)
-        try:
-            expect(
-                found,
-                wanted,
-                given,
-                {
-                    "a gradient comes through D_j proposal_j alone. The two sums have D in them, "
-                    "too.": alone,
-                    "a gradient comes through the proposal that was drawn alone. A factor of 0 has "
-                    "a derivative, too.": alone * choice.detach(),
-                },
-            )
-        except Wrong as wrong:
-            raise Wrong(f"the value is right, its derivative in D is not: {wrong}") from None
+        by_hand = {
+            "a gradient comes through D_j proposal_j alone. The sums have D in them, too.": alone,
+            "a gradient comes through the proposal that was drawn alone. A factor of 0 has a "
+            "derivative, too.": alone * choice.detach(),
+        }
+        # The entries of D sum to 1, so that a number added to all derivatives means nothing, and
+        # no softmax lets it through.
+        others = {sentence: each - each.mean() for sentence, each in by_hand.items()}
+        which = "the value is right, its derivative in D is not (less its mean)"
+        expect_of(which, found - found.mean(), wanted - wanted.mean(), given, others)
 
 
 @check("and the 24 orders of five leaves sum to 1.")
@@ -211,8 +206,10 @@ def check_first_term(function: Any) -> None:
         >>> check_first_term(first_term)
         Right: K times the mean squared distance, with the error of a mean.
     """
-    rows = torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.5], [0.5, 0.5]], dtype=torch.float64)
-    exact = torch.tensor([[0.5, 1.0], [0.2, 0.0], [1.0, 1.5], [0.0, 0.7]], dtype=torch.float64)
+    # Five rows: with four, √n would be 2.
+    found = [[1.0, 2.0], [0.0, -1.0], [3.0, 0.5], [0.5, 0.5], [0.1, 1.0]]
+    averaged = [[0.5, 1.0], [0.2, 0.0], [1.0, 1.5], [0.0, 0.7], [0.4, 0.6]]
+    rows, exact = (torch.tensor(x, dtype=torch.float64) for x in (found, averaged))
     for k in (10, 3):
         given: dict[str, Any] = {"rows": rows, "exact": exact, "k": k}
         value, error = pair(call(function, **given), "the mean and its standard error")
