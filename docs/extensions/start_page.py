@@ -31,7 +31,8 @@ this is one training with both.
 </p>
 
 ```python
-sample = gumbel_rao(logits, tau=0.5, k=100)  # was F.gumbel_softmax(logits, tau=0.5, hard=True)
+sample = F.gumbel_softmax(logits, tau=0.5, hard=True)  # before
+sample = gumbel_rao(logits, tau=0.5, k=100)            # after
 ```
 
 ## The course
@@ -46,7 +47,8 @@ The library alone needs torch and numpy:
 pip install git+https://github.com/{repository}
 ```
 
-The course in JupyterLab needs Python 3.11 to 3.14, git and make:
+The course in JupyterLab needs Python 3.11 to 3.14, git and make; there are [other
+ways](install.md), for Windows too.
 
 ```
 git clone https://github.com/{repository} && cd {folder}
@@ -57,8 +59,8 @@ make lab
 
 {estimators}
 
-The [reference](reference/index.md) has all of the library. [The paper, from equation to
-code](paper.md) leads from each equation to the function, the notebook and the test that have it;
+[The library](library.md) has an overview, and the [reference](reference/index.md) every name. [The
+paper, from equation to code](paper.md) leads from each equation to the function, the notebook and the test that have it;
 the [glossary](glossary.md) explains the terms; [for teaching](teaching.md) is for lecturers.
 
 ```{{toctree}}
@@ -72,9 +74,11 @@ the [glossary](glossary.md) explains the terms; [for teaching](teaching.md) is f
 :hidden:
 :caption: To look things up
 
+library
 paper
 glossary
 reference/index
+install
 teaching
 ```
 """
