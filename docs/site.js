@@ -176,6 +176,12 @@ function start() {
 
   // What is wider than the page scrolls by itself, with the keyboard too.
   const scrollable = () => {
+    // A formula gets smaller first, as far as it can be read.
+    for (const element of document.querySelectorAll(".formula")) {
+      element.style.fontSize = "";
+      const share = element.clientWidth / element.scrollWidth;
+      if (share < 1) element.style.fontSize = `${Math.max(0.7, 0.99 * share)}em`;
+    }
     for (const element of document.querySelectorAll(".formula, .bd-article table, pre, .output")) {
       if (element.scrollWidth > element.clientWidth + 1) element.tabIndex = 0;
       else element.removeAttribute("tabindex");

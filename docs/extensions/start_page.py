@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import readme
 from pins import binder_link, repository
 
 import notebooks as tools
@@ -60,8 +61,9 @@ make lab
 {estimators}
 
 [The library](library.md) has an overview, and the [reference](reference/index.md) every name. [The
-paper, from equation to code](paper.md) leads from each equation to the function, the notebook and the test that have it;
-the [glossary](glossary.md) explains the terms; [for teaching](teaching.md) is for lecturers.
+paper, from equation to code](paper.md) leads from each equation to the function, the notebook and
+the test that have it; the [glossary](glossary.md) explains the terms; [for
+teaching](teaching.md) is for lecturers.
 
 ```{{toctree}}
 :hidden:
@@ -88,9 +90,9 @@ def estimators() -> str:
     """The table of the registry."""
     from gumbelrao_edu import estimators
 
-    rows = ["| estimator | function | the paper's | its mean is |", "|---|---|---|---|"]
-    for name in estimators.names():
-        record = estimators.get(name)
+    rows = ["| estimator | function | from | its mean is |", "|---|---|---|---|"]
+    for record in sorted(map(estimators.get, estimators.names()), key=readme.place):
+        name = record.name
         mean = "exact" if record.unbiased else f"that of {estimators.get(record.mean).label}"
         mean = "its own" if record.mean == name and not record.unbiased else mean
         place = f"{record.function.__module__}.{name}"
