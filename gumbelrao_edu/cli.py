@@ -95,6 +95,20 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     compute.set_defaults(run=_reproduce)
 
+    judge = commands.add_parser(
+        "verdicts",
+        help="say of each claim of the paper whether the results bear it",
+        description="Write README.md and verdicts.csv beside the results of `reproduce`: for each "
+        "claim of the paper what was measured, the rule that decides, and the verdict.",
+    )
+    judge.add_argument(
+        "--out",
+        type=_folder,
+        default=Path("results"),
+        help="folder of the results (default: results)",
+    )
+    judge.set_defaults(run=_verdicts)
+
     cli_compare.add_parser(commands)
 
     options = parser.parse_args(arguments)
@@ -204,3 +218,11 @@ def _reproduce(options: argparse.Namespace) -> None:
         jobs=options.jobs,
         backend=options.backend,
     )
+
+
+def _verdicts(options: argparse.Namespace) -> None:
+    from .experiments.verdicts import write_verdicts
+
+    counts = write_verdicts(options.out).verdict.value_counts()
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    print(f"written to {options.out}: README.md, verdicts.csv")

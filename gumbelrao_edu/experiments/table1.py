@@ -269,6 +269,30 @@ def train(run: Run) -> dict[str, Any]:
     }
 
 
+def labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the trainings that ended, with the label of their `row`, and a τ of 0 for none.
+
+    Args:
+        runs: a table of trainings, see `table_of`.
+    """
+    done = runs[runs.status == "done"]
+    return done.assign(
+        tau=done.tau.fillna(0.0).astype(float),
+        row=[row_of(run).label for run in done.to_dict("records")],
+    )
+
+
+def at_best_rate(cell: pd.DataFrame) -> pd.DataFrame:
+    """Return the trainings of a cell with its learning rate: the best mean validation accuracy.
+
+    Args:
+        cell: trainings that differ in learning rate and seed. Rates with fewer seeds than another
+            one has are not chosen.
+    """
+    rates = cell.groupby("learning_rate").valid_accuracy.agg(["count", "mean"])
+    return cell[cell.learning_rate == max(rates.index, key=lambda rate: tuple(rates.loc[rate]))]
+
+
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """Choose the learning rate of each cell on the validation set, and average over the seeds.
 
@@ -286,22 +310,15 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     cells = []
-    done = runs[runs.status == "done"]
-    done = done.assign(
-        tau=done.tau.fillna(0.0).astype(float),
-        row=[row_of(run).label for run in done.to_dict("records")],
-    )
-    for (length, tau, label), cell in done.groupby(["length", "tau", "row"], sort=False):
-        rates = cell.groupby("learning_rate").valid_accuracy.agg(["count", "mean"])
-        rate = max(rates.index, key=lambda rate: tuple(rates.loc[rate]))
-        best = cell[cell.learning_rate == rate]
+    for (length, tau, label), cell in labelled(runs).groupby(["length", "tau", "row"], sort=False):
+        best = at_best_rate(cell)
         printed = dict(zip(PAPER_TAUS, PAPER.get((label, int(length)), ()), strict=False))
         cells.append(
             {
                 "length": length,
                 "tau": tau,
                 "row": label,
-                "learning_rate": rate,
+                "learning_rate": best.learning_rate.iloc[0],
                 "seeds": len(best),
                 "diverged": int(best.diverged_at.notna().sum()),
                 "accuracy": best.test_accuracy.mean(),

@@ -24,6 +24,9 @@ PAPER = {
     "GR-MC100": (100.6, 96.8, 97.5, 94.0, 96.8, 92.2, 97.3, 92.4),
     "GR-MC1000": (100.5, 97.0, 97.6, 93.5, 96.5, 92.5, 96.8, 92.2),
 }
+STRAIGHT_THROUGH = ("ST", "ST-GS", "GR-MC10", "GR-MC100", "GR-MC1000")
+# Mean temperature of the best models, as section 5.4 has it.
+PAPER_TAUS = {"ST-GS": 0.65, "GR-MC1000": 0.35}
 PRINTED = {
     (row, *column): number
     for row, numbers in PAPER.items()

@@ -1,0 +1,238 @@
+"""Verdicts on the paper's claims: made of the stored rows alone, and turned by other rows."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import verdicts
+from gumbelrao_edu.experiments.verdicts import FAILS, HOLDS, UNDECIDED, UNMEASURED, Figure, Rule
+
+STORED = Path(__file__).parents[1] / "notebooks" / "results"
+OTHERS = ("fig2/fig2", "fig2/steps", "fig2/runs")
+
+
+def test_what_is_stored_is_what_the_rows_give():
+    made = verdicts.verdicts(STORED)
+    pd.testing.assert_frame_equal(verdicts.read(str(STORED / "verdicts.csv")), made)
+    assert (STORED / "README.md").read_text("utf-8") == verdicts.readme(made)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "count", "verdict"),
+    [
+        (1.0, 0.2, 5, HOLDS),
+        (1.0, 0.3, 5, UNDECIDED),
+        (0.6, 0.2, 5, UNDECIDED),
+        (0.0, 0.2, 5, FAILS),
+        (2.5, 0.2, 5, FAILS),
+        (1.0, 0.2, 2, UNDECIDED),
+        (1.0, math.nan, 5, UNDECIDED),
+    ],
+)
+def test_rule(value, error, count, verdict):
+    assert Rule(0.5, 1.5).verdict(Figure(value, error, count, "")) == verdict
+
+
+def listops(gains):
+    """Rows of Table 1: an accuracy for each row, τ and clipping, and what varies with the seed."""
+    names = {"ST-GS": ("st_gumbel_softmax", None), "GR-MC10": ("gumbel_rao", 10.0)}
+    names["GR-∞"] = ("gumbel_rao", math.inf)
+    rows = []
+    for (label, tau, clip), accuracy in gains.items():
+        for seed, noise in enumerate((-0.2, 0.0, 0.2)):
+            estimator, k = names[label]
+            shift = noise * (1 if label == "ST-GS" else -1)
+            rows.append(
+                {
+                    "estimator": estimator,
+                    "k": k,
+                    "tau": tau,
+                    "clip": clip,
+                    "length": 10,
+                    "learning_rate": 0.1,
+                    "seed": seed,
+                    "status": "done",
+                    "diverged_at": None,
+                    "valid_accuracy": accuracy,
+                    "test_accuracy": 0.0,
+                    "published_accuracy": accuracy + shift,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def digits(bounds, seeds=3):
+    """Rows of Table 2: a bound for each estimator, K, arity and batch size."""
+    rows = []
+    for (estimator, k, tau, arity, batch_size), bound in bounds.items():
+        for seed in range(seeds):
+            rows.append(
+                {
+                    "estimator": estimator,
+                    "k": k,
+                    "num_samples": 0,
+                    "arity": arity,
+                    "batch_size": batch_size,
+                    "learning_rate": 0.001,
+                    "momentum": 0.9,
+                    "weight_decay": 0.0,
+                    "tau": tau,
+                    "seed": seed,
+                    "status": "done",
+                    "valid_bound": -(bound + 0.1 * seed),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def fields(better):
+    """The tables of Figure 2: GR with less variance than ST-GS, or with more; and its steps."""
+    rows = []
+    for step in (100, 1000):
+        for tau in (0.5, 0.25, 1.0):
+            for label in ("ST-GS", "GR-MC10", "GR-MC100"):
+                st = 50.0 / tau**2
+                variance = st if label == "ST-GS" else st * (0.5 - 0.4 * (tau < 0.5))
+                if not better and label != "ST-GS":
+                    variance = 1.5 * st
+                bias = {0.25: 1.0, 0.5: 4.0, 1.0: 400.0}[tau]
+                rows.append(
+                    {
+                        "arity": 8,
+                        "step": step,
+                        "row": label,
+                        "tau": tau,
+                        "monte_carlo": variance,
+                        "monte_carlo_error": variance / 100,
+                        "minibatch": 10.0,
+                        "minibatch_error": 0.1,
+                        "squared_bias": bias,
+                        "squared_bias_error": bias / 100,
+                    }
+                )
+    steps = [
+        {"row": label, "arity": 8, "batch_size": 20, "draw": draw, "threshold": 130, "steps": steps}
+        for draw in range(4)
+        for label, steps in (("ST-GS", 2000 + draw), ("GR-∞", 1000 if better else 4000))
+    ]
+    return {
+        "fig2/fig2": pd.DataFrame(rows),
+        "fig2/steps": pd.DataFrame(steps),
+        "fig2/runs": pd.DataFrame([{"num_batches": 100}]),
+    }
+
+
+def better(sign):
+    """Rows in which GR is ahead, or behind for a sign of −1, and what the paper says holds."""
+    low, high, ours = 0.01, 1.0, "gumbel_rao"
+    gains = {("ST-GS", low, None): 50.0, ("ST-GS", high, None): 65.0}
+    gains |= {
+        ("GR-MC10", low, None): 50 + 14 * sign,
+        ("GR-∞", low, None): 65.8 if sign > 0 else 10.0,
+    }
+    gains |= {("GR-MC10", high, None): 65 + sign, ("GR-∞", high, None): 65 + sign}
+    clipped = {("ST-GS", low, 1.0): 60.0}
+    clipped |= {(label, low, 1.0): 60 + 5 * sign for label in ("GR-MC10", "GR-∞")}
+    bounds = {}
+    for arity in (2, 4, 8, 16):
+        for batch_size in (5, 20, 200):
+            gain = {5: 4.0, 20: 2.0, 200: 0.3 if sign > 0 else 2.0}[batch_size] * sign
+            where = (arity, batch_size)
+            bounds[("st_gumbel_softmax", None, 0.6, *where)] = 98.0
+            bounds[(ours, 10.0, 0.4, *where)] = 98.0 - gain / 2
+            bounds[(ours, 100.0, 0.4, *where)] = 98.0 - gain * (1 if sign > 0 else 3)
+            bounds[(ours, math.inf, 0.4 if sign > 0 else 0.8, *where)] = 98.0 - gain
+            bounds[("gumbel_softmax", None, 0.4, *where)] = 98.0 - (3 * sign if arity < 16 else 0)
+            bounds[("straight_through", None, 0.4, *where)] = 98.0 + 9 * sign
+            bounds[("reinforce", None, None, *where)] = 98.0 + 99 * sign
+    return {
+        "table1/runs": listops(gains),
+        "clipping/runs": listops(clipped),
+        "table2/runs": digits(bounds),
+        **fields(sign > 0),
+    }
+
+
+def judged(tables, folder):
+    for name, table in tables.items():
+        path = folder / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False)
+    return verdicts.verdicts(folder)
+
+
+def test_every_verdict_is_turned_by_other_rows(tmp_path):
+    """Claims that are measured at all hold of rows as the paper has them, and not of others."""
+    paper = judged(better(1), tmp_path / "paper").set_index("claim").verdict
+    other = judged(better(-1), tmp_path / "other").set_index("claim").verdict
+    never = {claim.sentence for claim in verdicts.CLAIMS if claim.measure is verdicts.unmeasured}
+    exact = {claim.sentence for claim in verdicts.CLAIMS if claim.place == "Figure 1"}
+    assert len(never) == 2
+    assert len(exact) == 2
+    measured = paper.index.difference([*never, *exact])
+    assert len(measured) >= 16
+    assert paper[measured].to_dict() == dict.fromkeys(measured, HOLDS)
+    turned = other[measured]
+    assert turned.to_dict() == dict.fromkeys(measured, FAILS)
+    assert {*paper[[*exact]]} == {HOLDS}
+    assert {*paper[[*never]]} == {UNMEASURED}
+
+
+def test_figure_1_is_turned_by_other_variances(tmp_path, monkeypatch):
+    falling = {1.0: pd.Series([0.3, -0.1]), 0.1: pd.Series([0.1, -0.2])}
+    monkeypatch.setattr(verdicts, "_gaps", lambda: falling)
+    table = verdicts.verdicts(tmp_path).query("place == 'Figure 1'")
+    assert table.verdict.tolist() == [FAILS, FAILS]
+
+
+def test_nothing_stored_is_nothing_measured(tmp_path):
+    table = verdicts.verdicts(tmp_path)
+    assert {*table.verdict[table.place != "Figure 1"]} == {UNMEASURED}
+    assert (table.would_decide != "").equals(table.verdict.isin([UNMEASURED, UNDECIDED]))
+    for claim in verdicts.CLAIMS:
+        assert str(claim.rule)
+        assert claim.sentence.endswith(".")
+
+
+def test_two_seeds_decide_nothing(tmp_path):
+    tables = better(1)
+    tables["table2/runs"] = tables["table2/runs"].query("seed < 2")
+    table = judged(tables, tmp_path)
+    ahead = table[table.claim == "At 8-ary and B = 20 GR is ahead of ST-GS."].iloc[0]
+    assert ahead.verdict == UNDECIDED
+    assert ahead.would_decide
+
+
+def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
+    tables = better(1)
+    runs = tables["table2/runs"]
+    lucky = runs[runs.k == math.inf].iloc[:1].assign(learning_rate=0.002, valid_bound=-1.0)
+    tables["table2/runs"] = pd.concat([runs, lucky])
+    stored = verdicts.Stored(tmp_path)
+    judged(tables, tmp_path)
+    assert verdicts.best(stored, [verdicts.GR_INF], 2, 5).mean > 90
+
+
+def test_command_writes_both_files(tmp_path, capsys):
+    for name in ("table1", "fig2"):
+        shutil.copytree(STORED / name, tmp_path / name)
+    assert cli.main(["verdicts", "--out", str(tmp_path)]) == 0
+    assert "not measured here" in capsys.readouterr().out
+    table = verdicts.read(str(tmp_path / "verdicts.csv"))
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert text.count("\n| ") == len(table) + 2  # its head and the line below
+    assert cli.main(["verdicts", "--out", str(tmp_path / "none")]) == 1
+    assert "there are no results" in capsys.readouterr().err
+
+
+def test_table_of_a_notebook_has_its_claims_only():
+    table = verdicts.read(str(STORED / "verdicts.csv"))
+    page = verdicts.shown(table, "Table 1")
+    assert page.count("<tr>") == 1 + (table.place == "Table 1").sum()
+    assert "Table 2" not in page
+    assert "white-space: normal" in page
+    assert verdicts.shown(table).count("<tr>") == 1 + len(table)
