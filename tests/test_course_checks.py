@@ -27,6 +27,7 @@ CHECKS = {
     "check_split_variance": stub,
     "check_enough_samples": stub,
     "check_relaxed_mean": stub,
+    "check_bump": stub,
     "check_limit": stub,
 }
 
@@ -518,6 +519,30 @@ def split_with(inner, outer):
     return answer
 
 
+def m_of(gradients, classes):
+    m = gradients.clone()
+    for i in classes.unique():
+        m[classes == i] = gradients[classes == i].mean(0)
+    return m
+
+
+def by_one_less(gradients, classes):
+    """With the default of `var` in both parts."""
+    groups = [gradients[classes == i] for i in range(3)]
+    inner = sum(len(group) / len(gradients) * group.var(0).sum() for group in groups)
+    return inner, torch.stack([group.mean(0) for group in groups]).var(0).sum()
+
+
+def one_class_short(gradients, classes):
+    inner = outer = 0.0
+    for i in range(classes.max()):
+        group = gradients[classes == i]
+        share = len(group) / len(gradients)
+        inner += share * group.var(0, correction=0).sum()
+        outer += share * (group.mean(0) - gradients.mean(0)).square().sum()
+    return inner, outer
+
+
 SPLIT = {
     "the other way round": lambda g, c: split(g, c)[::-1],
     "weighted by the share of each class": split_with(lambda s, m, v, a: v.mean(), None),
@@ -532,6 +557,38 @@ SPLIT = {
     "the whole variance": lambda g, c: (split(g, c)[0], sum(split(g, c))),
     "added over the classes": split_with(lambda s, m, v, a: v.sum(), None),
     "you have their mean": lambda g, c: [part / g.shape[1] for part in split(g, c)],
+    "the second is about the mean of the three means": split_with(
+        None, lambda s, m, v, a: s @ (m - m.mean(0)).square().sum(-1)
+    ),
+    "the first: `var` divides by one less": lambda g, c: (by_one_less(g, c)[0], split(g, c)[1]),
+    "the second: `var` divides by one less than the number, unless you say correction=0.": (
+        lambda g, c: (split(g, c)[0], m_of(g, c).var(0).sum())
+    ),
+    "both: `var` divides by one less than the number, unless you say correction=0.": (
+        lambda g, c: (by_one_less(g, c)[0], m_of(g, c).var(0).sum())
+    ),
+    "correction=0; and each class has to be": split_with(None, lambda s, m, v, a: m.var(0).sum()),
+    "correction=0; and in the second each class": by_one_less,
+    "both: `var` divides by one less than the number, unless you say correction=0; and each": (
+        lambda g, c: (
+            torch.stack([g[c == i].var(0).sum() for i in range(3)]).mean(),
+            by_one_less(g, c)[1],
+        )
+    ),
+    "both are divided by one less": lambda g, c: [
+        part * len(g) / (len(g) - 1) for part in split(g, c)
+    ],
+    "the first is the whole variance": lambda g, c: (sum(split(g, c)), split(g, c)[1]),
+    "these are mean distances": lambda g, c: (
+        (g - m_of(g, c)).norm(dim=-1).mean(),
+        (m_of(g, c) - g.mean(0)).norm(dim=-1).mean(),
+    ),
+    "added over the draws": lambda g, c: [part * len(g) for part in split(g, c)],
+    "these are vectors": lambda g, c: (
+        (g - m_of(g, c)).square().mean(0),
+        (m_of(g, c) - g.mean(0)).square().mean(0),
+    ),
+    "`range(classes.max())` ends one too early": lambda g, c: one_class_short(g, c),
     "return two numbers": lambda g, c: sum(split(g, c)),
     "return two numbers, the inner and the outer variance, got (1, 2, 3)": lambda g, c: (1, 2, 3),
 }
@@ -542,13 +599,28 @@ def test_split_variance(says, answer):
     wrong(exercises.check_split_variance(answer), says)
 
 
+def test_split_variance_may_loop_over_the_three_classes():
+    """As the cell above the exercise does."""
+
+    def loop(gradients, classes):
+        inner, outer = 0.0, 0.0
+        for i in range(3):
+            group = gradients[classes == i]
+            share = len(group) / len(gradients)
+            inner += share * group.var(0, correction=0).sum()
+            outer += share * (group.mean(0) - gradients.mean(0)).square().sum()
+        return inner, outer
+
+    right(exercises.check_split_variance(loop))
+
+
 def test_split_variance_right():
     right(exercises.check_split_variance(split))
     right(exercises.check_split_variance(lambda g, c: torch.stack(split(g, c))))
 
 
 ENOUGH = {
-    "at least 1": lambda inner, outer, e: math.ceil(inner / (e * outer)),
+    "samples is at least 1": lambda inner, outer, e: math.ceil(inner / (e * outer)),
     "whole number": lambda inner, outer, e: max(1, inner / (e * outer)),
     "one too few": lambda inner, outer, e: max(1, int(inner / (e * outer))),
     "that is K*": lambda inner, outer, e: max(1, math.ceil(inner / outer)),
@@ -558,6 +630,26 @@ ENOUGH = {
         1, math.ceil(outer / (e * inner))
     ),
     "you multiply by `excess`": lambda inner, outer, e: max(1, math.ceil(e * inner / outer)),
+    "not with int(…) + 1": lambda inner, outer, e: int(inner / (e * outer)) + 1,
+    "one too many": lambda inner, outer, e: next(
+        k for k in range(1, 1000) if inner / k < e * outer
+    ),
+    "raised ZeroDivisionError": lambda inner, outer, e: next(
+        k for k in range(1000) if inner / k <= e * outer
+    ),
+    "outer stays as it is": lambda inner, outer, e: max(
+        1, math.ceil((inner + outer) / ((1 + e) * outer))
+    ),
+    "a share of outer, not of the whole": lambda inner, outer, e: max(
+        1, math.ceil(inner / (e * (inner + outer)))
+    ),
+    "square root": lambda inner, outer, e: max(1, math.ceil((inner / (e * outer)) ** 0.5)),
+    "at least 1": lambda inner, outer, e: min(1, math.ceil(inner / (e * outer))),
+    "`excess` is added to K*": lambda inner, outer, e: max(1, math.ceil(inner / outer + e)),
+    "multiply by 1 + excess": lambda inner, outer, e: max(1, math.ceil(inner / outer * (1 + e))),
+    "nor to the nearest": lambda inner, outer, e: max(1, round(inner / (e * outer))),
+    "round up, neither down": lambda inner, outer, e: max(1, inner // (e * outer)),
+    "returned nothing": lambda inner, outer, e: None,
 }
 
 
@@ -573,6 +665,10 @@ def test_enough_samples_right():
     right(exercises.check_enough_samples(search))
 
 
+def noise_of(t, x):
+    return (x - t).detach()
+
+
 RELAXED_MEAN = {
     "it runs through equation (9)": lambda t, x, tau: (x / tau).softmax(-1).mean(0),
     "nothing is left to differentiate": lambda t, x, tau: (x.detach() / tau).softmax(-1).mean(0),
@@ -585,6 +681,27 @@ RELAXED_MEAN = {
     "does not depend on the logits": lambda t, x, tau: (
         (x.detach().requires_grad_() / tau).softmax(-1).mean(0)
     ),
+    "it is 0. θ comes in with a plus": lambda t, x, tau: (
+        ((x.detach() + t - t) / tau).softmax(-1).mean(0)
+    ),
+    "Detach all of the noise": lambda t, x, tau: ((t + (x.detach() - t)) / tau).softmax(-1).mean(0),
+    "detach G, not θ": lambda t, x, tau: ((t.detach() + (x - t)) / tau).softmax(-1).mean(0),
+    "detach the noise perturbed − θ, not θ itself": lambda t, x, tau: (
+        ((t.detach() + noise_of(t, x)) / tau).softmax(-1).mean(0)
+    ),
+    "θ is missing": lambda t, x, tau: (noise_of(t, x) / tau).softmax(-1).mean(0),
+    "along the last axis": lambda t, x, tau: ((t + noise_of(t, x)) / tau).softmax(0).mean(0),
+    "mean(0), not over the classes": lambda t, x, tau: (x / tau).softmax(-1).mean(-1),
+    "mean over the samples alone": lambda t, x, tau: (x / tau).softmax(-1).mean(),
+    "the sum over the samples": lambda t, x, tau: (x / tau).softmax(-1).sum(0),
+    "do not multiply": lambda t, x, tau: ((t + noise_of(t, x)) * tau).softmax(-1).mean(0),
+    "only the noise is divided": lambda t, x, tau: (t + noise_of(t, x) / tau).softmax(-1).mean(0),
+    "only θ is divided": lambda t, x, tau: (t / tau + noise_of(t, x)).softmax(-1).mean(0),
+    "logarithm of the softmax": lambda t, x, tau: (x / tau).log_softmax(-1).mean(0),
+    "that is D": lambda t, x, tau: one_hot(x.argmax(-1), len(t)).double().mean(0),
+    "you draw noise of your own": lambda t, x, tau: (
+        (t - torch.empty_like(t).exponential_().log()) / tau
+    ).softmax(-1),
 }
 
 
@@ -601,6 +718,43 @@ def test_relaxed_mean_right():
     right(exercises.check_relaxed_mean(lambda t, x, tau: held(t, x.detach(), tau)))
 
 
+def bump(x, tau):
+    return (x / tau).sigmoid() * (-x / tau).sigmoid() / tau
+
+
+BUMP = {
+    "divide by τ": lambda x, tau: tau * bump(x, tau),
+    "this is s_i. The bump": lambda x, tau: (x / tau).sigmoid(),
+    "this is s_j. The bump": lambda x, tau: (-x / tau).sigmoid(),
+    "this is s_i / τ": lambda x, tau: (x / tau).sigmoid() / tau,
+    "this is s_i² / τ": lambda x, tau: (x / tau).sigmoid() ** 2 / tau,
+    "this is s_j² / τ": lambda x, tau: (-x / tau).sigmoid() ** 2 / tau,
+    "this is s_i − s_j": lambda x, tau: (x / tau).sigmoid() - (-x / tau).sigmoid(),
+    "the temperature is missing in s": lambda x, tau: bump(x, 1) / tau,
+    "s is taken of x · τ": lambda x, tau: bump(x, 1 / tau) / tau**2,
+    "you multiply by τ": lambda x, tau: bump(x, tau) * tau**2,
+    "once, not twice": lambda x, tau: bump(x, tau) / tau,
+    "the slope of the bump": lambda x, tau: (
+        bump(x, tau) * ((-x / tau).sigmoid() - (x / tau).sigmoid()) / tau
+    ),
+    "Return all of it": lambda x, tau: bump(x, tau) * (x > 0),
+    "the bump is positive": lambda x, tau: -bump(x, tau),
+    "0.5 times what it should be": lambda x, tau: bump(x, tau) / 2,
+    "the shape is []": lambda x, tau: bump(x, tau).sum(),
+    "expected a tensor, got list": lambda x, tau: bump(x, tau).tolist(),
+}
+
+
+@pytest.mark.parametrize(("says", "answer"), BUMP.items(), ids=BUMP)
+def test_bump(says, answer):
+    wrong(exercises.check_bump(answer), says)
+
+
+def test_bump_right():
+    right(exercises.check_bump(bump))
+    right(exercises.check_bump(lambda x, tau: (-x / tau).exp() / (1 + (-x / tau).exp()) ** 2 / tau))
+
+
 def zgr(g, p, i):
     v = p * (g - g[i]) / 2
     v[i] = -v.sum()
@@ -609,6 +763,14 @@ def zgr(g, p, i):
 
 def with_entry(i, value, v):
     return torch.where(torch.arange(len(v)) == i, value, v)
+
+
+def with_sum(i, v):
+    """The entry i makes the sum zero, whatever stood there."""
+    v = v.clone()
+    v[i] = 0.0
+    v[i] = -v.sum()
+    return v
 
 
 LIMIT = {
@@ -620,7 +782,22 @@ LIMIT = {
     "derivative of log p_i": lambda g, p, i: (g[i] - p @ g) * with_entry(i, 1 - p[i], -p),
     "p_j is missing": lambda g, p, i: with_entry(i, zgr(g, p, i)[i], (g - g[i]) / 2),
     "each with its own p_j": lambda g, p, i: with_entry(i, p[i] * zgr(g, p, i)[i], zgr(g, p, i)),
-    "the sign is wrong everywhere": lambda g, p, i: -zgr(g, p, i),
+    "g_j − g_i, not g_i − g_j": lambda g, p, i: -zgr(g, p, i),
+    "the sign of the entry of the class": lambda g, p, i: with_entry(
+        i, -zgr(g, p, i)[i], zgr(g, p, i)
+    ),
+    "not p_i": lambda g, p, i: with_sum(i, p[i] * (g - g[i]) / 2),
+    "Given that i wins, divide by p_i": lambda g, p, i: with_sum(i, p[i] * p * (g - g[i]) / 2),
+    "no p_i is left": lambda g, p, i: with_sum(i, p / p[i] * (g - g[i]) / 2),
+    "g_i is missing": lambda g, p, i: with_sum(i, p * g / 2),
+    "the entries of the other classes are missing": lambda g, p, i: with_entry(
+        i, zgr(g, p, i)[i], torch.zeros_like(g)
+    ),
+    "multiplied by ½ p_j": lambda g, p, i: g - g[i],
+    "i counts from 0": lambda g, p, i: zgr(g, p, i - 1),
+    "0.5 times what it should be": lambda g, p, i: zgr(g, p, i) / 2,
+    "the shape is []": lambda g, p, i: zgr(g, p, i)[i],
+    "raised IndexError": lambda g, p, i: g[len(g)],
 }
 
 

@@ -53,6 +53,20 @@ MATRIX = {
     "covariance of D": with_averages(lambda p, c: p.diag() - torch.outer(p, p)),
     "p_i c_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * p[:, None] * c),
     "c_i p_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * c[:, None] * p),
+    "p and c are the other way round": lambda p, q, c: matrix(c, q, p),
+    "not c_i": with_averages(lambda p, c: averages(p, c) - p.diag() + c.diag()),
+    "not p_i²": with_averages(lambda p, c: averages(p, c) - p.diag() + (p**2).diag()),
+    "not 1.": with_averages(lambda p, c: averages(p, c) - p.diag() + torch.eye(len(p))),
+    "on the diagonal alone. You add": with_averages(lambda p, c: averages(p, c) - p.diag() + p),
+    "the square of the averages": with_averages(lambda p, c: averages(p, c) ** 2),
+    "both factors have c subtracted": lambda p, q, c: torch.outer(p, p) * q / averages(p, c),
+    "You multiply entry by entry": lambda p, q, c: (p - c) * (p - c) * q / averages(p, c),
+    "a product of matrices": lambda p, q, c: wanted(p, c) @ q / averages(p, c),
+    "c_i c_j is missing": with_averages(lambda p, c: averages(p, c) - torch.outer(c, c)),
+    "with minus signs": with_averages(
+        lambda p, c: torch.outer(c, c) + torch.outer(p, c) + torch.outer(c, p) + p.diag()
+    ),
+    "the shape is [3]": lambda p, q, c: (p - c) @ q / averages(p, c).sum(-1),
     "the diagonal alone": lambda p, q, c: matrix(p, q, c).diag().diag(),
     "0.5 times what it should be": lambda p, q, c: matrix(p, q, c) / 2,
     "the sign is wrong everywhere": lambda p, q, c: -matrix(p, q, c),
@@ -113,6 +127,16 @@ FIXED = {
     "still to be added up": lambda t: t.softmax(-1) * programme.loss(corners, t.softmax(-1)),
     "without their weights": lambda t: programme.loss(corners, t.softmax(-1)).sum(),
     "the probability 1/3": lambda t: programme.loss(corners, t.softmax(-1)).mean(),
+    "You give it the logits": lambda t: t.softmax(-1) @ programme.loss(corners, t),
+    "neither as weights": lambda t: t @ programme.loss(corners, t.detach()),
+    "the softmax once more": lambda t: expected(t.softmax(-1)),
+    "not its logarithm": lambda t: t.log_softmax(-1) @ programme.loss(corners, t.softmax(-1)),
+    "f at the average": lambda t: programme.loss(t.softmax(-1), t.softmax(-1).detach()),
+    "the largest": lambda t: programme.loss(corners, t.softmax(-1)).max(),
+    "do not divide": lambda t: expected(t) / 3,
+    "whatever contains θ cancels": lambda t: expected(t.detach()) + t.sum() - t.sum(),
+    "its sign is wrong": lambda t: 2 * expected(t).detach() - expected(t),
+    "is not: it is 0": lambda t: t.softmax(-1) @ programme.loss(t.softmax(-1).detach(), corners),
     "weighted by θ": lambda t: t @ programme.loss(corners, t.softmax(-1)),
     "expected a tensor, got float": lambda t: expected(t).item(),
 }
@@ -125,7 +149,7 @@ def test_fixed_loss(says, answer):
 
 def test_fixed_loss_shows_the_numbers():
     verdict = exercises.check_fixed_loss(lambda logits: programme.value(logits.softmax(-1)))
-    wrong(verdict, "logits = [-0.6931, -1.204, -1.609]", "you return", "expected is")
+    wrong(verdict, "logits = [0.3069, -0.204, -0.6094]", "you return", "expected is")
 
 
 def test_fixed_loss_right():
@@ -152,6 +176,14 @@ RATIO = {
     "GR has the outer variance": lambda i, o, k: ((i + o) / (i / k)).log10(),
     "variance of GR. Subtract it": lambda i, o, k: (i / k + o).log10(),
     "variance of ST-GS. Subtract that": lambda i, o, k: (i + o).log10(),
+    "You multiply": lambda i, o, k: ((i + o) / (i * k + o)).log10(),
+    "its square root does not": lambda i, o, k: ((i + o) / (i / k**0.5 + o)).log10(),
+    "the gain as a share": lambda i, o, k: (i - i / k) / (i / k + o),
+    "subtracted, not divided": lambda i, o, k: (i + o).log10() / (i / k + o).log10(),
+    "subtracted, not added": lambda i, o, k: (i + o).log10() + (i / k + o).log10(),
+    "the base 2": lambda i, o, k: ratio(i, o, k).log2(),
+    "the logarithm of a difference": lambda i, o, k: (i - i / k).log10(),
+    "log(1 + ratio)": lambda i, o, k: ratio(i, o, k).log1p(),
     "raised OverflowError": lambda i, o, k: ratio(i, o, int(k)).log10(),
     "the shape is []": lambda i, o, k: ratio(i, o, k).log10().mean(),
 }

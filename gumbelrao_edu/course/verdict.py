@@ -80,6 +80,13 @@ def call(function: Any, **arguments: Any) -> Any:
     return result
 
 
+def random(function: Any, got: Any, given: Mapping[str, Any]) -> bool:
+    """Whether the learner's function draws: called once more it gives other numbers than `got`."""
+    again = call(function, **given)
+    both = isinstance(got, Tensor) and isinstance(again, Tensor)
+    return both and not torch.equal(plain(got).nan_to_num(), plain(again).nan_to_num())
+
+
 def told(error: BaseException) -> str:
     """The kind of an error and its text, if that can be had."""
     try:

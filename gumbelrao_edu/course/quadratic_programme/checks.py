@@ -63,7 +63,30 @@ def _matrix(
     off = torch.outer(c, c) - torch.outer(p, c) - torch.outer(c, p)
     averages = off + p.diag()
     wanted = d * q / averages
+    ones = torch.ones_like(p)
     mistakes = {
+        "p and c are the other way round: D has the probabilities p, and c is subtracted.": (
+            d * q / (torch.outer(p, p) - torch.outer(c, p) - torch.outer(p, c) + c.diag())
+        ),
+        "on the diagonal D_i² = D_i has the average p_i, not c_i.": d * q / (off + c.diag()),
+        "on the diagonal D_i² = D_i has the average p_i, not p_i².": (
+            d * q / (off + p.square().diag())
+        ),
+        "on the diagonal D_i² = D_i has the average p_i, not 1.": d * q / (off + ones.diag()),
+        "p_i is added on the diagonal alone. You add it in a whole row or column.": (
+            d * q / (off + p)
+        ),
+        "you take the square of the averages; they stand there once.": d * q / averages.square(),
+        "above the fraction bar both factors have c subtracted: (p_i − c_i)(p_j − c_j).": (
+            torch.outer(p, p) * q / averages
+        ),
+        "above the fraction bar stands a product for each pair, torch.outer(p − c, p − c). You "
+        "multiply entry by entry.": (p - c).square() * q / averages,
+        "Q is multiplied entry by entry, with *. You have a product of matrices.": d @ q / averages,
+        "c_i c_j is missing in the averages.": d * q / (averages - torch.outer(c, c)),
+        "the averages have −p_i c_j − c_i p_j, with minus signs.": (
+            d * q / (torch.outer(c, c) + torch.outer(p, c) + torch.outer(c, p) + p.diag())
+        ),
         "Q is missing.": d / averages,
         "divide by the averages E[(D_i − c_i)(D_j − c_j)].": d * q,
         "you multiply by the averages. Divide.": d * q * averages,
@@ -109,7 +132,8 @@ def check_fixed_loss(function: Any) -> None:
     programme, corners = QuadraticProgramme(), torch.eye(3, dtype=torch.float64)
     for entries in ([0.5, 0.3, 0.2], [0.1, 0.8, 0.1]):
         p = torch.tensor(entries, dtype=torch.float64)
-        logits = p.log().requires_grad_()
+        theta = p.log() + 1.0
+        logits = theta.clone().requires_grad_()
         given: dict[str, Any] = {"logits": logits}
         got = call(function, **given)
         losses = programme.loss(corners, p)
@@ -122,7 +146,27 @@ def check_fixed_loss(function: Any) -> None:
                 "the three terms p_i f(e_i) are still to be added up.": p * losses,
                 "the losses are added up without their weights p_i.": losses.sum(),
                 "you average the losses as if each class had the probability 1/3.": losses.mean(),
-                "the losses are weighted by θ. Take p = softmax(θ).": p.log() @ losses,
+                "the losses are weighted by θ. Take p = softmax(θ).": theta @ losses,
+                "A(p) needs probabilities, p = softmax(θ). You give it the logits.": (
+                    p @ programme.loss(corners, theta)
+                ),
+                "logits are no probabilities, neither as weights nor in A(p): p = softmax(θ).": (
+                    theta @ programme.loss(corners, theta)
+                ),
+                "softmax(θ) is p already. You take the softmax once more.": (
+                    p.softmax(-1) @ programme.loss(corners, p.softmax(-1))
+                ),
+                "the weights are p = softmax(θ), not its logarithm.": p.log() @ losses,
+                "this is f at the average of D. Wanted is the average of f: Σ p_i f(e_i).": (
+                    programme.loss(p, p)
+                ),
+                "this is the largest of the three losses. Average them.": losses.max(),
+                "this is f of the most probable class. Average over the classes.": losses[
+                    p.argmax()
+                ],
+                "the sum of the p_i f(e_i) is the average; do not divide by their number.": (
+                    (p * losses).mean()
+                ),
             },
         )
         cut = "detach the p in A(p), not the p_i that weight the losses."
@@ -133,6 +177,8 @@ def check_fixed_loss(function: Any) -> None:
             "it is the second term alone. Detach the p in A(p), not the weights p_i.": (
                 whole - wanted
             ),
+            "it is 0: whatever contains θ cancels.": torch.zeros_like(wanted),
+            "its sign is wrong.": -wanted,
         }
         try:
             expect(derivative, wanted, given, mistakes)
@@ -177,6 +223,23 @@ def check_log_ratio(function: Any) -> None:
             ).log10(),
             "ST-GS is GR with K = 1: it has the outer variance, too.": (inner / gr).log10(),
             "this is K = ∞: inner / K is missing in GR.": (st_gs / outer).log10(),
+            "K divides the inner variance. You multiply.": (st_gs / (inner * k + outer)).log10(),
+            "K divides the inner variance, its square root does not.": (
+                (st_gs / (inner / math.sqrt(k) + outer)).log10()
+            ),
+            "this is the gain as a share: (ST-GS − GR) / GR. Take the difference of logarithms.": (
+                (st_gs - gr) / gr
+            ),
+            "the two logarithms are subtracted, not divided.": st_gs.log10() / gr.log10(),
+            "the two logarithms are subtracted, not added.": st_gs.log10() + gr.log10(),
+            "this is the logarithm to the base 2. Take log10.": (st_gs / gr).log2(),
+            "the logarithm of a difference is another number than the difference of logarithms.": (
+                (st_gs - gr).log10()
+            ),
+            "the logarithm of a sum is another number than the sum of the logarithms.": (
+                inner.log10() + outer.log10() - (inner / k).log10() - outer.log10()
+            ),
+            "this is log(1 + ratio). Take log10 of the ratio itself.": (st_gs / gr).log1p(),
             "GR has the outer variance, too.": (st_gs / (inner / k)).log10(),
             "this is log10 of the variance of GR. Subtract it from that of ST-GS.": gr.log10(),
             "this is log10 of the variance of ST-GS. Subtract that of GR.": st_gs.log10(),
