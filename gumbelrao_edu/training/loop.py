@@ -159,6 +159,22 @@ class Training:
             DamagedFileWarning: when the checkpoint is damaged. It is set aside, and the training
                 begins anew.
         """
+        self.begin(until, every, checkpoint)
+        with interrupts_held() as interrupted:
+            while self.step < until:
+                try:
+                    self._step()
+                    self.report(until, every, callback, checkpoint)
+                except KeyboardInterrupt:  # a second one, see `interrupts_held`
+                    self._torn = True
+                    raise
+                if interrupted.is_set():
+                    if checkpoint is not None:
+                        self.save(checkpoint)
+                    raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
+
+    def begin(self, until: int, every: int, checkpoint: str | os.PathLike[str] | None) -> None:
+        """Go on from the checkpoint, if there is one; arguments as for `run`."""
         check_count(until, "until")
         check_count(every, "every")
         if self._torn:
@@ -171,21 +187,6 @@ class Training:
                 self.load(checkpoint)
             except DamagedFileError as damage:
                 set_aside(Path(checkpoint), damage)
-        with _interrupts_held() as interrupted:
-            while self.step < until:
-                try:
-                    self._step()
-                    if self.step % every == 0 or self.step == until:
-                        self._report(callback)
-                        if checkpoint is not None:
-                            self.save(checkpoint)
-                except KeyboardInterrupt:  # a second one, see `_interrupts_held`
-                    self._torn = True
-                    raise
-                if interrupted.is_set():
-                    if checkpoint is not None:
-                        self.save(checkpoint)
-                    raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole state to a file, which is never half written.
@@ -224,16 +225,36 @@ class Training:
         self.history, self.step = state["history"], state["step"]
 
     def _step(self) -> None:
+        minibatch = self.minibatch()
+        with self.explosions():
+            loss = self.loss(self.model, minibatch)
+        value = loss.item()
+        self.check_loss(value)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.descend(value)
+
+    def minibatch(self) -> Any:
+        """Draw the next minibatch."""
         if len(self._unseen) < self.batch_size:
             self._unseen = torch.randperm(len(self.examples), generator=self._generators[0])
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
-        with self._explosions():
-            loss = self.loss(self.model, self.examples[index])
-        value = loss.item()
+        return self.examples[index]
+
+    def check_loss(self, value: float) -> None:
+        """Raise `TrainingDivergedError` if the loss of the next step is not finite."""
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
+
+    def descend(self, value: float) -> None:
+        """Make a step with the gradients that the parameters have.
+
+        Args:
+            value: of the loss.
+
+        Raises:
+            TrainingDivergedError: if the norm of the gradient is not finite.
+        """
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if not math.isfinite(norm := _norm(gradients)):
             raise self._diverged(f"the norm of the gradient is {norm}")
@@ -244,7 +265,8 @@ class Training:
         self.step += 1
 
     @contextmanager
-    def _explosions(self) -> Iterator[None]:
+    def explosions(self) -> Iterator[None]:
+        """Turn what an argument check says of exploded weights into `TrainingDivergedError`."""
         try:
             yield
         except ValueError as error:  # an argument check met what exploded weights have made
@@ -262,14 +284,24 @@ class Training:
         for i, entry in enumerate(self.history):
             entry.update(storable(entry, f"history[{i}]"))
 
-    def _report(self, callback: Callback | None) -> None:
-        self.history.append(
-            {"step": self.step, "loss": math.fsum(self._losses) / len(self._losses)}
-        )
+    def report(
+        self,
+        until: int,
+        every: int,
+        callback: Callback | None,
+        checkpoint: str | os.PathLike[str] | None,
+    ) -> None:
+        """Report and save if this step is one to do so; arguments as for `run`."""
+        if self.step % every and self.step != until:
+            return
+        mean = math.fsum(self._losses) / len(self._losses)
+        self.history.append({"step": self.step, "loss": mean})
         self._losses = []
         if callback is not None:
-            with self._explosions():
+            with self.explosions():
                 callback(self)
+        if checkpoint is not None:
+            self.save(checkpoint)
 
 
 def exploded(model: nn.Module) -> bool:
@@ -290,7 +322,7 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[threading.Event]:
+def interrupts_held() -> Iterator[threading.Event]:
     """Note a first interrupt in the event given; a second one comes at once.
 
     Half an optimizer step would leave weights from which no training can go on exactly. Signals

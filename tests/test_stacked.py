@@ -1,0 +1,193 @@
+"""Trainings computed together end as each of them does alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import IMAGES, negative_elbo
+from torch import Tensor
+
+from gumbelrao_edu import estimators
+from gumbelrao_edu.training.errors import TrainingDivergedError
+from gumbelrao_edu.training.loop import Training
+from gumbelrao_edu.training.stacked import run_together
+from gumbelrao_edu.vae import DiscreteVAE
+
+SETTINGS = (
+    {"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-3, "tau": 0.5},
+    {"learning_rate": 0.01, "momentum": 0.0, "weight_decay": 0.0, "tau": 0.9, "clip": 0.1},
+    {"learning_rate": 0.02, "momentum": 0.5, "weight_decay": 0.1, "tau": 0.2},
+)
+DRAWN = [name for name in estimators.names() if estimators.get(name).kind != "enumeration"]
+
+
+class Seen:
+    """The images, and which of them were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(IMAGES)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        self.asked.append(index.tolist())
+        return IMAGES[index]
+
+
+def new(seed, name="gumbel_rao", arity=4, latent_bits=4, **changed) -> Training:
+    settings = {**SETTINGS[seed], **changed}
+    tau = {"tau": settings.pop("tau")}
+    noise = torch.Generator().manual_seed(seed)
+    model = DiscreteVAE(
+        arity,
+        estimators.sampler(
+            name, generator=noise, **(tau if "tau" in estimators.get(name).example else {})
+        ),
+        pixel_mean=IMAGES.float().mean(0),
+        hidden=(6,),
+        latent_bits=latent_bits,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return Training(
+        model, negative_elbo, Seen(), batch_size=8, seed=seed, generators=[noise], **settings
+    )
+
+
+def together(trainings, until, folder, every=10, callback=lambda training: None):
+    files = [folder / f"{i}.safetensors" for i in range(len(trainings))]
+    callbacks = [callback] * len(trainings)
+    return run_together(trainings, until, every=every, callbacks=callbacks, checkpoints=files)
+
+
+def assert_near(one: Training, other: Training) -> None:
+    """The same weights, losses and momentum to rounding, and the same minibatches exactly."""
+    assert one.step == other.step
+    assert one.examples.asked == other.examples.asked
+    pairs = zip(one.model.named_parameters(), other.model.parameters(), strict=True)
+    for (name, a), b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+    assert [entry["step"] for entry in one.history] == [entry["step"] for entry in other.history]
+    losses = [[entry["loss"] for entry in each.history] for each in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_three_together_end_as_three_apart(name, tmp_path):
+    # The longer gradients of score functions make more of a rounding than a training can show.
+    slow = {} if estimators.get(name).samples else {"momentum": 0.0, "learning_rate": 1e-3}
+    apart, stacked = ([new(seed, name, **slow) for seed in range(3)] for _ in range(2))
+    for one, other in zip(apart, stacked, strict=True):
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(a, b)
+    for training in apart:
+        training.run(25, every=10)
+    assert together(stacked, 25, tmp_path) == [None] * 3
+    for one, other in zip(apart, stacked, strict=True):
+        assert_near(one, other)
+    # They differ from each other, so that none stands for another one.
+    first, *others = [next(training.model.parameters()) for training in stacked]
+    assert all((first - other).abs().max() > 0.01 for other in others)
+
+
+def test_one_that_diverges_does_not_disturb_the_others(tmp_path):
+    rates = ({}, {"learning_rate": 1e9, "weight_decay": 0.1, "clip": None}, {})
+    apart, stacked = ([new(i, **rates[i]) for i in range(3)] for _ in range(2))
+    with pytest.raises(TrainingDivergedError) as alone:
+        apart[1].run(25, every=10)
+    for i in (0, 2):
+        apart[i].run(25, every=10)
+    errors = together(stacked, 25, tmp_path)
+    assert [error is None for error in errors] == [True, False, True]
+    assert str(errors[1]).split(" at step ")[1] == str(alone.value).split(" at step ")[1]
+    assert stacked[1].step == apart[1].step
+    for i in (0, 2):
+        assert_near(apart[i], stacked[i])
+
+
+def test_logits_that_are_refused_are_those_of_one_model(tmp_path):
+    apart, stacked = ([new(i) for i in range(3)] for _ in range(2))
+    with torch.no_grad():
+        next(stacked[1].model.parameters()).fill_(torch.nan)
+    for i in (0, 2):
+        apart[i].run(12, every=10)
+    errors = together(stacked, 12, tmp_path)
+    assert "the weights have exploded at step 1" in str(errors[1])
+    for i in (0, 2):
+        assert errors[i] is None
+        assert_near(apart[i], stacked[i])
+
+
+def test_what_was_interrupted_goes_on_exactly(tmp_path):
+    """After any whole step, and whatever step the others have done."""
+    whole, first, second = ([new(seed) for seed in range(3)] for _ in range(3))
+    together(whole, 30, tmp_path / "whole")
+
+    def stops(training):
+        if training.step == 20 and training is first[1]:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="a whole step of all"):
+        together(first, 30, tmp_path / "parts", callback=stops)
+    assert [training.step for training in first] == [20, 20, 20]
+    second[2].run(25, every=10, checkpoint=tmp_path / "parts/2.safetensors")  # ahead of the others
+    second[2] = new(2)
+    assert together(second, 30, tmp_path / "parts") == [None] * 3
+    for i in (0, 1):
+        for a, b in zip(whole[i].model.parameters(), second[i].model.parameters(), strict=True):
+            assert torch.equal(a, b)
+        assert whole[i].history == second[i].history
+    assert second[2].step == 30
+
+
+def test_a_killed_stack_goes_on(tmp_path):
+    """SIGKILL at any moment, and then to the weights of one that was not killed."""
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        import test_stacked
+        trainings = [test_stacked.new(seed) for seed in range(3)]
+        test_stacked.together(trainings, 1_000_000, Path(sys.argv[1]), every=3)
+        """
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(arguments, env={**os.environ}) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "2.safetensors").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.kill()
+    killed = [new(seed) for seed in range(3)]
+    for i, training in enumerate(killed):
+        training.load(tmp_path / f"{i}.safetensors")
+    until = max(training.step for training in killed) + 6
+    killed = [new(seed) for seed in range(3)]
+    together(killed, until, tmp_path, every=3)
+    whole = [new(seed) for seed in range(3)]
+    (tmp_path / "whole").mkdir()
+    together(whole, until, tmp_path / "whole", every=3)
+    for one, other in zip(whole, killed, strict=True):
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="the same parameters"):
+        together([new(0), new(1, latent_bits=8)], 5, tmp_path)
+    with pytest.raises(ValueError, match="equal buffers"):  # the weights are of one shape
+        together([new(0), new(1, arity=2)], 5, tmp_path)
+    different = new(1)
+    different.loss = lambda model, images: negative_elbo(model, images)
+    with pytest.raises(ValueError, match="one loss and one class"):
+        together([new(0), different], 5, tmp_path)
