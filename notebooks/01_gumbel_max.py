@@ -20,16 +20,17 @@
 #
 # **After this notebook you can**
 #
-# - draw a class by adding noise and taking the largest, and test that the draws are right,
+# - draw a class by adding noise and taking the largest, and check that the draws are right,
 # - say in three lines why it works, and how high the largest is,
-# - turn the draw into a smooth one, and say what its temperature τ does.
+# - turn the draw into a smooth one, and say what its temperature τ does to it and to its slope.
 #
 # **You need** softmax, a little PyTorch, and the words of probability: distribution, mean, standard
-# deviation, independent. **Time:** 50 minutes.
+# deviation, independent. **Time:** 55 minutes.
 #
 # Numbers in parentheses, such as (3), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). Exercises have a cell to write in and a cell that checks what
-# you wrote. The solutions are in [a notebook of their own](solutions/01_gumbel_max.ipynb).
+# you wrote; a hint opens with a click. Some outputs are folded until you run their cell, so that you can
+# guess first. The solutions are in [a notebook of their own](solutions/01_gumbel_max.ipynb).
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/01_gumbel_max.ipynb) ·
@@ -59,14 +60,10 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %%
 import torch
 
+from gumbelrao_edu.course import write  # prints a name and its numbers
+
 logits = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
 p = logits.softmax(-1)
-
-
-def write(name, numbers):
-    print(f"{name:24}", "  ".join(f"{number:6.3f}" for number in numbers))
-
-
 write("logits θ", logits)
 write("probabilities p", p)
 
@@ -76,8 +73,9 @@ write("probabilities p", p)
 #
 # $$\mathbb{E}[f(D)] = \sum_i p_i \, f_i$$
 #
-# with respect to $\theta$, where $f_i$ is the loss of class $i$. PyTorch draws $D$ for us, so let us ask it
-# for the gradient.
+# with respect to $\theta$, where $f_i$ is the loss of class $i$ and $\mathbb{E}$, the *expectation*, is the
+# mean over all draws. With three classes we could write the sum down. A network that makes a hundred choices
+# cannot: it draws. PyTorch draws $D$ for us, so let us ask it for the gradient.
 
 # %%
 theta = logits.clone().requires_grad_()
@@ -106,26 +104,16 @@ except RuntimeError as error:
 #
 # $$P(G \le x) = F(x) = \exp(-\exp(-x))$$
 #
-# Its derivative, $\exp(-x - \exp(-x))$, is the density. Here is what 100,000 draws look like beside it.
+# Its derivative, $\exp(-x - \exp(-x))$, is the density. Here are 100,000 draws beside it. **Look for** the
+# side on which the long tail is.
 
 # %%
-import plotly.graph_objects as go
-
 from gumbelrao_edu import sample_gumbel
-from gumbelrao_edu.figures import PALETTE, layout, show
+from gumbelrao_edu.course.gumbel_max import checks, figures
 
-generator = torch.Generator().manual_seed(1)
+generator = torch.Generator().manual_seed(2)
 gumbels = sample_gumbel([100_000], generator=generator)
-x = torch.linspace(-2.9, 7.9, 55)
-drawn = torch.histc(gumbels, 55, -3, 8) / (len(gumbels) * 0.2)
-density = torch.exp(-x - torch.exp(-x))
-bars = go.Bar(x=x.tolist(), y=drawn.tolist(), name="100,000 draws", marker_color=PALETTE["sky"])
-line = go.Scatter(x=x.tolist(), y=density.tolist(), name="density", line_color=PALETTE["black"])
-alt = (
-    f"The density rises steeply to its top at 0 and falls slowly: most Gumbels are near 0, and a long "
-    f"tail goes to the right. Mean {gumbels.mean():.2f}, standard deviation {gumbels.std():.2f}."
-)
-show(go.Figure([bars, line], layout("x", "density", height=300)), alt)
+figures.density(gumbels)
 
 
 # %% [markdown]
@@ -136,6 +124,13 @@ show(go.Figure([bars, line], layout("x", "density", height=300)), alt)
 # A computer draws numbers $U$ that are uniform between 0 and 1. Put through $F^{-1}$ they become
 # Gumbels, because $P(F^{-1}(U) \le x) = P(U \le F(x)) = F(x)$. Solve $u = \exp(-\exp(-x))$ for $x$, and
 # write the result as a function.
+#
+# <details><summary>Hint</summary>
+#
+# Undo the two functions one after the other, the outer one first. $u = \exp(-y)$ gives $y = -\log u$; here
+# $y = \exp(-x)$.
+#
+# </details>
 
 # %% tags=["exercise"]
 def gumbel_from_uniform(u):
@@ -144,8 +139,6 @@ def gumbel_from_uniform(u):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.gumbel_max import checks, figures
-
 checks.check_gumbel_from_uniform(gumbel_from_uniform)
 
 # %% [markdown]
@@ -159,9 +152,8 @@ checks.check_gumbel_from_uniform(gumbel_from_uniform)
 # > **Gumbel-max trick.** Add independent Gumbels $G_1, \dots, G_n$ to the logits. The place of the
 # > largest sum is a draw from $\mathrm{softmax}(\theta)$.
 #
-# We write a draw as a *one-hot* vector $D$: a one at the place of the class, else zeros. The function
-# `gumbel_max` returns $D$ and the sums $\theta + G$. We give it the logits four times, as four rows, and
-# get four draws.
+# The function `gumbel_max` returns $D$ and the sums $\theta + G$. We give it the logits four times, as four
+# rows, and get four draws. **Look for** the largest number of each row.
 
 # %%
 from gumbelrao_edu import gumbel_max
@@ -177,6 +169,13 @@ for row in range(4):
 #
 # Write the trick as a function of the logits and of noise that is given. Each row of the noise makes one
 # draw.
+#
+# <details><summary>Hint</summary>
+#
+# PyTorch adds a vector to every row of a matrix. `x.argmax(-1)` gives the place of the largest entry of each
+# row, and `torch.nn.functional.one_hot(places, n)` makes a one-hot row of each place.
+#
+# </details>
 
 # %% tags=["exercise"]
 def one_hot_sample(logits, gumbels):
@@ -193,7 +192,7 @@ checks.check_one_hot_sample(one_hot_sample)
 # **Predict:** of 100,000 draws, how many will be class 3? How far from that may the count be before you
 # stop believing in the trick: 10, 100 or 1,000?
 
-# %%
+# %% tags=["hide-output"]
 num_samples = 100_000
 one_hot, perturbed = gumbel_max(logits.expand(num_samples, 3), generator=generator)
 counts = one_hot.sum(0)
@@ -202,44 +201,42 @@ write("frequencies", counts / num_samples)
 print(f"class 3: expected {num_samples * p[2]:.0f}, counted {counts[2]:.0f}")
 
 # %% [markdown]
-# Is this close enough? The *goodness-of-fit test* answers it. It adds up the squared differences
-# between counted and expected, each divided by the expected number:
+# How close is close enough? If everything were drawn again, the count of class $i$ would scatter around
+# $m p_i$, where $m$ is the number of draws, with the standard deviation
 #
-# $$X^2 = \sum_i \frac{(\text{counted}_i - \text{expected}_i)^2}{\text{expected}_i}$$
+# $$\sqrt{m \, p_i \, (1 - p_i)}$$
 #
-# When the draws are right, $X^2$ is about $n - 1 = 2$. The *p-value* is how often chance alone would make
-# it as large as it is. We agree now, before we look: below one in a million, we reject.
+# The standard deviation of something that was measured is called its **standard error**. Up to two standard
+# errors are usual; five are not chance. (Here one is about 100, the middle of the three answers.)
 
 # %%
-from scipy import stats
-
-
-def test(counts, probabilities):
-    expected = probabilities * counts.sum()
-    squared, p_value = stats.chisquare(counts.numpy(), expected.numpy())
-    verdict = f"{p_value:.2f}, as expected" if p_value > 1e-6 else "below 1e-6, REJECTED"
-    print(f"X² = {squared:.0f}, p-value {verdict}")
-
-
-test(counts, p)
+standard_error = (num_samples * p * (1 - p)).sqrt()
+write("standard errors", standard_error, 0)
+write("counted minus expected", counts - num_samples * p, 0)
+write("in standard errors", (counts - num_samples * p) / standard_error, 1)
 
 # %% [markdown]
-# A test that accepts everything would say the same, so let us see it reject.
+# Would another noise do? Take *normal* noise in place of Gumbels, with the same standard deviation of 1.28,
+# and count the largest of a million draws.
 #
-# **Predict:** would another noise do? Add *normal* noise in place of Gumbels, with the same standard
-# deviation of 1.28, take the argmax, and count a million draws. Will your eye notice? Will the test?
+# **Predict:** will your eye notice a difference in the frequencies? Will the standard errors?
 
-# %%
+# %% tags=["hide-output"]
 million = 1_000_000
 normal = 1.28 * torch.randn(million, 3, generator=generator, dtype=torch.float64)
 wrong = torch.bincount((logits + normal).argmax(-1), minlength=3).double()
 write("probabilities p", p)
 write("frequencies", wrong / million)
-test(wrong, p)
+write("in standard errors", (wrong - million * p) / (million * p * (1 - p)).sqrt(), 1)
 
 # %% [markdown]
-# Normal noise draws from another distribution: close to the softmax, but not the same. With Gumbels the
-# frequencies are those of the softmax, for any logits. The next section shows why.
+# <details><summary>Answer</summary>
+#
+# The frequencies differ in the second digit only, which is easily overlooked. In standard errors the
+# difference is far beyond chance: normal noise draws from another distribution. With Gumbels the frequencies are
+# those of the softmax, for any logits. The next section shows why.
+#
+# </details>
 
 # %% [markdown]
 # ## 3 · Why it works
@@ -267,40 +264,39 @@ test(wrong, p)
 # **Predict:** class 3 wins seldom. When it does, is the winning sum on average lower than that of
 # class 1, equal, or higher?
 
-# %%
-log_z = logits.exp().sum().log()
-maxima = perturbed.amax(-1)
-print(f"log Z + 0.577 = {log_z + 0.5772:.2f}")
+# %% tags=["hide-output"]
+log_z = logits.exp().sum().log().item()
+print(f"log Z + 0.577 = {log_z + 0.5772:.3f}")
 for i in range(3):
-    won = maxima[one_hot[:, i] == 1]
-    print(f"class {i + 1} won {len(won):6} times, mean of its winning sums {won.mean():.2f}")
-
+    won = perturbed.amax(-1)[one_hot[:, i] == 1]
+    error = won.std() / len(won) ** 0.5
+    print(f"class {i + 1} won {len(won):6} times, winning sum {won.mean():.3f} ± {2 * error:.3f}")
+    assert abs(won.mean() - log_z - 0.5772) < 2 * error
 
 # %% [markdown]
-# Equal. (A class that starts low needs a lucky draw to win, and we look only at those draws.)
+# <details><summary>Answer</summary>
 #
-# For the whole distribution, and not only its mean, there is the *Kolmogorov-Smirnov test*. It looks at
-# the largest distance between two curves: the share of draws up to $x$, and $F(x - \log Z)$. Its p-value
-# is read as before. The last line is to see it fail: a Gumbel located at the largest logit.
+# Equal, within the ± of two standard errors. A class that starts low needs a lucky draw to win, and we look
+# only at those draws.
+#
+# </details>
+#
+# The whole distribution is the same, too, and not only its mean. **Look for** an outline that leaves the curve.
 
 # %%
-def compare(name, draws, distribution):
-    distance, p_value = stats.kstest(draws.numpy(), distribution.cdf)
-    verdict = "as expected" if p_value > 1e-6 else "REJECTED"
-    print(f"{name:26} distance {distance:.3f}, {verdict}")
-
-
-gumbel_at_log_z = stats.gumbel_r(loc=log_z.item())
-compare("all maxima", maxima, gumbel_at_log_z)
-for i in range(3):
-    compare(f"maxima won by class {i + 1}", maxima[one_hot[:, i] == 1], gumbel_at_log_z)
-compare("against a wrong location", maxima, stats.gumbel_r(loc=1.0))
+figures.maxima(perturbed, log_z)
 
 # %% [markdown]
 # ### Exercise 3 · How high?
 #
 # Three classes have $\exp \theta = (2, 3, 5)$. What is the mean of the largest of the three
 # $\theta_j + G_j$? Two digits after the point are enough; compute them without sampling.
+#
+# <details><summary>Hint</summary>
+#
+# Where is the maximum located, and how far above its location is the mean of a Gumbel?
+#
+# </details>
 
 # %% tags=["exercise"]
 mean_of_max = None  # Write a number in place of None.
@@ -327,8 +323,8 @@ assert (moved + noise).argmax() == other != drawn
 
 # %% [markdown]
 # Nothing happens, until at one point the class jumps. The derivative is zero wherever it exists, and
-# gradient descent learns nothing from it. This is the second reason. The way out is to replace the argmax by a smooth function
-# that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0.
+# gradient descent learns nothing from it. This is the second reason. The way out is to replace the argmax by
+# a smooth function that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0.
 #
 # $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
 #
@@ -341,6 +337,37 @@ write("θ + G", perturbed[0])
 for tau in [10.0, 1.0, 0.3, 0.1]:
     write(f"S at τ = {tau}", tempered_softmax(perturbed[0], tau))
 write("D", one_hot[0])
+
+# %% [markdown]
+# Now there is a slope. The next figure moves $\theta_1$ and holds the noise fixed, as you did before. Above,
+# the entry of class 1; below, its slope, which is what gradient descent would use.
+#
+# **Look for** two things: how far from the jump a slope is left at each temperature, and how high it gets.
+
+# %%
+figures.slopes(logits, perturbed[0])
+
+# %% [markdown]
+# Cold: close to the true choice, but the slope is a spike at the jump and nearly nothing elsewhere. Hot: a
+# slope everywhere, but of a curve that is far from the choice.
+#
+# Two classes are enough to do it by hand. With the distance $d = (\theta_1 + G_1) - (\theta_2 + G_2)$ the entry of
+# class 1 is $s = 1 / (1 + \exp(-d/\tau))$, and its slope is $s (1 - s) / \tau$:
+#
+# | $d$ | $\tau$ | $d/\tau$ | $s$ | slope |
+# |---|---|---|---|---|
+# | 0 | 0.1 | 0 | 0.5 | 0.5 · 0.5 / 0.1 = 2.5 |
+# | 0.5 | 0.1 | 5 | 0.9933 | 0.9933 · 0.0067 / 0.1 = 0.066 |
+# | 0.5 | 1 | 0.5 | 0.6225 | 0.6225 · 0.3775 / 1 = 0.235 |
+#
+# The next cell lets PyTorch differentiate, and finds the same slopes.
+
+# %%
+for d, tau in [(0.0, 0.1), (0.5, 0.1), (0.5, 1.0)]:
+    sums = torch.tensor([d, 0.0], requires_grad=True)
+    s = tempered_softmax(sums, tau)
+    s[0].backward()
+    write(f"d = {d}, τ = {tau}: s, slope", [s[0].item(), sums.grad[0].item()])
 
 # %% [markdown]
 # Three numbers that are not negative and sum to 1 are a point of a triangle, the *simplex*. A one-hot
@@ -359,16 +386,14 @@ panel = figures.samples(logits)
 panel
 
 # %% [markdown]
-# The slider can be moved from code, too. This reads off the sentence under the figure at both ends.
+# The next cell reads off the sentence under the figure at both ends of the slider.
 
-# %%
-for tau in [10.0, 0.05]:
-    panel.controls["tau"].value = tau
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+print(*panel.captions(tau=[10.0, 0.05]), sep="\n\n")
 
 
 # %% [markdown]
-# <details><summary><b>Answers</b></summary>
+# <details><summary>Answers</summary>
 #
 # 1. In the centre at large τ; at the corners at small τ.
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
@@ -387,6 +412,13 @@ for tau in [10.0, 0.05]:
 #
 # Write $S_\tau$ as a function. It has to work at small τ, too, where $\exp(x/\tau)$ is larger than any
 # number that a computer knows.
+#
+# <details><summary>Hint</summary>
+#
+# Take what PyTorch has: its softmax subtracts the largest entry before it takes exponentials. Divide by τ
+# before, and say over which axis.
+#
+# </details>
 
 # %% tags=["exercise"]
 def relaxed_sample(logits, gumbels, tau):
@@ -404,7 +436,63 @@ checks.check_relaxed_sample(relaxed_sample)
 #   from the softmax.
 # - The largest sum is a Gumbel located at $\log Z$. Who wins and how high are independent.
 # - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0. At
-#   τ > 0 its mean is not $p$.
+#   τ > 0 its mean is not $p$, and at a small τ its slope is a spike.
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** Why does `loss.backward()` stop at a draw of `torch.multinomial`?
+#
+# <details><summary>Answer</summary>
+#
+# For two reasons. The randomness is inside, so that the draw is not a function of $\theta$ and given noise. And
+# a choice jumps: where it has a derivative at all, it is zero.
+#
+# </details>
+#
+# **2.** The logits are $(0, 0)$. With which probability is $G_1 > G_2 + 1$?
+#
+# <details><summary>Answer</summary>
+#
+# Class 1 wins with the logits $(0, 1)$: $1 / (1 + e) = 0.27$.
+#
+# </details>
+#
+# **3.** All logits are raised by 5. What happens to the draws, to $S_\tau$, and to the largest sum?
+#
+# <details><summary>Answer</summary>
+#
+# Draws and $S_\tau$ stay, as a softmax does not see a common shift. The largest sum goes up by 5, with
+# $\log Z$.
+#
+# </details>
+#
+# **4.** Class 3 has won, and you are told how high its sum is. Does this tell you anything about $p_3$?
+#
+# <details><summary>Answer</summary>
+#
+# No. Who wins and how high are independent: the sum of any winner is a Gumbel located at $\log Z$.
+#
+# </details>
+#
+# **5.** At which τ is the mean of $S_\tau$ closest to $p$, and at which τ is its slope of most use?
+#
+# <details><summary>Answer</summary>
+#
+# The mean is closest to $p$ as τ → 0. There the slope is nearly zero for most noise and very large for some.
+# A larger τ gives a useful slope for most noise, of a soft choice that is farther from the true one.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [Maddison, Tarlow and Minka (2014), A\* Sampling](https://arxiv.org/abs/1411.0030): the trick for a continuum of
+#   classes, with the top-down construction that notebook 2 uses.
+# - [Jang, Gu and Poole (2017)](https://arxiv.org/abs/1611.01144) and
+#   [Maddison, Mnih and Teh (2017)](https://arxiv.org/abs/1611.00712): the two papers that introduced $S_\tau$.
+# - [Huijben, Kool, Paulus and van Sloun (2022)](https://arxiv.org/abs/2110.01515): a review of the trick and of
+#   what it is used for.
 #
 # **Next:** many values of the noise make the *same* choice. What do they look like, and how can one draw
 # them? [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb).

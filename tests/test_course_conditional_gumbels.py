@@ -1,9 +1,10 @@
-"""The figure of notebook 02: both ways of drawing follow the law, computed with NumPy."""
+"""The figures of notebook 02, computed a second time with NumPy."""
 
 import json
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from gumbelrao_edu.course.conditional_gumbels import figures
@@ -75,3 +76,71 @@ def test_the_caption_tells_the_numbers(two):
 def test_traces_hold_lists_and_not_arrays(two):
     """Colab's widgets leave arrays blank."""
     assert "bdata" not in json.dumps(two.figure.to_plotly_json()["data"])
+
+
+def test_the_marks_are_the_means_with_two_standard_errors(two):
+    """Of the histograms' draws: the bins give the mean up to half a bin."""
+    two.controls["p"].value = 0.2
+    edges = np.linspace(figures.LOW, figures.HIGH, figures.BINS + 1)
+    middles, half = (edges[1:] + edges[:-1]) / 2, (edges[1] - edges[0]) / 2
+    for name in ("class 1, the winner", "class 2"):
+        for way in ("rejection", "(9)"):
+            share = np.array(trace(two.figure, f"{name}: {way}").y) / 100
+            mark = trace(two.figure, f"{name}: mean by {way}")
+            mean = share @ middles
+            assert mark.x[0] == pytest.approx(mean, abs=half)
+            std = np.sqrt(share @ (middles - mean) ** 2)
+            assert mark.error_x.array[0] == pytest.approx(2 * std / np.sqrt(2000), rel=0.05)
+            assert f"{mark.x[0]:.2f} ± {mark.error_x.array[0]:.2f}" in two.caption
+
+
+LOGITS = torch.tensor([0.5, 0.0, -0.5])
+
+
+def test_many_noises_are_sorted_by_the_class_that_wins():
+    figure = figures.many_noises(LOGITS, num_samples=30)
+    heights = np.array([trace(figure.figure, f"class {i}").y for i in (1, 2, 3)])
+    winners = heights.argmax(0)
+    assert (np.diff(winners) >= 0).all()
+    assert np.allclose(trace(figure.figure, "the largest").y, heights.max(0))
+    counts = np.bincount(winners, minlength=3)
+    said = ", ".join(f"{count} of class {i + 1}" for i, count in enumerate(counts))
+    assert figure.caption.startswith(f"30 draws of θ + G: {said}.")
+    walls = [shape.x0 for shape in figure.figure.layout.shapes]
+    assert walls == [0.5 + counts[0], 0.5 + counts[0] + counts[1]]
+
+
+@pytest.mark.parametrize("race", range(1, 9))
+def test_the_first_clock_wins(race):
+    panel = figures.clocks(LOGITS)
+    panel.controls["race"].value = race
+    rings = [trace(panel.figure, f"clock {j} rings").x[0] for j in (1, 2, 3)]
+    winner = int(np.argmin(rings)) + 1
+    assert (
+        f"Clock {winner} is the first, at {min(rings):.2f}: D is class {winner}." in panel.caption
+    )
+    for j, ring in enumerate(rings, 1):
+        assert trace(panel.figure, f"clock {j}, its rest").x == (min(rings), ring)
+        assert f"{-np.log(ring):.2f}" in panel.caption
+    assert trace(panel.figure, "first ring").x == (min(rings), min(rings))
+
+
+def test_the_clocks_ring_at_their_rates():
+    """A mean of 4,000 races, to five standard errors; times that are swapped fail."""
+    panel = figures.clocks(LOGITS, races=4000)
+    rings = np.array(
+        [
+            [trace(panel.figure, f"clock {j} rings").x[0] for j in (1, 2, 3)]
+            for _ in each_race(panel)
+        ]
+    )
+    expected = np.exp(-LOGITS.numpy())
+    error = 5 * expected / np.sqrt(len(rings))
+    assert (np.abs(rings.mean(0) - expected) < error).all()
+    assert (np.abs(rings.mean(0) - expected[::-1]) > error).any()
+
+
+def each_race(panel):
+    for race in range(1, 4001):
+        panel.draw(panel.figure, race=race)
+        yield race

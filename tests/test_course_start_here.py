@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from gumbelrao_edu.course.start_here.figures import TAUS, race
+from gumbelrao_edu.course.start_here.figures import TAUS, forward_and_backward, race
 from gumbelrao_edu.figures import trace
 from gumbelrao_edu.problems.mixture import Mixture
 
@@ -52,3 +52,13 @@ def test_with_one_sample_the_lines_are_one(panel):
         panel.controls["tau"].value = tau
         st_gs, gr = both(panel)
         assert st_gs.y == gr.y
+
+
+def test_both_ways_forward_are_one_and_the_ways_back_differ():
+    figure = forward_and_backward().figure
+    texts = [text.text for text in figure.layout.annotations]
+    for box in ("logits θ", "θ + G", "choice D", "loss f(D)", "∂f / ∂D", "gradient<br>for θ"):
+        assert texts.count(box) == 2
+    assert sum(text.startswith("slope of softmax") for text in texts) == 1
+    assert sum(text.startswith("slope at") for text in texts) == 3
+    assert texts.count("mean") == 1

@@ -115,7 +115,7 @@ def copy(tmp_path):
     return write
 
 
-SLIDER = 2  # the cell of notebook 00 with the slider that is written there
+SLIDER = 3  # the cell of notebook 00 with the slider that is written there
 
 
 @pytest.mark.notebooks

@@ -120,6 +120,14 @@ POSSIBLE = Look(PALETTE["orange"], "diamond-open")
 CHOSEN = Look(PALETTE["black"], dash="dot")
 FORWARD = Look(PALETTE["black"])  # pictures of ideas: the forward pass, and what only helps to read
 HINT = Look(QUIET, dash="dot")
+# Three temperatures, from cold to hot.
+TEMPERATURES = (
+    Look(PALETTE["blue"]),
+    Look(PALETTE["green"], dash="dash"),
+    Look(PALETTE["vermilion"], dash="dot"),
+)
+DENSITY = Look(PALETTE["black"])  # a curve from a formula, over draws
+DRAWN = Look(PALETTE["sky"])
 FOUND, MISSED = "circle", "circle-open"  # symbols of nodes that are in the other tree, too, or not
 
 

@@ -20,7 +20,7 @@
 #
 # **After this notebook you can** run a cell, move a slider, and know that your installation works.
 #
-# **You need** nothing. **Time:** 10 minutes.
+# **You need** nothing. **Time:** 15 minutes.
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
@@ -67,15 +67,30 @@ race()
 # [*Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator*](https://arxiv.org/abs/2010.04838).
 # In your own code it is a change of one line. This course shows where it comes from, why it works,
 # and what it gains when a network is trained.
+#
+# Here is the whole idea as a picture. Black is the way forward, from the logits $\theta$, the numbers that the
+# network has computed for the classes, to the loss. Colour is the way back, on which the gradient comes. You need
+# not understand it yet; the notebooks go through it box by box. **Look for** the one place where the two
+# differ.
+
+# %%
+from gumbelrao_edu.course.start_here.figures import forward_and_backward
+
+forward_and_backward()
+
+# %% [markdown]
+# Forward there is no difference. Backward, at the place of the choice, ST-GS uses the noise $G$ that happened
+# to be drawn. Gumbel-Rao averages over many noises that would have made the *same* choice. They cost little, as
+# the network does not run again.
 
 # %% [markdown] tags=["map"]
 # ## The map
 #
 # | | Notebook | What it is about | Minutes |
 # |---|---|---|---|
-# | 0 | **Start here** | how this course works, and whether it works here | 10 |
-# | 1 | [The Gumbel-max trick](../01_gumbel_max.ipynb) | a choice as noise and an argmax | 50 |
-# | 2 | [Gumbels, given the choice](../02_conditional_gumbels.ipynb) | the noise that a choice does not see | 55 |
+# | 0 | **Start here** | how this course works, and whether it works here | 15 |
+# | 1 | [The Gumbel-max trick](../01_gumbel_max.ipynb) | a choice as noise and an argmax | 55 |
+# | 2 | [Gumbels, given the choice](../02_conditional_gumbels.ipynb) | the noise that a choice does not see | 60 |
 # | 3 | [The Gumbel-Rao estimator](../03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 95 |
 # | 4 | [Why it works](../04_why_it_works.ipynb) | three propositions, proved and measured | 100 |
 # | 5 | [The quadratic programme](../05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
@@ -90,9 +105,12 @@ race()
 # anything you like: *Kernel → Restart* brings you back to a clean start, and a fresh copy of the file
 # brings back the text.
 #
+# Where a text says **Predict**, answer before you run the cell: on paper, in a word or two. Outputs that would
+# give the answer away are folded until you run their cell, and answers open with a click.
+#
 # Most notebooks have *exercises*: a cell in which you write a few lines, and under it a cell that checks
-# them. The check answers at once, and says what is wrong if something is. An exercise that you leave out
-# stops nothing. Each of these notebooks has a link to its solutions.
+# them. A hint is folded into the text. The check answers at once, and says what is wrong if something is. An
+# exercise that you leave out stops nothing. Each of these notebooks has a link to its solutions.
 #
 # ### A first slider
 #
@@ -125,7 +143,12 @@ temperature = slider("τ", [0.1, 0.2, 0.5, 1, 2, 5, 10], 1, tooltip="temperature
 Panel(go.Figure(go.Bar(name="softmax", x=["one", "two", "three"]), axes), draw, tau=temperature)
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
 # Small τ: nearly all of the probability goes to the largest number. Large τ: the three become equal.
+#
+# </details>
+#
 # You will meet this τ again.
 #
 # ## Does everything work here?
@@ -152,5 +175,51 @@ print("All is well.")
 # %% [markdown]
 # If it stopped with an error, restart the kernel and run the notebook again from the top. If the slider
 # above is missing, reload the page in your browser.
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** What was the same in the two trainings of the first figure, and what differed?
+#
+# <details><summary>Answer</summary>
+#
+# Start, step size, number of steps and the noise of the choices were the same. One line of code differed: how the
+# gradient of a choice is estimated.
+#
+# </details>
+#
+# **2.** Put both sliders of that figure so that the two lines are one. Where is $K$?
+#
+# <details><summary>Answer</summary>
+#
+# At 1. One noise for the way back is what ST-GS uses.
+#
+# </details>
+#
+# **3.** How often does Gumbel-Rao with $K = 10$ run the network for one gradient?
+#
+# <details><summary>Answer</summary>
+#
+# Once, like ST-GS. Only the slope at the choice is averaged over ten noises.
+#
+# </details>
+#
+# **4.** What does a softmax of (1, 0.5, 0) tend to as τ → 0?
+#
+# <details><summary>Answer</summary>
+#
+# To (1, 0, 0): all of the probability goes to the largest number.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [Paulus, Maddison and Krause (2021)](https://arxiv.org/abs/2010.04838): the paper of this course. After notebook
+#   3 its first four pages are easy to read.
+# - [Jang, Gu and Poole (2017)](https://arxiv.org/abs/1611.01144): the Gumbel-Softmax, with the straight-through
+#   version that is improved here.
+# - [Mohamed, Rosca, Figurnov and Mnih (2020)](https://arxiv.org/abs/1906.10652): a survey of gradients of
+#   expectations, of which this is one case.
 #
 # **Next:** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb).

@@ -1,20 +1,138 @@
-"""Samples of the Gumbel-Softmax on the simplex of three classes."""
+"""Gumbels and their maxima, a choice and its smooth stand-in, samples on the simplex."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 import torch
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from ..._checks import check_logits
 from ...figures.panel import Panel, slider
-from ...figures.style import CENTRE, CLASSES, CLEAR, DOT, MARK, TRUTH, label, marker
+from ...figures.style import (
+    BOLD,
+    CENTRE,
+    CLASSES,
+    CLEAR,
+    DENSITY,
+    DOT,
+    DRAWN,
+    FORWARD,
+    MARK,
+    TEMPERATURES,
+    TRUTH,
+    label,
+    layout,
+    marker,
+)
 from ...figures.ternary import triangle
-from ...figures.traces import trace
+from ...figures.traces import bars, curve, trace
 from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+EULER = 0.5772156649015329  # the mean of a standard Gumbel
+LOW, HIGH, BINS = -3.0, 8.0, 55  # of histograms; what falls outside is not drawn
+SLOPE_TAUS = (0.1, 0.5, 2.0)
 _NAMES = tuple(f"D = class {i}" for i in (1, 2, 3))
+
+
+def density(gumbels: Tensor) -> Panel:
+    """Return the histogram of Gumbels and their density exp(−x − exp(−x)).
+
+    Args:
+        gumbels: draws, `[m]`.
+
+    Example:
+        >>> density(torch.zeros(3)).caption.startswith("Most Gumbels")
+        True
+    """
+    x, drawn = _histogram(gumbels)
+    alt = (
+        f"Most Gumbels are near 0. The density rises steeply on the left and falls slowly on the "
+        f"right, where a long tail is. Of {len(gumbels):,} draws the mean is "
+        f"{gumbels.mean():.2f} and the standard deviation {gumbels.std():.2f}."
+    )
+    figure = go.Figure(
+        [
+            bars("draws", DRAWN, x=x, y=drawn),
+            curve("density", DENSITY, x, _density(torch.tensor(x))),
+        ],
+        {**layout("x", "density", height=300), "showlegend": True},
+    )
+    return Panel(figure, alt=alt)
+
+
+def maxima(perturbed: Tensor, log_z: float) -> Panel:
+    """Return how high the largest θ + G is, for each class that won, over the density at log Z.
+
+    Args:
+        perturbed: draws of θ + G, `[m, 3]`.
+        log_z: of the logits.
+
+    Example:
+        >>> maxima(torch.eye(3), 0.0).caption.startswith("The mean of the winning sums")
+        True
+    """
+    highest, winner = perturbed.max(-1)
+    outlines, means = [], []
+    for i, look in enumerate(CLASSES):
+        won = highest[winner == i]
+        x, drawn = _histogram(won)
+        name = f"class {i + 1} won ({len(won):,} draws)"
+        outlines.append(curve(name, look, x, drawn, line_shape="hvh"))
+        means.append(f"{won.mean():.2f}")
+    x = torch.linspace(LOW, HIGH, 200).tolist()
+    law = curve("a Gumbel at log Z", DENSITY, x, _density(torch.tensor(x) - log_z), width=BOLD)
+    figure = go.Figure(
+        [law.update(opacity=CLEAR), *outlines],
+        {**layout("the largest θ + G", "density", height=360), "showlegend": True},
+    )
+    return Panel(
+        figure,
+        alt=f"The mean of the winning sums is {', '.join(means)} when class 1, 2, 3 has won; "
+        f"log Z + 0.577 is {log_z + EULER:.2f}. The broad curve is the density of a Gumbel at "
+        f"log Z. The outline of a class that wins seldom has few draws and is ragged.",
+    )
+
+
+def slopes(logits: Tensor, perturbed: Tensor) -> Panel:
+    """Return S_τ of class 1 and its derivative while θ₁ moves and the noise is held fixed.
+
+    Args:
+        logits: θ, `[n]`.
+        perturbed: one draw of θ + G, `[n]`.
+
+    Example:
+        >>> slopes(torch.zeros(3), torch.tensor([0.0, 1.0, 0.5])).caption[:28]
+        'Class 1 is drawn from θ₁ = 1'
+    """
+    noise, rival = perturbed[0] - logits[0], perturbed[1:].max()
+    jump = (rival - noise).item()
+    theta = torch.linspace(jump - 4, jump + 4, 401, dtype=torch.float64)
+    moved = perturbed.double().expand(len(theta), -1).clone()
+    moved[:, 0] = theta + noise
+    x = theta.tolist()
+    figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.1)
+    step = (theta > jump).double().tolist()
+    figure.add_trace(curve("D (argmax)", FORWARD, x, step, line_shape="hv"), 1, 1)
+    for tau, look in zip(SLOPE_TAUS, TEMPERATURES, strict=True):
+        s = tempered_softmax(moved, tau)[:, 0]
+        name = f"τ = {label(tau)}"
+        figure.add_trace(curve(name, look, x, s.tolist(), legendgroup=name), 1, 1)
+        slope = (s * (1 - s) / tau).tolist()
+        below = curve(name, look, x, slope, legendgroup=name, showlegend=False)
+        figure.add_trace(below, 2, 1)
+    figure.update_layout({**layout("", "entry of class 1", height=460), "showlegend": True})
+    figure.update_xaxes(title_text="θ₁, with the noise held fixed", row=2, col=1)
+    figure.update_yaxes(title_text="slope in θ₁", row=2, col=1)
+    highest = ", ".join(f"{1 / (4 * tau):.3g}" for tau in SLOPE_TAUS)
+    return Panel(
+        figure,
+        alt=f"Class 1 is drawn from θ₁ = {jump:.2f} on: there D jumps from 0 to 1. The smaller τ "
+        f"is, the closer S follows this step, and the more its slope below is a spike at the "
+        f"jump, with next to nothing beside it. The largest slope is at most 1/(4τ): {highest} "
+        f"for τ = {', '.join(map(label, SLOPE_TAUS))}.",
+    )
 
 
 def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
@@ -93,3 +211,16 @@ def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
 
 def _numbers(values: list[float]) -> str:
     return "(" + ", ".join(f"{value:.2f}" for value in values) + ")"
+
+
+def _density(x: Tensor) -> list[float]:
+    values: list[float] = torch.exp(-x - torch.exp(-x)).tolist()
+    return values
+
+
+def _histogram(draws: Tensor) -> tuple[list[float], list[float]]:
+    """The middles of the bins, and the density of the draws in them."""
+    width = (HIGH - LOW) / BINS
+    middles = torch.linspace(LOW + width / 2, HIGH - width / 2, BINS)
+    counts = torch.histc(draws.double(), BINS, LOW, HIGH)
+    return middles.tolist(), (counts / (len(draws) * width)).tolist()
