@@ -52,7 +52,8 @@ def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: boo
             raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {value.tolist()}")
     elif isinstance(tau, bool) or not isinstance(tau, (int, float)):
         raise TypeError(f"{name}: expected a number or a tensor, got {type(tau).__name__}")
-    elif not (math.isfinite(tau) and (tau > 0 or (allow_zero and tau == 0))):
+    # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
+    elif not (tau < math.inf and (tau > 0 or (allow_zero and tau == 0))):
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
     elif 0 < tau < MIN_TAU:
         raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {tau}")
@@ -81,7 +82,7 @@ def check_number(value: Any, name: str) -> None:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not math.isfinite(value):
+    if not -math.inf < value < math.inf:  # no `isfinite`, see `check_tau`
         raise ValueError(f"{name}: expected a finite number, got {value}")
 
 
@@ -123,6 +124,11 @@ def check_generator(generator: Any, device: torch.device) -> None:
         raise ValueError(
             f"generator: expected one on {device.type}, where the logits are, "
             f"got one on {generator.device.type}"
+        )
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break(
+            "generator: expected None under torch.compile(fullgraph=True), which takes no "
+            "generators, got one"
         )
 
 

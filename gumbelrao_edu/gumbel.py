@@ -245,7 +245,11 @@ def sample_exponential(
     than 2⁻²⁴ none would ever be drawn. (`Tensor.exponential_` is several times slower on a CPU.)
     """
     wide = dtype if device.type == "mps" else torch.float64
-    uniform = torch.rand(tuple(shape), dtype=wide, device=device, generator=generator)
+    size = tuple(shape)
+    if generator is None:  # this way torch.export may leave the size open
+        uniform = torch.rand(size, dtype=wide, device=device)
+    else:
+        uniform = torch.rand(size, dtype=wide, device=device, generator=generator)
     return exponential_of(uniform.to(dtype), grid=torch.finfo(wide).eps / 2)
 
 

@@ -229,9 +229,11 @@ def _stencil(log_p: Tensor, table: Table, rule: Rule) -> Stencil:
     at = at.clamp(max=count - 1.0)
     base = (at.floor() - (taps // 2 - 1)).clamp(0, count - taps)
     position = at - base - (taps - 1) / 2
-    powers = torch.stack([position**d for d in range(taps)], -1)
+    *lower, weights = table.lagrange  # polynomials in the position, by Horner's rule
+    for coefficients in reversed(lower):
+        weights = torch.addcmul(coefficients, weights, position[..., None])
     rows = base.long()[..., None] + torch.arange(taps, device=log_p.device)
-    return Stencil(rows, powers @ table.lagrange, log_p)
+    return Stencil(rows, weights, log_p)
 
 
 def _deposit(stencil: Stencil, weights: Tensor, count: int) -> Tensor:
@@ -243,7 +245,12 @@ def _deposit(stencil: Stencil, weights: Tensor, count: int) -> Tensor:
 def _collect(stencil: Stencil, weights: Tensor, per_row: Tensor) -> Tensor:
     """The value for each class from values for the table's rows: [N, count] -> [N, n]."""
     picked = per_row.gather(1, stencil.rows.flatten(1)).view_as(weights)
-    return (picked * weights).sum(-1)
+    return _over_taps(picked, weights)
+
+
+def _over_taps(values: Tensor, weights: Tensor) -> Tensor:
+    """Σ over the last axis, by a product with ones: much faster than a sum over four numbers."""
+    return (values * weights) @ weights.new_ones(weights.shape[-1])
 
 
 def _first(g: Tensor, log_p: Tensor, index: Tensor, tau: float, order: int, rule: Rule) -> Tensor:
@@ -257,8 +264,11 @@ def _first(g: Tensor, log_p: Tensor, index: Tensor, tau: float, order: int, rule
     w = table.weights * torch.exp(plain @ log_phi)
     r_sum = 1.0 + plain @ rho  # ρ_i = 1
     w_q = w * (times_g @ rho)  # g_i = 0
-    v = g * _collect(stencil, weights, (w * r_sum) @ rho.T)
-    v -= _collect(stencil, weights, w_q @ rho.T)
+    times_r, plain_q = (per_row @ rho.T for per_row in (w * r_sum, w_q))
+    at = stencil.rows.flatten(1)
+    picked = times_r.gather(1, at).view_as(weights) * g[..., None]
+    picked.sub_(plain_q.gather(1, at).view_as(weights))
+    v = _over_taps(picked, weights)
     own = -w_q.sum(-1, keepdim=True)
     return v.scatter_(-1, index, own).div_(tau)
 
@@ -519,6 +529,8 @@ def _evaluate(
         for temperature, part in _parts(tau, logits.shape[:-1], chunk):
             g, i = flat_grad[part], flat_index[part]
             # Class i has terms of its own; with p_i = 0 it has none in the sums over the others.
-            log_p = flat_logits[part].log_softmax(-1).scatter_(-1, i, -torch.inf)
+            # A softmax over the first axis is several times faster for few classes.
+            log_p = flat_logits[part].T.contiguous().log_softmax(0).T.contiguous()
+            log_p.scatter_(-1, i, -torch.inf)
             out[part] = formula(g - g.gather(-1, i), log_p, i, temperature, order, rule)
     return out.view(logits.shape).to(logits.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
@@ -67,9 +67,13 @@ def gumbel_rao(
     Returns:
         D, `[*batch, n]`, exactly one-hot, whose backward pass is (10). The noise is fixed at the
         call, so that a second backward pass through a retained graph gives the same gradient.
-        `torch.func` transforms work; `torch.compile` breaks its graph here; double backward is
-        refused. Under activation checkpointing leave `generator` out: the state of a generator is
-        not restored, so that the backward pass would be that of another sample than the loss.
+        `torch.compile`, `torch.export` and the transforms of `torch.func` work; what is compiled
+        draws anew at each call, and rows of `vmap` share noise or not as its `randomness` says.
+        Double backward and forward mode are refused. Compiled code draws from the global generator
+        (another one breaks the graph, and `fullgraph=True` refuses it) and is compiled again for
+        each number `tau`; for a tensor it isn't. Under activation
+        checkpointing leave `generator` out: the state of a generator is not restored, so that the
+        backward pass would be that of another sample than the loss.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -135,6 +139,14 @@ def averaged_given(
     seed = torch.randint(
         2**62, (), generator=generator, device="cpu" if generator is None else generator.device
     )
+    if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling() and _in_grad():
+            torch._dynamo.graph_break(
+                "gumbel_rao: torch.func.grad and its relatives don't work inside a compiled "
+                "function, compile what they differentiate"
+            )
+        compiled: Tensor = _given(logits, one_hot, seed, *_as_schema(tau, k, noise))
+        return compiled
     sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
         logits, one_hot, seed, tau, k, noise
     )
@@ -159,10 +171,21 @@ class _GumbelRao(torch.autograd.Function):
         ctx.settings = (k, noise) if isinstance(tau, Tensor) else (tau, k, noise)
 
     @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        raise RuntimeError(
+            "gumbel_rao: the estimate is a gradient, of reverse mode; "
+            "forward-mode differentiation is not supported"
+        )
+
+    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         arguments = (*ctx.saved_tensors, *ctx.settings)
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
             vjp = (grads[0].unsqueeze(-2) @ _jacobian(*arguments)).squeeze(-2)
+        elif not (torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()):
+            vjp = _computed(
+                grads[0], *arguments
+            )  # no rule is asked for, and finding none takes time
         else:
             vjp = _VJP.apply(*grads, *arguments)  # type: ignore[no-untyped-call]
         return vjp, None, None, None, None, None
@@ -174,11 +197,11 @@ class _VJP(torch.autograd.Function):
     @staticmethod
     def forward(grad: Tensor, logits: Tensor, one_hot: Tensor, *rest: Any) -> Tensor:
         # PyTorch inspects the signature at each call, which takes time for each name in it.
-        seed, tau, k, noise = rest
-        if k == math.inf:
-            return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
-        generator = torch.Generator(logits.device).manual_seed(int(seed))
-        return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
+        if torch.compiler.is_dynamo_compiling():  # where a broken graph begins again
+            seed, *settings = rest
+            compiled: Tensor = _vjp(grad, logits, one_hot, seed, *_as_schema(*settings))
+            return compiled
+        return _computed(grad, logits, one_hot, *rest)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -190,20 +213,129 @@ class _VJP(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        # One more axis of the batch; a single seed gives each of its rows noise of its own.
-        grad, logits, one_hot, seed, tau, *rest = args
-        size = info.batch_size
+        return _rows(_VJP.apply, info.batch_size, in_dims, args)
 
-        def batched(x: Tensor, dim: int | None) -> Tensor:
-            return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
 
-        grad, logits, one_hot = map(batched, (grad, logits, one_hot), in_dims[:3])
-        if in_dims[3] is not None:
-            seed = seed[0]
-        if in_dims[4] is not None:
-            tau = tau.movedim(in_dims[4], 0)
-            tau = tau.reshape(size, *[1] * (logits.dim() - 1 - tau.dim()), *tau.shape[1:])
-        return _VJP.apply(grad, logits, one_hot, seed, tau, *rest), 0  # type: ignore[no-untyped-call]
+def _computed(
+    grad: Tensor,
+    logits: Tensor,
+    one_hot: Tensor,
+    seed: Tensor,
+    tau: Tau,
+    k: int | float,
+    noise: Any,
+) -> Tensor:
+    """gᵀ times the Jacobian of (10) or (7)."""
+    if k == math.inf:
+        return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
+    generator = torch.Generator(logits.device).manual_seed(int(seed))
+    return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
+
+
+def _rows(
+    function: Callable[..., Tensor],
+    size: int,
+    in_dims: tuple[int | None, ...],
+    args: tuple[Any, ...],
+) -> tuple[Tensor, int]:
+    """The rule for vmap: its rows become one more axis of the batch.
+
+    With randomness="different" each row has a seed of its own; the first of them then serves all,
+    for each row of a batch has noise of its own. One seed for all rows says that their noise is
+    the same.
+
+    Args:
+        function: of tensors `[*batch, n]`, a seed, τ, and numbers.
+        size: the number of rows.
+        in_dims: the axis of the rows in each argument.
+        args: those of `function`.
+    """
+    fields = next(at for at, x in enumerate(args) if not torch.is_floating_point(x))
+    seed, tau, *rest = args[fields:]
+    tensors = [
+        x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+        for x, dim in zip(args[:fields], in_dims, strict=False)
+    ]
+    batch = tensors[0].shape[:-1]
+    if in_dims[fields + 1] is not None:
+        tau = tau.movedim(in_dims[fields + 1], 0)
+        tau = tau.reshape(size, *[1] * (len(batch) - tau.dim()), *tau.shape[1:])
+    if in_dims[fields] is not None:
+        return function(*tensors, seed[0], tau, *rest), 0
+    if math.inf in rest:
+        return function(*tensors, seed, tau, *rest), 0
+    taus = tau.expand(batch) if isinstance(tau, Tensor) else [tau] * size
+    each = [function(*row, seed, t, *rest) for *row, t in zip(*tensors, taus, strict=True)]
+    return torch.stack(each), 0
+
+
+# --- For the compiler -----------------------------------------------------------------------------
+
+# The same two functions as operators, which torch.compile and torch.export leave whole. A call of
+# one takes as long as one of the autograd.Functions (ratio 1.00 on a CPU), but the first imports
+# the compiler, which takes a second and 40 MB: so code that is not compiled has the Functions.
+
+
+@torch.library.custom_op("gumbelrao_edu::given", mutates_args=())
+def _given(
+    logits: Tensor,
+    one_hot: Tensor,
+    seed: Tensor,
+    taus: Tensor | None,
+    tau: float,
+    k: float,
+    noise: str,
+) -> Tensor:
+    """`_GumbelRao`; τ is `taus`, or the number where that is None."""
+    return one_hot.clone(memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("gumbelrao_edu::vjp", mutates_args=())
+def _vjp(
+    grad: Tensor,
+    logits: Tensor,
+    one_hot: Tensor,
+    seed: Tensor,
+    taus: Tensor | None,
+    tau: float,
+    k: float,
+    noise: str,
+) -> Tensor:
+    """`_VJP`."""
+    t = tau if taus is None else taus
+    return _computed(grad, logits, one_hot, seed, t, k, noise).contiguous()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _in_grad() -> bool:
+    """Whether torch.func differentiates, for which PyTorch doesn't prepare such operators."""
+    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
+    return any(kind != torch._C._functorch.TransformType.Vmap for kind in kinds)
+
+
+def _as_schema(tau: Tau, k: int | float, noise: Noise) -> tuple[Tensor | None, float, float, str]:
+    return (tau, 0.0, float(k), noise) if isinstance(tau, Tensor) else (None, tau, float(k), noise)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:4])
+    ctx.settings = inputs[4:]
+
+
+def _given_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _vjp(grad, *ctx.saved_tensors, *ctx.settings), None, None, None, None, None, None
+
+
+def _vjp_backward(ctx: Any, grad: Tensor) -> None:
+    raise RuntimeError(no_second_derivative("gumbel_rao"))
+
+
+_given.register_fake(lambda logits, *rest: logits.new_empty(logits.shape))
+_vjp.register_fake(lambda grad, logits, *rest: logits.new_empty(logits.shape))
+_given.register_autograd(_given_backward, setup_context=_save)
+_vjp.register_autograd(_vjp_backward)
+_given.register_vmap(lambda info, dims, *args: _rows(_given, info.batch_size, dims, args))
+_vjp.register_vmap(lambda info, dims, *args: _rows(_vjp, info.batch_size, dims, args))
 
 
 def _jacobian(logits: Tensor, *rest: Any) -> Tensor:
@@ -217,7 +349,7 @@ def _jacobian(logits: Tensor, *rest: Any) -> Tensor:
     @torch.no_grad()
     def columns() -> Tensor:
         basis = torch.eye(logits.shape[-1], dtype=logits.dtype, device=logits.device)
-        return torch.stack([_VJP.forward(g.expand_as(logits), logits, *rest) for g in basis], -2)
+        return torch.stack([_computed(g.expand_as(logits), logits, *rest) for g in basis], -2)
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(columns).result()
