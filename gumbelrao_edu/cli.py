@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from ._download import DATA_DIR_VARIABLE, INSTALL, DataError, data_dir
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
 from .training import MAX_JOBS
-from .training.errors import BackendError, TakenOverError
+from .training.errors import BackendError, DamagedFileError, LimitReachedError, TakenOverError
+from .training.limit import time_limit
 from .vae.data import fetch_binarized_mnist
 
 
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 after a message on the standard error.
+        The exit status: 0, or 1 after a message on the standard error; 130 after an interrupt, 124
+        when a limit of time was reached.
 
     Example:
         >>> main(["data", "--where"])  # doctest: +SKIP
@@ -93,7 +96,29 @@ def _main(arguments: Sequence[str] | None) -> int:
         default="joblib",
         help="this machine (joblib), or a cluster that runs already",
     )
+    compute.add_argument(
+        "--limit",
+        type=_count_of_seconds,
+        metavar="SECONDS",
+        help="stop after so long and say what is left, with exit status 124; the same command goes "
+        "on",
+    )
     compute.set_defaults(run=_reproduce)
+
+    merge = commands.add_parser(
+        "merge",
+        help="add the runs of another folder of results",
+        description="Copy the runs that another machine has computed to the folder here that lack "
+        "them. `reproduce` with the profile that they are of makes the tables.",
+    )
+    merge.add_argument("folder", type=_results, help="the results of the other machine")
+    merge.add_argument(
+        "--out",
+        type=_folder,
+        default=Path("results"),
+        help="folder of the files (default: results)",
+    )
+    merge.set_defaults(run=_merge)
 
     judge = commands.add_parser(
         "verdicts",
@@ -103,7 +128,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     judge.add_argument(
         "--out",
-        type=_folder,
+        type=_results,
         default=Path("results"),
         help="folder of the results (default: results)",
     )
@@ -118,11 +143,16 @@ def _main(arguments: Sequence[str] | None) -> int:
             options.run(options)
     except (ArithmeticError, DataError, BackendError, TakenOverError, RunsFailedError) as error:
         return _fail(str(error))
+    except DamagedFileError as error:
+        return _fail(str(error))
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}. The same command goes on from here.")
     except ModuleNotFoundError as error:
         return _fail(f"this needs {error.name}: {INSTALL}")
+    except LimitReachedError as limit:
+        _fail(str(limit))
+        return 124  # as timeout(1) has it
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from here.")
         return 130
@@ -194,10 +224,26 @@ def _count(text: str) -> int:
     return number
 
 
+def _count_of_seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+    if not 0 < number < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text}")
+    return number
+
+
 def _folder(text: str) -> Path:
     path = Path(text)
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"expected a folder, but {text} is a file")
+    return path
+
+
+def _results(text: str) -> Path:
+    if not (path := _folder(text)).exists():
+        raise argparse.ArgumentTypeError(f"expected a folder with results, but {text} is not there")
     return path
 
 
@@ -211,13 +257,24 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    reproduce(
-        EXPERIMENTS[options.experiment],
-        options.profile,
-        options.out,
-        jobs=options.jobs,
-        backend=options.backend,
-    )
+    with time_limit(options.limit):
+        reproduce(
+            EXPERIMENTS[options.experiment],
+            options.profile,
+            options.out,
+            jobs=options.jobs,
+            backend=options.backend,
+        )
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from .training.merge import merge
+
+    added = merge(options.folder, options.out)
+    for name, count in added.items():
+        print(f"{name}: {count} runs added")
+    if not added:
+        print(f"there are no runs in {options.folder}")
 
 
 def _verdicts(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from small_search import CELLS, reproduced, runs, small
 
 from gumbelrao_edu import cli, estimators
 from gumbelrao_edu.experiments import search, table2
-from gumbelrao_edu.experiments.experiment import Outcome
+from gumbelrao_edu.experiments.experiment import Outcome, reproduce
 from gumbelrao_edu.figures.rows import GR_10, row_of_label, rows
 from gumbelrao_edu.training.errors import DamagedFileWarning
 from gumbelrao_edu.training.files import load_state
@@ -245,3 +245,102 @@ def test_script_of_one_cell_says_how_long_and_computes_it(tmp_path, monkeypatch,
     names = {run.name for run in runs(table2.EXPERIMENT.profiles["smoke"], tmp_path)}
     (row,) = (tmp_path / "table2" / "runs").glob("*.json")
     assert row.stem in names
+
+
+def files_of(out):
+    """What a search leaves, without what differs from time to time."""
+    found = {}
+    for path in sorted(out.rglob("*.json")):
+        row = json.loads(path.read_text())
+        found[path.relative_to(out)] = {k: row[k] for k in ("config", "status", "results")}
+    return found
+
+
+def near(one, other):
+    """Equal, and numbers to rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(near(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(near, one, other))
+    if isinstance(one, float):
+        return one == pytest.approx(other, rel=1e-4)
+    return one == other
+
+
+def test_a_search_in_one_program_gives_the_same_files(tmp_path, monkeypatch):
+    profile = small(draws=3)
+    groups = []
+
+    def watched(runs):
+        groups.append([search.run_title(run.config) for run in runs])
+        return search.train_together(runs)
+
+    together = replace(search.TOGETHER, train=watched)
+    monkeypatch.setattr(search, "hyperparameters", tame(search.hyperparameters, diverges=2))
+    record = replace(table2.EXPERIMENT, together=together)
+    tables = [
+        reproduce(record, profile, tmp_path / name, together=name == "together", say=lambda s: None)
+        for name in ("apart", "together")
+    ]
+    assert [len(group) for group in groups] == [3] * len(CELLS)
+    assert groups[0] == [f"ST-GS_n4_B5_draw{i}" for i in range(3)]
+    apart, stacked = (files_of(tmp_path / name) for name in ("apart", "together"))
+    assert {row["status"] for row in apart.values()} == {"done", "diverged"}
+    assert near(stacked, apart)
+    pd.testing.assert_frame_equal(tables[0]["table2"], tables[1]["table2"], rtol=1e-4)
+    names = [
+        sorted(
+            path.relative_to(tmp_path / name).as_posix()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        )
+        for name in ("apart", "together")
+    ]
+    assert names[0] == names[1]
+
+
+def tame(drawn, diverges):
+    """Small learning rates, and one draw whose training explodes."""
+
+    def hyperparameters(draw, record):
+        found = {**drawn(draw, record), "momentum": 0.5}
+        if draw == diverges:
+            return {**found, "learning_rate": 1e9, "weight_decay": 0.1}
+        return {**found, "learning_rate": 1e-3}
+
+    return hyperparameters
+
+
+def test_a_search_in_one_program_goes_on_after_a_stop(tmp_path, monkeypatch):
+    profile = small(cells=CELLS[:2], draws=3, steps=60)
+    record = table2.EXPERIMENT
+    whole = reproduce(record, profile, tmp_path / "whole", together=True, say=lambda line: None)
+    tick, ticks = Run.tick, []
+
+    def stops(run, fraction):
+        tick(run, fraction)
+        ticks.append(fraction)
+        if len(ticks) == 50:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "tick", stops)
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        reproduce(record, profile, tmp_path / "parts", together=True, say=lambda line: None)
+    checkpoints = [*(tmp_path / "parts").rglob("checkpoint.safetensors")]
+    assert len(checkpoints) == 3
+    lines = []
+    parts = reproduce(record, profile, tmp_path / "parts", together=True, say=lines.append)
+    assert near(files_of(tmp_path / "parts"), files_of(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(parts["table2"], whole["table2"], rtol=1e-4)
+
+
+def test_runs_that_cannot_be_computed_together_are_computed_one_by_one(tmp_path):
+    def fails(runs):
+        raise NotImplementedError("no rule")
+
+    lines = []
+    record = replace(table2.EXPERIMENT, together=replace(search.TOGETHER, train=fails))
+    profile = small(cells=CELLS[:1])
+    reproduce(record, profile, tmp_path, together=True, say=lines.append)
+    assert any("one by one" in line and "no rule" in line for line in lines)
+    assert {row["status"] for row in files_of(tmp_path).values()} == {"done"}

@@ -225,8 +225,9 @@ def test_command_writes_both_files(tmp_path, capsys):
     table = verdicts.read(str(tmp_path / "verdicts.csv"))
     text = (tmp_path / "README.md").read_text("utf-8")
     assert text.count("\n| ") == len(table) + 2  # its head and the line below
-    assert cli.main(["verdicts", "--out", str(tmp_path / "none")]) == 1
-    assert "there are no results" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["verdicts", "--out", str(tmp_path / "none")])
+    assert "expected a folder with results" in capsys.readouterr().err
 
 
 def test_table_of_a_notebook_has_its_claims_only():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the command line lists the experiments without pandas
     import pandas as pd
 
     from ..training.runs import Run
+    from ..training.stacked import Together
 
 Config = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -82,6 +83,7 @@ class Experiment:
             rows; each as its first run and what its configuration has besides.
         train_second, results_second: as for the first round; `run.before` is the first run.
         shares: experiments whose runs, where they are the same, are taken from their folders.
+        together: where runs can be computed in one program, how.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Experiment:
     train_second: Callable[[Run], dict[str, Any]] | None = None
     results_second: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[str, ...] = ()
+    together: Together | None = None
 
 
 def reproduce(
@@ -111,6 +114,7 @@ def reproduce(
     *,
     jobs: int = 1,
     backend: str = "joblib",
+    together: bool | None = None,
     say: Callable[[str], object] = print,
 ) -> Tables:
     """Compute what is missing of an experiment, and write its tables and its page.
@@ -122,6 +126,8 @@ def reproduce(
             `runs.csv` and `runs/` of the runs (see `run_all`), the same of a second round in
             `test/`, and the weights that it needs in `models/`.
         jobs, backend, say: as for `run_all`.
+        together: compute runs in one program that can be; by default on a GPU. The rows are the
+            same, to rounding.
 
     Returns:
         The tables, as they are in the files.
@@ -135,7 +141,7 @@ def reproduce(
     profile = experiment.profiles[profile] if isinstance(profile, str) else profile
     experiment.prepare(profile)
     with claim((out / experiment.name).resolve()):
-        return _reproduce(experiment, profile, out, jobs, backend, say)
+        return _reproduce(experiment, profile, out, jobs, backend, together, say)
 
 
 def _reproduce(
@@ -144,10 +150,12 @@ def _reproduce(
     out: Path,
     jobs: int,
     backend: str,
+    together: bool | None,
     say: Callable[[str], object],
 ) -> Tables:
     import pandas as pd
 
+    from ..device import default_device
     from ..figures.page import page
     from ..training.runs import Run, run_all, runs_of
 
@@ -158,7 +166,11 @@ def _reproduce(
     )
     beside = [out / name for name in experiment.shares if name != experiment.name]
     _adopt((run.row for run in runs), folder, beside)
-    rows = run_all(experiment.train, runs, **options)
+    if together is None:
+        together = default_device().type == "cuda"
+    rows = run_all(
+        experiment.train, runs, together=experiment.together if together else None, **options
+    )
     if not any(row["status"] == "done" for row in rows):
         raise ArithmeticError(f"no run ended well; {folder / 'runs.csv'} says why")
     outcome = Outcome(profile, folder, rows)

@@ -23,6 +23,7 @@ from ..gumbel import gumbel_max
 from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from ..training.files import load_state, save_state, set_aside
 from ..training.loop import Training, exploded
+from ..training.stacked import Together, run_together
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
 from .experiment import Config, Experiment, Outcome, Tables
@@ -143,6 +144,7 @@ def experiment(
         train_second=evaluate,
         results_second=TEST_RESULTS,
         shares=SHARED_BY,
+        together=TOGETHER,
     )
     return record if text is None else replace(record, text=text)
 
@@ -286,20 +288,90 @@ def train(run: Run) -> dict[str, Any]:
     Raises:
         TrainingDivergedError: when the training or a bound is not finite.
     """
+    model, training, report = _begun(run)
+    training.run(
+        run.config["steps"],
+        every=_every(run.config),
+        callback=report,
+        checkpoint=run.checkpoint,
+    )
+    return _ended(run, model, training)
+
+
+def alike(config: Config) -> Config:
+    """Return what trainings have in common that `train_together` takes: all but what is searched.
+
+    Args:
+        config: of a training.
+    """
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in ("learning_rate", "momentum", "weight_decay", "tau", "seed")
+    }
+
+
+def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]:
+    """Train models that are `alike` in one program, see `run_together`.
+
+    Args:
+        runs: see `configuration`.
+
+    Returns:
+        For each run a function that does what is left of `train`.
+    """
+    config = runs[0].config
+    begun = [_begun(run) for run in runs]
+    errors = run_together(
+        [training for _, training, _ in begun],
+        config["steps"],
+        every=_every(config),
+        callbacks=[report for *_, report in begun],
+        checkpoints=[run.checkpoint for run in runs],
+    )
+
+    def rest(
+        model: DiscreteVAE, training: Training, error: TrainingDivergedError | None
+    ) -> Callable[[Run], dict[str, Any]]:
+        def function(run: Run) -> dict[str, Any]:
+            if error is not None:
+                raise error
+            return _ended(run, model, training)
+
+        return function
+
+    return [
+        rest(model, training, error)
+        for (model, training, _), error in zip(begun, errors, strict=True)
+    ]
+
+
+TOGETHER = Together(alike, train_together)
+
+
+def _every(config: Config) -> int:
+    return max(1, int(config["steps"]) // _REPORTS)
+
+
+def _begun(run: Run) -> tuple[DiscreteVAE, Training, Callable[[Training], None]]:
+    """A model, its training before the first step, and what reports on it."""
     config = run.config
     model, draws = build(config)
-    training, steps = begin(config, model, draws), config["steps"]
     valid = digits(config["full"]).valid[: config["images"]]
 
     def report(training: Training) -> None:
         training.history[-1]["valid_elbo"] = elbo(model, valid[:_WATCHED])
-        run.tick(0.9 * training.step / steps)
+        run.tick(0.9 * training.step / config["steps"])
 
-    every = max(1, steps // _REPORTS)
-    training.run(steps, every=every, callback=report, checkpoint=run.checkpoint)
+    return model, begin(config, model, draws), report
+
+
+def _ended(run: Run, model: DiscreteVAE, training: Training) -> dict[str, Any]:
+    """The results of a training that is at its last step; see `train`."""
+    config = run.config
     bound = bounds(
         model,
-        valid,
+        digits(config["full"]).valid[: config["images"]],
         config["valid_samples"],
         run.folder / "valid.safetensors",
         about=config,

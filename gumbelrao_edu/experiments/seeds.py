@@ -142,4 +142,5 @@ EXPERIMENT = Experiment(
     page=page,
     prepare=lambda profile: search.prepare(profile.search()),
     shares=search.SHARED_BY,
+    together=search.TOGETHER,
 )

@@ -152,7 +152,7 @@ class Stored:
         """The trainings of all searches, once each."""
         import pandas as pd
 
-        tables = [self.table(f"{name}/runs") for name in ("table2", "table3", "fig4", "seeds")]
+        tables = [self.table(f"{name}/runs") for name in search.SHARED_BY]
         there = [table for table in tables if table is not None]
         if not there:
             return pd.DataFrame(columns=[*_DRAW, "row", "arity", "batch_size", "seed", "bound"])
@@ -921,12 +921,7 @@ def write_verdicts(folder: Path) -> pd.DataFrame:
 
     Returns:
         The table.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: there are no results")
     table = verdicts(folder)
     write(folder / "verdicts.csv", table.to_csv(index=False, lineterminator="\n"))
     write(folder / "README.md", readme(table))

@@ -9,6 +9,10 @@ class TakenOverError(RuntimeError):
     """A newer command works in the folder, or the command that this run belongs to has ended."""
 
 
+class LimitReachedError(RuntimeError):
+    """A command was stopped after the time that it was given."""
+
+
 class TrainingDivergedError(ArithmeticError):
     """The loss, its gradient, or what was computed with the trained model is not finite."""
 

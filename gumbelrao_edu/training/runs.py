@@ -26,7 +26,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -47,6 +47,9 @@ from .errors import (
     TrainingDivergedError,
 )
 from .files import provenance, set_aside, write
+
+if TYPE_CHECKING:
+    from .stacked import Together
 
 Function = Callable[["Run"], dict[str, Any]]
 
@@ -87,6 +90,7 @@ class Run:
     form: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _claims: dict[Path, str] | None = field(default=None, repr=False)
     _start: float = field(default=0.0, repr=False)
+    _beside: int = field(default=1, repr=False)  # runs of one program, which share its seconds
 
     @cached_property
     def name(self) -> str:
@@ -133,7 +137,7 @@ class Run:
             raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
         if self._claims is not None:
             claims.check()
-            self.note(fraction, time.monotonic() - self._start)
+            self.note(fraction, (time.monotonic() - self._start) / self._beside)
 
     def note(self, fraction: float, seconds: float) -> None:
         command = (self._claims or {}).get(self.out)
@@ -341,6 +345,7 @@ def run_all(
     *,
     jobs: int = 1,
     backend: str = "joblib",
+    together: Together | None = None,
     say: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
     """Compute all runs of a grid, each in one thread; those that have ended are only read.
@@ -369,6 +374,7 @@ def run_all(
             computed in this process. A cluster does as many at a time as it has threads or CPUs.
         backend: "joblib" for this machine, "dask" or "ray" for a cluster that runs already: that
             of `DASK_SCHEDULER_ADDRESS` (with one thread a worker), or of `RAY_ADDRESS`.
+        together: if given, runs that are alike are computed in one program, in this process.
         say: called with a line about what was done.
 
     Returns:
@@ -403,7 +409,7 @@ def run_all(
         raise ValueError("runs: expected runs of one folder")
 
     with claims.claim(out), _termination_as_exit():
-        return _run_all(function, runs, out, jobs, backend, say)
+        return _run_all(function, runs, out, jobs, backend, together, say)
 
 
 def _run_all(
@@ -412,6 +418,7 @@ def _run_all(
     out: Path,
     jobs: int,
     backend: str,
+    together: Together | None,
     say: Callable[[str], object],
 ) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
@@ -437,7 +444,11 @@ def _run_all(
     try:
         with (
             _bar(out, runs, rows),
-            closing(_ended(function, left, out, jobs, backend, say_above)) as ended,
+            closing(
+                _ended_together(function, together, left, say_above)
+                if together
+                else _ended(function, left, out, jobs, backend, say_above)
+            ) as ended,
         ):
             for run, row in ended:
                 rows[run.name] = row
@@ -446,7 +457,8 @@ def _run_all(
                 say_above(f"{run.name}: {row['status']}{error}")
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped with {len(rows)} of {len(runs)} runs ended; the same command goes on"
+            f"stopped with {len(rows)} of {len(runs)} runs ended, {len(runs) - len(rows)} are "
+            f"left; the same command goes on"
         ) from None
     finally:
         torch.set_num_threads(threads)
@@ -550,6 +562,32 @@ def _ended(
                     yield left.pop(run.name), run.end("failed", died, {}, seconds)
 
 
+def _ended_together(
+    function: Function, together: Together, runs: Sequence[Run], say: Callable[[str], object]
+) -> Generator[tuple[Run, dict[str, Any]], None, None]:
+    """Compute runs in this process, those that are alike at the same time."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        known = json.dumps(_to_json(together.alike(run.config), "config"), sort_keys=True)
+        groups.setdefault(known, []).append(run)
+    for group in groups.values():
+        held = claims.held()
+        begun = [
+            _begun(dataclasses.replace(run, _claims=held, _beside=len(group))) for run in group
+        ]
+        try:
+            functions = together.train(begun)
+        except TakenOverError:
+            raise
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in _NO_ROOM:
+                raise
+            say(f"one by one, for together they fail: {type(problem).__name__}: {problem}")
+            functions = [function] * len(begun)
+        for run, begun_run, rest in zip(group, begun, functions, strict=True):
+            yield run, _row(rest, begun_run)
+
+
 def _load_quietly(run: Run) -> dict[str, Any] | None:
     try:
         return run.load()
@@ -563,14 +601,20 @@ def _compute(function: Function, run: Run) -> tuple[str, dict[str, Any]]:
         return run.name, _row(function, run)
 
 
-def _row(function: Function, run: Run) -> dict[str, Any]:
-    torch.set_num_threads(1)
+def _begun(run: Run) -> Run:
+    """The run with its clock started, which goes on from where it stopped."""
     done, seconds = 0.0, 0.0
     if run.checkpoint.exists():
         before = run.progress()
         done, seconds = before["fraction"], before["seconds"]
-    run = dataclasses.replace(run, _start=time.monotonic() - seconds)
+    run = dataclasses.replace(run, _start=time.monotonic() - seconds * run._beside)
     run.tick(done)
+    return run
+
+
+def _row(function: Function, run: Run) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    run = _begun(dataclasses.replace(run, _beside=1))
     status, error, results = "done", None, {}
     try:
         try:

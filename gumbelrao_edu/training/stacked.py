@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,23 @@ from ..estimators import samples_of
 from .errors import TrainingDivergedError
 from .loop import Callback, Training, interrupts_held
 
+if TYPE_CHECKING:
+    from .runs import Run
+
 Draw = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Together:
+    """How runs of a grid are computed in one program, see `run_all`.
+
+    Attributes:
+        alike: gives what runs have in common that can be computed together, from a configuration.
+        train: trains such runs, and gives for each what is left to do to its results.
+    """
+
+    alike: Callable[[dict[str, Any]], dict[str, Any]]
+    train: Callable[[Sequence[Run]], list[Callable[[Run], dict[str, Any]]]]
 
 
 def run_together(

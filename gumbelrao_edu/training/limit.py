@@ -1,0 +1,62 @@
+"""A limit of time, after which a command stops as after Ctrl-C."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import LimitReachedError
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Interrupt the block when so many seconds are over.
+
+    A training then ends its step, saves its checkpoint, and goes on another time.
+
+    Args:
+        seconds: None for no limit.
+
+    Raises:
+        ValueError: outside of the main thread, which is the one that is interrupted.
+        LimitReachedError: when they are over; it says what the interrupted command has done.
+
+    Example:
+        >>> import time
+        >>> with time_limit(0.1):
+        ...     time.sleep(60)
+        Traceback (most recent call last):
+        gumbelrao_edu.training.errors.LimitReachedError: the limit of 0.1 s is reached...
+    """
+    if seconds is None:
+        yield
+        return
+    reached = threading.Event()
+
+    main = threading.main_thread().ident
+
+    def interrupt() -> None:
+        reached.set()
+        if hasattr(signal, "pthread_kill") and main is not None:
+            signal.pthread_kill(main, signal.SIGINT)  # also wakes it from a wait
+        else:
+            _thread.interrupt_main()
+
+    # A shell starts what it runs in the background with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not reached.is_set():
+            raise
+        said = f"; {error}" if str(error) else ""
+        raise LimitReachedError(f"the limit of {seconds:g} s is reached{said}") from None
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,101 @@
+"""A limit of time stops a command in order; what two machines have computed is merged."""
+
+import json
+import shutil
+import signal
+import time
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from small_search import CELLS, reproduced, small
+
+from gumbelrao_edu import cli
+from gumbelrao_edu.experiments import EXPERIMENTS, table2
+from gumbelrao_edu.training.errors import LimitReachedError
+from gumbelrao_edu.training.limit import time_limit
+from gumbelrao_edu.training.merge import merge
+from gumbelrao_edu.training.runs import Run
+
+
+def test_a_limit_wakes_what_waits_and_is_gone_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    start = time.monotonic()
+    with pytest.raises(LimitReachedError, match=r"the limit of 0\.2 s is reached"), time_limit(0.2):
+        time.sleep(30)
+    assert time.monotonic() - start < 10
+    with time_limit(60), time_limit(None):
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt), time_limit(60):  # a stop by hand stays one
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("together", [False, True])
+def test_a_search_stops_at_its_limit_and_goes_on(tmp_path, monkeypatch, capsys, together):
+    profile = small(cells=CELLS[:1], draws=2, steps=60)
+    kept = reproduced(table2.EXPERIMENT, profile, tmp_path / "whole")
+    record = replace(table2.EXPERIMENT, profiles={**table2.EXPERIMENT.profiles, "smoke": profile})
+    monkeypatch.setitem(EXPERIMENTS, "table2", record)
+    compute = cli.reproduce
+    monkeypatch.setattr(
+        cli, "reproduce", lambda *args, **options: compute(*args, together=together, **options)
+    )
+    tick, slow = Run.tick, [True]
+
+    def ticks(run, fraction):
+        tick(run, fraction)
+        if slow and fraction > 0.3:
+            slow.clear()
+            time.sleep(3.0)  # the limit comes during this report
+
+    monkeypatch.setattr(Run, "tick", ticks)
+    command = ["reproduce", "table2", "--profile", "smoke", "--out", str(tmp_path / "parts")]
+    assert cli.main([*command, "--limit", "2.5"]) == 124
+    said = capsys.readouterr().err
+    assert "the limit of 2.5 s is reached; stopped with 0 of 2 runs ended, 2 are left" in said
+    assert [*(tmp_path / "parts").rglob("checkpoint.safetensors")]
+    assert cli.main([*command, "--limit", "600"]) == 0
+    table = pd.read_csv(tmp_path / "parts/table2/table2.csv")
+    pd.testing.assert_frame_equal(table, kept, rtol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "soon", "inf"])
+def test_a_limit_is_a_positive_number(wrong, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "fig1", f"--limit={wrong}"])
+    assert "--limit: expected a" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few")
+def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
+    one, other, whole = (tmp_path / name for name in ("one", "other", "whole"))
+    for out, cells in ((one, CELLS[:2]), (other, CELLS[1:]), (whole, CELLS)):
+        reproduced(table2.EXPERIMENT, small(cells), out)
+    rows = sorted((other / "table2/runs").glob("*.json"))
+    failed = json.loads(rows[0].read_text()) | {"status": "failed", "error": "no memory"}
+    (one / "table2/runs" / rows[0].name).write_text(json.dumps(failed))  # here it failed
+    kept = {path: path.read_bytes() for path in (one / "table2/runs").iterdir()}
+    assert cli.main(["merge", str(other), "--out", str(one)]) == 0
+    lines = capsys.readouterr().out
+    assert lines.startswith("table2: ")
+    assert all(path.read_bytes() == kept[path] for path in kept if path.name != rows[0].name)
+    assert json.loads((one / "table2/runs" / rows[0].name).read_text())["status"] == "done"
+    merged = reproduced(table2.EXPERIMENT, small(), one)
+    expected = reproduced(table2.EXPERIMENT, small(), whole)
+    pd.testing.assert_frame_equal(merged, expected)
+    assert sum(merge(other, one).values()) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_nothing_is_merged_of_a_damaged_folder(tmp_path, capsys):
+    reproduced(table2.EXPERIMENT, small(CELLS[:1]), tmp_path / "other")
+    rows = sorted((tmp_path / "other/table2/runs").glob("*.json"))
+    rows[-1].write_text("{")
+    assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "here").exists()
+    shutil.rmtree(tmp_path / "other/table2")
+    assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 0
+    assert "there are no runs" in capsys.readouterr().out
