@@ -15,7 +15,7 @@ import torch
 from small_training import IMAGES, negative_elbo
 from torch import Tensor
 
-from gumbelrao_edu import estimators
+from gumbelrao_edu import GumbelRao, estimators
 from gumbelrao_edu.training.errors import TrainingDivergedError
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.training.stacked import run_together
@@ -124,6 +124,22 @@ def test_logits_that_are_refused_are_those_of_one_model(tmp_path):
     for i in (0, 2):
         assert errors[i] is None
         assert_near(apart[i], stacked[i])
+
+
+def test_the_estimator_may_be_a_layer(tmp_path):
+    apart, stacked = ([new(seed) for seed in range(3)] for _ in range(2))
+    layers = []
+    for training in (*apart, *stacked):
+        draw = training.model.estimator
+        layers.append(GumbelRao(tau=draw.hyper["tau"], k=3, generator=draw.generator))
+        del training.model.estimator
+        training.model.estimator = layers[-1]
+    for training in apart:
+        training.run(12, every=10)
+    together(stacked, 12, tmp_path)
+    for one, other in zip(apart, stacked, strict=True):
+        assert_near(one, other)
+    assert [training.model.estimator for training in stacked] == layers[3:]
 
 
 def test_what_was_interrupted_goes_on_exactly(tmp_path):

@@ -22,8 +22,8 @@ def configurations(grid: Grid) -> list[Config]:
     )
 
 
-# ST-GS without clipping is there beside the clipped rows, validated as often: in Table 1's profile of
-# this name it is validated once an epoch, and lasts hardly longer.
+# ST-GS without clipping is there beside the clipped rows, validated as often: in Table 1's profile
+# of this name it is validated once an epoch, and lasts hardly longer.
 EXPERIMENT = replace(
     table1.EXPERIMENT,
     name="clipping",

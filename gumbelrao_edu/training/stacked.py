@@ -164,11 +164,15 @@ def _drawing_apart(models: Sequence[Any]) -> Iterator[dict[int, ValueError]]:
         return sample
 
     draw.num_samples = samples_of(draws[0])  # type: ignore[attr-defined]
-    models[0].estimator = draw
+    own = models[0].__dict__  # where a function may stand even for a layer
+    before = own.get("estimator")
+    own["estimator"] = draw
     try:
         yield refused
     finally:
-        models[0].estimator = draws[0]
+        del own["estimator"]
+        if before is not None:
+            own["estimator"] = before
 
 
 class _Apart(torch.autograd.Function):
