@@ -232,7 +232,7 @@ class Training:
         self.check_loss(value)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        self.descend(value)
+        self.descend(value, norm_of(self.gradients).item())
 
     def minibatch(self) -> Any:
         """Draw the next minibatch."""
@@ -246,20 +246,25 @@ class Training:
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
 
-    def descend(self, value: float) -> None:
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Those that the parameters have."""
+        return [p.grad for p in self.model.parameters() if p.grad is not None]
+
+    def descend(self, value: float, norm: float) -> None:
         """Make a step with the gradients that the parameters have.
 
         Args:
             value: of the loss.
+            norm: of the gradients, see `norm_of`.
 
         Raises:
-            TrainingDivergedError: if the norm of the gradient is not finite.
+            TrainingDivergedError: if the norm is not finite.
         """
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        if not math.isfinite(norm := _norm(gradients)):
+        if not math.isfinite(norm):
             raise self._diverged(f"the norm of the gradient is {norm}")
         if (clip := self.settings["clip"]) is not None and norm > clip:
-            torch._foreach_mul_(gradients, clip / norm)
+            torch._foreach_mul_(self.gradients, clip / norm)
         self.optimizer.step()
         self._losses.append(value)
         self.step += 1
@@ -314,11 +319,13 @@ def exploded(model: nn.Module) -> bool:
         >>> exploded(nn.Linear(2, 2))
         False
     """
-    return not _norm(model.parameters()) < _EXPLODED
+    return not norm_of(model.parameters()).item() < _EXPLODED
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
-    return float(torch.stack([tensor.detach().norm() for tensor in tensors]).norm())
+def norm_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the norm of several tensors together, a scalar."""
+    norm: Tensor = torch.stack([tensor.detach().norm() for tensor in tensors]).norm()
+    return norm
 
 
 @contextmanager

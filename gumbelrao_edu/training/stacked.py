@@ -21,7 +21,7 @@ from torch.func import functional_call
 
 from ..estimators import samples_of
 from .errors import TrainingDivergedError
-from .loop import Callback, Training, interrupts_held
+from .loop import Callback, Training, interrupts_held, norm_of
 
 if TYPE_CHECKING:
     from .runs import Run
@@ -85,15 +85,16 @@ def run_together(
         while going := [
             i for i, each in enumerate(trainings) if each.step < until and i not in errors
         ]:
-            losses = _gradients([trainings[i] for i in going])
-            for i, loss in zip(going, losses, strict=True):
+            for i, (loss, norm) in zip(
+                going, _gradients([trainings[i] for i in going]), strict=True
+            ):
                 training = trainings[i]
                 try:
                     with training.explosions():
                         if isinstance(loss, ValueError):
                             raise loss
                     training.check_loss(loss)
-                    training.descend(loss)
+                    training.descend(loss, norm)
                     training.report(until, every, callbacks[i], checkpoints[i])
                 except TrainingDivergedError as error:
                     errors[i] = error
@@ -105,8 +106,8 @@ def run_together(
     return [errors.get(i) for i in range(len(trainings))]
 
 
-def _gradients(trainings: Sequence[Training]) -> list[float | ValueError]:
-    """Leave the gradients of the next minibatches at the parameters, and return the losses.
+def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, float]]:
+    """Leave the gradients of the next minibatches at the parameters; return losses and norms.
 
     In place of a loss stands what an argument check said of the logits of that model.
     """
@@ -125,7 +126,9 @@ def _gradients(trainings: Sequence[Training]) -> list[float | ValueError]:
         training.optimizer.zero_grad()
     # A loss depends on the weights of its own model: the gradient of the sum is that of each.
     torch.autograd.backward(losses.sum())
-    return [refused.get(i, loss) for i, loss in enumerate(losses.tolist())]
+    norms = torch.stack([norm_of(training.gradients) for training in trainings])
+    values = torch.stack([losses.detach(), norms], 1).tolist()  # the only wait for a GPU in a step
+    return [(refused.get(i, loss), norm) for i, (loss, norm) in enumerate(values)]
 
 
 class _WithLoss(nn.Module):
