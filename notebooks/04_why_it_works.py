@@ -26,8 +26,8 @@
 # - say what the estimator becomes as τ → 0 and as $K \to \infty$, and write it as a loss.
 #
 # **You need** [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb) and
-# [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 100 minutes. A lecture may stop
-# after section 4, with all three propositions proved.
+# [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 60 minutes for sections 1 to 6.
+# Sections 7 to 9 are optional. A lecture may stop after section 4, with all three propositions proved.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838), and what stands beside a grey bar is the paper's. The
@@ -58,16 +58,14 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %%
 import torch
 
+from gumbelrao_edu.course import write
+
 logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 target = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
 
 
 def f(d):
     return (d - target).square().sum(-1)
-
-
-def write(name, numbers):
-    print(f"{name:26}", "  ".join(f"{number:7.4f}" for number in numbers))
 
 
 # %% [markdown]
@@ -77,24 +75,27 @@ def write(name, numbers):
 # squared distance from the exact gradient $\nabla_\theta$.
 #
 # For one choice among three classes none of this needs sampling. $D$ has three values, over which we
-# can sum. Given $D$, the mean over the noise is an integral, which a computer can do; section 8 says how.
-# The function `exact_terms` returns what we need. Look for the larger fault of a single estimate: is it the
-# bias² (the squared distance of the second row from the first), or is it the variance?
+# can sum. Given $D$, the mean over the noise is an integral, which a computer can do; section 9 says how.
+# The function `exact_terms` returns what we need.
+#
+# The variance of ST-GS has two parts. The *inner* variance is the noise that is left when $D$ is known. The
+# *outer* variance is the noise of $D$ itself. $K$ will divide the first and leave the second alone.
+#
+# **Predict:** which is the larger fault of a single estimate, its variance or its bias² (the squared distance
+# of its mean from the exact gradient)?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu.diagnostics import exact_terms
 
 terms = exact_terms(f, logits, tau=0.5)
-write("exact gradient", terms.exact)
-write("mean of ST-GS and of GR", terms.mean)
-write("bias²", [(terms.mean - terms.exact).square().sum()])
-write("inner: E[var[STGS | D]]", [terms.inner])
-write("outer: var[GR]", [terms.outer])
+write("exact gradient", terms.exact, 4)
+write("mean of ST-GS and of GR", terms.mean, 4)
+write("bias²", [(terms.mean - terms.exact).square().sum()], 4)
+write("inner: E[var[STGS | D]]", [terms.inner], 4)
+write("outer: var[GR]", [terms.outer], 4)
 
 # %% [markdown]
-# The variance, by far. Its two parts are the heroes of this notebook. The *inner* variance is the noise that
-# is left when $D$ is known. The *outer* variance is the noise of $D$ itself. $K$ will divide the first one
-# and leave the second one alone.
+# The variance, by far. This notebook is about its two parts.
 
 # %% [markdown]
 # ## 2 · One line, and three propositions
@@ -112,6 +113,19 @@ write("outer: var[GR]", [terms.outer])
 #
 # This is Pythagoras' theorem: what the noise does when $D$ is known is at right angles to all that $D$
 # decides. Everything follows from it.
+#
+# Try it with numbers. Let $D$ be 1 or 2, and let $X$ be one number, with these four equally likely values.
+# Take $c = 4$:
+#
+# | $D$ | $X$ | $m$ | $(X - c)^2$ | $(X - m)^2$ | $(m - c)^2$ |
+# |---|---|---|---|---|---|
+# | 1 | 1 | 2 | 9 | 1 | 4 |
+# | 1 | 3 | 2 | 1 | 1 | 4 |
+# | 2 | 6 | 7 | 4 | 1 | 9 |
+# | 2 | 8 | 7 | 16 | 1 | 9 |
+# | | | mean: | 7.5 | 1 | 6.5 |
+#
+# In a single row $(X - c)^2$ is not the sum of the two other squares. In the mean it is: 7.5 = 1 + 6.5.
 
 # %% [markdown]
 # > **Proposition 1.**
@@ -145,8 +159,9 @@ write("outer: var[GR]", [terms.outer])
 #
 # **Predict:** we make up 300 problems with four classes, with random logits and a random target, and
 # compute the MSE of ST-GS, of GR with $K = 10$ and of GR. In how many is the order as the propositions say?
+# And how many times larger than that of GR can the MSE of ST-GS be?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu.diagnostics import mse
 
 generator = torch.Generator().manual_seed(4)
@@ -161,46 +176,8 @@ for tau in [0.1, 1.0]:
     print(f"    the MSE of ST-GS is {ratio.min():.1f} to {ratio.max():.1f} times that of GR")
 
 # %% [markdown]
-# In all of them, as it must be. But *how much* is gained differs a great deal, with the problem and with
-# τ. To this we turn now.
-#
-# You know the next figure from notebook 3, where only $K$ was moved. New is the slider $B$, the number of
-# independent estimates that are averaged. The points are measured, 12,800 draws at each of five temperatures,
-# with bars of two *standard errors*: what such a mean would scatter by if all were drawn again. The two
-# stars are the best temperatures of ST-GS and of GR.
-#
-# **Predict before you move a slider:**
-#
-# 1. Which curves move with $K$, which with $B$, and which with neither?
-# 2. When $K$ grew, the star of GR went to the left. What do the stars do when $B$ grows?
-# 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
-
-# %%
-from gumbelrao_edu.course.gumbel_rao.figures import mse_over_tau
-
-panel = mse_over_tau(f, logits)
-panel
-
-# %%
-for b, k in [(1, 100), (64, 1), (64, 100)]:
-    panel.controls["b"].value = b
-    panel.controls["k"].value = k
-    print(panel.caption, "\n")
-
-# %% [markdown]
-# <details><summary><b>Answers</b></summary>
-#
-# 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
-#    with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
-# 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
-#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
-#    *That is the use of GR:* its lowest point lies further left than that of ST-GS, at less bias. (At
-#    $B = 1$ the stars are at the edge of the figure, at an MSE of 0.06. There it would be best not to
-#    estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2 = 0.054$, by the numbers of section 1.)
-# 3. No: by (11) that of GR is nowhere above. They come together at the right end. There the softmax is
-#    nearly flat, whatever the noise, and there is nothing to average away.
-#
-# </details>
+# The order is right in all of them, as it must be. But *how much* is gained differs a great deal, with the
+# problem and with τ. To this we turn now.
 
 # %% [markdown]
 # ## 3 · Where the variance comes from
@@ -210,19 +187,21 @@ for b, k in [(1, 100), (64, 1), (64, 100)]:
 # $$\mathrm{var}[X] = \mathbb{E}[\mathrm{var}[X \mid D]] + \mathrm{var}[\mathbb{E}[X \mid D]]$$
 #
 # In words: the spread within the classes, plus the spread between the means of the classes. Here are
-# 20,000 estimates of ST-GS, and the class that each of them drew. Look at the means: how far apart are they?
+# 20,000 estimates of ST-GS, and the class that each of them drew. In the table, compare the means of the
+# three classes, entry by entry.
 
 # %%
 from gumbelrao_edu import st_gumbel_softmax
 
+generator = torch.Generator().manual_seed(3)
 rows = logits.expand(20_000, 3).clone().requires_grad_()
 d = st_gumbel_softmax(rows, tau=0.5, generator=generator)
 f(d).sum().backward()
 gradients, classes = rows.grad, d.argmax(-1)
-write("the variance of all", [gradients.var(0).sum()])
+write("the variance of all", [gradients.var(0).sum()], 4)
 for i in range(3):
     group = gradients[classes == i]
-    write(f"class {i + 1}: share, mean", [len(group) / 20_000, *group.mean(0)])
+    write(f"class {i + 1}: share, mean", [len(group) / 20_000, *group.mean(0)], 4)
 
 
 # %% [markdown]
@@ -230,12 +209,21 @@ for i in range(3):
 #
 # ### Exercise 1 · Split the variance
 #
-# Split the variance of a sample into the two parts of the law. Weight each class by its share of the
-# draws, and divide by numbers of draws, not by one less, so that the two parts add up exactly.
+# Split the variance of a sample into the two parts of the law. There are three classes. Weight each by its
+# share of the draws. Divide by numbers of draws, not by one less: `x.var(0)` divides by one less,
+# `x.var(0, correction=0)` does not. Then the two parts add up exactly.
+#
+# <details><summary>Hint</summary>
+#
+# Replace each estimate by the mean of its class, and call the result $m$, as in (P). Which mean
+# squared distance is the inner part, and which is the outer one?
+#
+# </details>
 
 # %% tags=["exercise"]
 def split_variance(gradients, classes):
-    # gradients has the shape [m, n], classes [m]; return two numbers, inner and outer.
+    # gradients has the shape [m, 3], classes [m], with numbers 0, 1 and 2.
+    # Return two numbers, inner and outer, each summed over the entries of the gradient.
     ...
 
 
@@ -257,7 +245,7 @@ checks.check_split_variance(split_variance)
 #
 # The next figure is a map of (13): dark is much variance, and from one white line to the next it halves.
 # The circles are measured, and have the colour of what was measured. A circle that agrees with the formula
-# melts into the map. The dashed line is at $K^*$, where both terms of (13) are equal.
+# has the colour of the map around it. The dashed line is at $K^*$, where both terms of (13) are equal.
 #
 # **Predict:** to halve the variance, you can double $B$. Where on the map would doubling $K$ do as well?
 # Where does it do nothing? So what direction have the white lines at the left, and at the right?
@@ -266,10 +254,8 @@ checks.check_split_variance(split_variance)
 panel = figures.surface(f, logits)
 panel
 
-# %%
-for tau in [0.05, 1.0]:
-    panel.controls["tau"].value = tau
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+print(*panel.captions(tau=[0.05, 1.0]), sep="\n\n")
 
 # %% [markdown]
 # At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
@@ -278,28 +264,40 @@ for tau in [0.05, 1.0]:
 #
 # $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
 #
-# At τ = 1 it is missing. There $K^*$ is below 1, and $K$ has little to do.
+# At τ = 1 the dashed line is missing. There $K^*$ is below 1, and $K$ has little to do.
 
 # %% [markdown]
 # ## 4 · How many samples are enough?
 #
 # One row of the map, $B = 1$, as curves. The blue one is the sum of the two others.
 #
-# **Predict:** at τ = 0.1 the first nine samples beyond $K = 1$ take away about three quarters of the
-# variance. How much do the next ninety take away?
+# **Predict:** at τ = 0.1 you go from $K = 1$ to $K = 10$, and then from 10 to 100. Which share of the variance
+# does the first step take away? Which share the second one, with ten times the samples? Write both down, then
+# move τ to 0.1 and read the sentence under the figure.
 
 # %%
 panel = figures.diminishing(f, logits)
 panel
 
+# %% tags=["hide-output"]
+print(*panel.captions(tau=[0.1]))
+
 
 # %% [markdown]
-# Only 8 %. At $K = 10$, beyond $K^*$, the inner part is the smaller one, and the outer part stays.
+# The second step takes little. At $K = 10$, beyond $K^*$, the inner part is the smaller one, and the outer
+# part stays.
 #
 # ### Exercise 2 · Enough is enough
 #
 # $K$ samples leave a variance of inner/$K$ + outer, and no $K$ gets below outer. What is the smallest
 # whole number $K$ whose variance is at most $(1 + \varepsilon)$ times outer?
+#
+# <details><summary>Hint</summary>
+#
+# Subtract outer on both sides of "variance ≤ (1 + ε) · outer", and solve for $K$. Then round up; `math.ceil`
+# does this. What if inner is 0?
+#
+# </details>
 
 # %% tags=["exercise"]
 def enough_samples(inner, outer, excess):
@@ -315,7 +313,7 @@ checks.check_enough_samples(enough_samples)
 #
 # **Predict:** halve τ. What happens to the inner variance, and what to the outer one?
 
-# %%
+# %% tags=["hide-output"]
 taus = torch.tensor([0.2, 0.1, 0.05, 0.02, 0.01], dtype=torch.float64)
 cold = exact_terms(f, logits.expand(5, 3), taus)
 print("   τ    inner    outer   inner · τ    K*")
@@ -324,11 +322,18 @@ for i, tau in enumerate(taus):
     print(f"{tau:4}   {inner:6.3f}   {outer:6.3f}   {inner * tau:6.3f}   {inner / outer:6.1f}")
 
 # %% [markdown]
-# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. Here is why. The Jacobian of
-# notebook 3 contains the products $s_a s_b / \tau$. When the two largest entries of $\theta + G$ are further
-# apart than a few τ, all products are nearly 0. Else one is large: a bump, as a function of that distance,
-# whose width shrinks like τ and whose height grows like 1/τ. Its area stays. So its mean, of which GR is
-# made, hardly depends on τ; its mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
+# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. To see why, look at the Jacobian of
+# softmax, whose entries are $(s_a 1\{a = b\} - s_a s_b)/\tau$. Here are the Jacobians for four noises that lead to
+# the same $D$. Look for the one that is not nearly zero, and move τ to 1.
+
+# %%
+figures.jacobians(logits)
+
+# %% [markdown]
+# At τ = 0.1 the Jacobian is nearly nothing for most noises: the winner is far ahead, and a small change of θ does
+# not matter. If two classes are close, it is large. "Close" means a few τ, so this happens with a
+# probability that shrinks like τ. The entries are then of the size 1/τ. So the mean, of which GR is made, hardly
+# depends on τ. The mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
 #
 # ST-GS at a low temperature is a lottery: nearly always nothing, seldom a large prize. GR pays out the
 # mean. **Rule of thumb:** at half the temperature, take twice the $K$.
@@ -341,19 +346,15 @@ for i, tau in enumerate(taus):
 # > Note that the total derivative $d\,\mathrm{softmax}_\tau(\theta + G^k)/d\theta$ is taken through both
 # > $\theta$ and $G^k$.
 #
-# This is an erratum. The samples come from equation (9), which contains θ, so automatic differentiation
-# would gladly run through it. Compare the two readings, averaged over the noise:
+# The samples come from equation (9), which contains θ. Automatic differentiation would run through it, and the
+# sentence asks for that. Compare two derivatives, averaged over the noise:
 #
 # - *held fixed*, as (7) has it: $\;\mathbb{E}\big[\frac{d}{d\theta}\, \mathrm{softmax}_\tau(\theta + G)
 #   \mid D\big]$, the derivative is inside;
 # - *through (9)*: $\;\frac{d}{d\theta}\, \mathbb{E}\big[\mathrm{softmax}_\tau(\theta + G) \mid D\big]$, the
 #   derivative is outside.
 #
-# They would be equal if the distribution of $G$ given $D$ did not depend on θ. But it does. Raise
-# $\theta_1$: class 1 now also wins with noises with which it used to lose, and with these it wins by
-# little. So, *given that class 1 wins*, its softmax grows less than each single softmax does.
-#
-# Here is the wrong one. `replace_gradient(value, surrogate)` returns the first and has the gradient of the
+# Here is the second one. `replace_gradient(value, surrogate)` returns the first and has the gradient of the
 # second.
 
 # %%
@@ -367,38 +368,49 @@ def through_9(logits, *, tau, k, generator=None):
 
 
 # %% [markdown]
-# The figure shows the mean of more and more estimates of the first entry of the gradient, with a band of
-# three standard errors: blue with the noise held fixed, orange through (9). The black line is the mean of
+# The figure shows the mean of more and more estimates of the first entry of the gradient, blue with the noise
+# held fixed, orange through (9). Around each is a band of three standard errors. The black line is the mean of
 # ST-GS, where GR must end.
 #
-# **Predict:** the orange line ends elsewhere. Do more draws help it? Does a larger $K$? Does a smaller τ?
+# **Predict:** does the orange line end at the black one? If it does not, what would help: more draws, a larger
+# $K$, or a smaller τ?
 
 # %%
 two = {"held fixed": gumbel_rao, "through (9)": through_9}
 panel = figures.convergence(f, logits, two)
 panel
 
-# %%
-for tau, k in [(1.0, 10), (0.1, 10)]:
-    panel.controls["tau"].value, panel.controls["k"].value = tau, k
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+print(*panel.captions(tau=[1.0, 0.1], k=[10]), sep="\n\n")
 
 
 # %% [markdown]
-# <details><summary><b>Answers</b></summary>
+# <details><summary>Answers</summary>
 #
-# More draws narrow the band, and a larger $K$ does so a little. The line stays where it is: averaging removes
-# noise, not bias. (At τ = 1 even the sign is wrong.) A smaller τ makes it worse. As τ → 0 the softmax given
-# $D$ becomes $D$ itself, which is fixed, and the derivative of its mean is *zero*: a network would learn
-# nothing. That the orange band is so narrow is no merit.
+# It does not, and none of the three helps. More draws narrow the band, and a larger $K$ does so a little. The line
+# stays where it is: averaging removes noise, not bias. (At τ = 1 even the sign is wrong.) A smaller τ makes it
+# worse. As τ → 0 the softmax given $D$ becomes $D$ itself, which is fixed, and the derivative of its mean is
+# *zero*: a network would learn nothing. The orange band is narrow, but about a wrong value.
 #
 # </details>
 #
+# So the sentence of the paper is an **erratum**. Why does it make a difference? Derivative and mean could change
+# places if the distribution of $G$ given $D$ did not depend on θ. But it does. Raise $\theta_1$: class 1 now
+# also wins with noises with which it used to lose, and with these it wins by little. So, *given that class 1
+# wins*, its mean softmax grows less than each single softmax does.
+#
 # ### Exercise 3 · Hold the noise fixed
 #
-# Mend it. You get the logits and the samples `perturbed`, $\theta + G^k$, that (9) made of them. Return the
+# Mend `through_9`. You get the logits and the samples `perturbed`, $\theta + G^k$, that (9) made of them. Return the
 # mean of the $K$ softmaxes, such that its *value* is unchanged and its *gradient* is that of (10): θ moves,
 # $G^k$ does not. (`x.detach()` has the numbers of `x`, and is not differentiated.)
+#
+# <details><summary>Hint</summary>
+#
+# `perturbed` is $\theta + G$, both in one tensor. First make a tensor that is $G$ alone and is not
+# differentiated. Then add $\theta$ to it again.
+#
+# </details>
 
 # %% tags=["exercise"]
 def relaxed_mean(logits, perturbed, tau):
@@ -413,36 +425,96 @@ checks.check_relaxed_mean(relaxed_mean)
 # %% [markdown]
 # ## 6 · What is left as τ → 0
 #
-# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one as τ → 0, and it is simple.
+# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one as τ → 0: in the lottery the chance
+# of a prize falls, the prize grows, and the mean stays. We find it in three steps.
 #
-# Let class $i$ be the one that was drawn, and $g = \partial f(D)/\partial D$. By section 4, only bumps count:
-# a noise matters if some class $j$ comes within a few τ of the winner. Then the other classes are far behind,
-# $s_i + s_j = 1$, and $s_j (g_j - \langle g, s \rangle)/\tau$ of notebook 3 is
-# $\frac{s_i s_j}{\tau}\,(g_j - g_i)$ for $\theta_j$, and its opposite for $\theta_i$. It remains to find the
-# mean of the bump. The bump is so narrow that this is its area, times the density where it stands.
+# **Step 1: only a close runner-up counts.** Let class $i$ be the one that was drawn, and
+# $g = \partial f(D)/\partial D$. A noise matters only if some class $j$ comes within a few τ of the winner. Then
+# the other classes are far behind, and $s_i + s_j = 1$. Exercise 1 of notebook 3 had the product of $g$ and the
+# Jacobian, $s_j (g_j - \langle g, s \rangle)/\tau$ for $\theta_j$. Here $\langle g, s \rangle = s_i g_i + s_j g_j$, so
+# it is
 #
-# - The two entries differ by $x = (\theta_i + G_i) - (\theta_j + G_j)$. As a function of $x$, the bump
-#   $\frac{s_i s_j}{\tau}$ is the derivative of $s_i = 1/(1 + e^{-x/\tau})$, so that its area is 1. But $i$
-#   has won: $x > 0$, and **half** the bump remains.
-# - How likely is a tie, $x = 0$? Both reach the same height $h$, and the others stay below it. With
-#   $y = \log Z - h$ the two densities and the probabilities of the others (notebook 1) multiply to
-#   $p_i p_j\, e^{2y} \exp(-e^{y})$. With $t = e^y$ the integral over $h$ is
-#   $p_i p_j \int_0^\infty t\, e^{-t}\, dt = p_i p_j$. Given that $i$ wins, divide by $p_i$: the density of a
-#   tie is $p_j$.
+# $$\frac{s_i s_j}{\tau}\,(g_j - g_i) \;\text{ for } \theta_j, \text{ and its opposite for } \theta_i.$$
 #
-# So the limit of GR, which Shekhovtsov (2023) found and called **ZGR**, is
+# **Step 2: a bump.** Let $x = (\theta_i + G_i) - (\theta_j + G_j)$ say by how much $i$ is ahead. For two
+# classes the softmax is $s_i = 1/(1 + e^{-x/\tau})$, and $s_j = 1 - s_i$.
 #
-# $$v_j = \tfrac12\, p_j\, (g_j - g_i) \quad \text{for } j \ne i, \qquad
-# v_i = -\sum_{j \ne i} v_j.$$
+# ### Exercise 4 · The bump
+#
+# Write $s_i s_j / \tau$ as a function of $x$.
+#
+# <details><summary>Hint</summary>
+#
+# $1/(1 + e^{-y})$ is the function `torch.sigmoid(y)`. What is $y$ here, and what is $1 - s_i$?
+#
+# </details>
+
+# %% tags=["exercise"]
+def bump(x, tau):
+    # x has the shape [m]; return s_i s_j / τ, [m].
+    ...
+
+
+# %% tags=["check"]
+checks.check_bump(bump)
 
 # %% [markdown]
-# ### Exercise 4 · No noise, no temperature
+# **Predict:** at half the temperature the bump is half as wide and twice as high. What is its area? And how much
+# of the area lies at $x > 0$?
 #
-# Write the limit as a function. There is no softmax in it and no loop over samples.
+# <details><summary>Answer</summary>
+#
+# The bump is the derivative of $s_i$ with respect to $x$. So its area is what $s_i$ gains from
+# $x = -\infty$ to $\infty$, from 0 to 1: the area is 1, at every τ. At $x = 0$ $s_i$ is one half, so the area at
+# $x > 0$ is one half, too.
+#
+# </details>
+#
+# Class $i$ has won, so $x > 0$, and **half the bump** remains.
+#
+# **Step 3: how likely is a tie?** The weights of notebook 2, $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$, are
+# $e^{-x/\tau}$. So the winner is ahead of class $j$ by $x = \log(1 + u/p_j)$ with $u = E_j/E_i$. Close to a tie $u$ is small, and $x \approx u/p_j$. The ratio $u$ of two
+# independent exponentials has the density 1 at $u = 0$. So $x$ has the density $p_j$ at $x = 0$.
+#
+# <details><summary>Why the ratio has the density 1 at 0</summary>
+#
+# For a given $E_i$, the probability that $E_j > u E_i$ is $e^{-u E_i}$. Its mean over $E_i$ is
+# $\int_0^\infty e^{-ue}\, e^{-e}\, de = 1/(1 + u)$. So $P(E_j / E_i \le u) = 1 - 1/(1 + u)$, and the
+# derivative of this, the density, is $1/(1 + u)^2$. At $u = 0$ it is 1.
+#
+# </details>
+#
+# The figure shows the bump, and in black how likely each $x$ is, for $p_j = 0.3$. GR is the mean of the bump:
+# the area under the shaded half, where each $x$ is weighted by the black curve. Make τ smaller, and watch the
+# black curve above the bump: how much does it still change there?
+
+# %%
+panel = figures.tie(0.3)
+panel
+
+# %% tags=["hide-output"]
+print(*panel.captions(tau=[0.5, 0.05]), sep="\n\n")
+
+
+# %% [markdown]
+# Where the bump is, the black curve is nearly constant in the end. It can be taken out of the mean, which is
+# then half the bump, times $p_j$.
+#
+# ### Exercise 5 · No noise, no temperature
+#
+# Put the three steps together: write the limit of GR as a function. There is no softmax in it and no loop
+# over samples.
+#
+# <details><summary>Hint</summary>
+#
+# For $\theta_j$ multiply the difference from step 1, the half from step 2 and the density from step 3.
+# $\theta_i$ gets the opposite of all these together, since the entries of a gradient of softmax sum to zero.
+#
+# </details>
 
 # %% tags=["exercise"]
 def limit(g, p, i):
-    # g and p have the shape [n], i is the number of the class that was drawn; return v, [n].
+    # g and p have the shape [n], i is the index of the class that was drawn; return v, [n].
     ...
 
 
@@ -450,8 +522,15 @@ def limit(g, p, i):
 checks.check_limit(limit)
 
 # %% [markdown]
-# How fast does GR come to its limit? Here is the distance, relative to the limit, on logarithmic axes. Points
-# along a line of slope 1 say that it is proportional to τ.
+# <details><summary>The limit as a formula</summary>
+#
+# $$v_j = \tfrac12\, p_j\, (g_j - g_i) \quad \text{for } j \ne i, \qquad
+# v_i = -\sum_{j \ne i} v_j$$
+#
+# </details>
+#
+# Shekhovtsov (2023) found this limit, and called it **ZGR**. How fast does GR come to it? Here is the distance,
+# relative to the limit, on logarithmic axes. Points along a line of slope 1 say that it is proportional to τ.
 
 # %%
 from gumbelrao_edu.figures import show
@@ -463,10 +542,10 @@ show(*figures.to_zero(f, logits))
 # paper uses, GR with $K = ∞$ is half a percent away from a closed form, which
 # `gumbel_rao(logits, tau=0, k=math.inf)` computes.
 #
-# **Predict:** for our quadratic $f$, notebook 3 said, ZGR has no bias. Has it none for another $f$? We try an
+# **Predict:** for our quadratic $f$ the bias of GR vanishes as τ → 0. Does it for another $f$? We try an
 # exponential, and print the bias as a share of the exact gradient.
 
-# %%
+# %% tags=["hide-output"]
 weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
 losses = {"quadratic": f, "exponential": lambda d: (d @ weights).exp()}
 print("bias at τ   ", "  ".join(f"{tau:5.2g}  " for tau in taus))
@@ -476,17 +555,58 @@ for name, loss in losses.items():
     print(f"{name:12}", "  ".join(f"{100 * b:5.1f} %" for b in bias))
 
 # %% [markdown]
-# For the quadratic $f$ the bias vanishes, linearly too. For the other it stays, at half of the gradient: a
+# For the quadratic $f$ the bias vanishes, linearly too. For the other it stays, at half of the gradient. A
 # straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
-# corners. The step from one corner to another is guessed from the slopes at both, and ½ from each is exact
-# for a parabola only.
+# corners. The step from one corner to another is guessed from the slopes at both. One half from each is
+# exact for a parabola only.
+#
+# This is the end of the main part. Sections 7 to 9 are optional: which temperature is best, an estimator as a
+# loss, and how $K = \infty$ is computed. Without them, go on to *What to take along*.
 
 # %% [markdown]
-# ## 7 · An estimator as a loss
+# ## 7 · Which temperature?
 #
-# The estimators replace a gradient in the backward pass. Appendix B of the paper writes them as *losses*
-# instead, whose gradient is the estimate. For independent variables $D^1, \dots, D^m$, with a star on what
-# is held fixed (the noise is held fixed, too):
+# *Optional, 10 minutes.* You know the next figure from notebook 3, where only $K$ was moved. New is the slider
+# $B$, the number of independent estimates that are averaged. The points are measured, 12,800 draws at each of
+# five temperatures, with bars of two standard errors. The two stars are the best temperatures of ST-GS and
+# of GR.
+#
+# **Predict before you move a slider:**
+#
+# 1. Which curves move with $K$, which with $B$, and which with neither?
+# 2. When $K$ grew, the star of GR went to the left. What do the stars do when $B$ grows?
+# 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
+
+# %%
+from gumbelrao_edu.course.gumbel_rao.figures import mse_over_tau
+
+panel = mse_over_tau(f, logits)
+panel
+
+# %% tags=["hide-output"]
+print(*panel.captions(b=[1, 64], k=[1, 100]), sep="\n\n")
+
+# %% [markdown]
+# <details><summary>Answers</summary>
+#
+# 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
+#    with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
+# 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
+#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
+#    *That is the use of GR:* its lowest point lies further left than that of ST-GS, at less bias. (At
+#    $B = 1$ the stars are at the edge of the figure, at an MSE of 0.06. There it would be best not to
+#    estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2 = 0.054$, by the numbers of section 1.)
+# 3. No: by (11) that of GR is nowhere above. They come together at the right end. There the softmax is
+#    nearly flat, whatever the noise, and there is nothing to average away.
+#
+# </details>
+
+# %% [markdown]
+# ## 8 · An estimator as a loss
+#
+# *Optional, 20 minutes.* The estimators replace a gradient in the backward pass. Appendix B of the paper
+# writes them as *losses* instead, whose gradient is the estimate. For independent variables
+# $D^1, \dots, D^m$, with a star on what is held fixed (the noise is held fixed, too):
 #
 # $$L = \sum_{j=1}^m \Big(\frac{\partial f(D^1, \dots, D^m)}{\partial D^j}\Big)^{*} \cdot s^j, \qquad
 # s^j = \begin{cases} \mathrm{softmax}_\tau(\theta^j) & \text{ST} \qquad (17) \\
@@ -527,7 +647,7 @@ for name, (estimator, relaxed) in pairs.items():
     backward = gradient(product(estimator(leaf, tau=0.5, generator=seeded())), leaf)
     loss = surrogate.parallel(product, one_hot, relaxed)
     same = (backward - gradient(loss, leaf)).abs().max() < 1e-10
-    write(f"{name}, first row", backward[0])
+    write(f"{name}, first row", backward[0], 4)
     print("    both ways the same:", same.item())
 
 # %% [markdown]
@@ -541,7 +661,7 @@ backward = gradient(product(gumbel_rao(leaf, tau=0.5, k=math.inf, generator=seed
 noise = conditional_gumbel(theta, one_hot, 100_000, generator=seeded()) - theta
 loss = surrogate.parallel(product, one_hot, tempered_softmax(leaf + noise, 0.5).mean(0))
 distance = (backward - gradient(loss, leaf)).abs().max()
-write("GR, first row", backward[0])
+write("GR, first row", backward[0], 4)
 print("    both ways closer than 0.01:", (distance < 0.01).item())
 
 
@@ -590,7 +710,7 @@ def relax(theta_j, j):
 
 loss = surrogate.sequential(f_chain, h, first, [one_hot_1, one_hot_2], relax)
 same = (backward - gradient(loss, first)).abs().max() < 1e-10
-write("ST-GS in a chain", backward)
+write("ST-GS in a chain", backward, 4)
 print("    both ways the same:", same.item())
 
 # %% [markdown]
@@ -598,9 +718,9 @@ print("    both ways the same:", same.item())
 # without custom gradients, and for finding out which of two implementations is wrong.
 
 # %% [markdown]
-# ## 8 · K = ∞
+# ## 9 · K = ∞
 #
-# We have used GR with $K = ∞$ all along. How is its expectation computed?
+# *Optional, 15 minutes.* We have used GR with $K = ∞$ all along. How is its expectation computed?
 #
 # 1. Given that $i$ won, the softmax is $s = r / \sum_c r_c$ with the weights
 #    $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$ of notebook 2; once $E_i$ is fixed, they are independent.
@@ -610,6 +730,21 @@ print("    both ways the same:", same.item())
 # 3. What remains are integrals over one variable, which are tabulated once for each τ, so that a gradient
 #    costs a few products with the table, and time grows like $n$, not like $n^2$ or $K$.
 #
+# <details><summary>Why a sum of exponentials, in step 2</summary>
+#
+# Integrate by parts, for any $x > 0$:
+#
+# $$\int_0^\infty \lambda\, e^{-\lambda x}\, d\lambda
+# = \Big[-\frac{\lambda}{x}\, e^{-\lambda x}\Big]_0^\infty + \frac1x \int_0^\infty e^{-\lambda x}\, d\lambda
+# = 0 + \frac{1}{x^2}.$$
+#
+# So $1/x^2$ *is* an integral of exponentials. An integral is nearly a sum over well-chosen points
+# $\lambda_l$, with weights $\omega_l$ that contain the factor $\lambda$. Put $x = \sum_c r_c$. Then
+# $e^{-\lambda x} = \prod_c e^{-\lambda r_c}$, and the mean of a product of independent factors is the product of
+# their means.
+#
+# </details>
+#
 # Numerical integration is called *quadrature*. It is not exact, but we know by how much: a finer rule tells.
 # `conditional_vjp` gives (7) for $g$ and the class drawn; look at what it says of its error.
 
@@ -618,7 +753,7 @@ from gumbelrao_edu.quadrature import conditional_vjp, error_estimate
 
 g, drawn = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), torch.tensor(0)
 exact = conditional_vjp(g, logits, drawn, tau=0.5)
-write("K = ∞", exact)
+write("K = ∞", exact, 4)
 error = error_estimate(g, logits, drawn, tau=0.5)
 print("its relative error is below 1e-8:", (error < 1e-8).item())
 
@@ -626,7 +761,7 @@ print("its relative error is below 1e-8:", (error < 1e-8).item())
 # **Predict:** the mean of $K$ samples tends to the same vector. By which factor does it come closer when $K$
 # grows tenfold?
 
-# %%
+# %% tags=["hide-output"]
 samples = conditional_gumbel(logits, torch.eye(3)[0].double(), 100_000, generator=seeded())
 s = tempered_softmax(samples, 0.5)
 products = s * (g - (s @ g)[:, None]) / 0.5
@@ -646,14 +781,32 @@ for k in [1, 10, 100, 1_000]:
 # $$s_i = \frac{p_i U}{p_i U + p_j (1 - U)}, \quad P(s_i \le t) = \frac{p_j t}{p_j t + p_i (1 - t)}, \quad
 # \text{density} \; \frac{p_i p_j}{(p_j t + p_i (1 - t))^2}.$$
 #
-# Class $i$ won, which means $s_i > \frac12$ and has the probability $p_i$. Hence, with $c = 2 p_j$, and by
-# partial fractions,
+# Class $i$ won, which means $s_i > \frac12$ and has the probability $p_i$. Hence, with $c = 2 p_j$,
 #
 # $$\mathbb{E}[s_i s_j \mid D_i = 1] = p_j \int_{1/2}^1 \frac{t\,(1 - t)}{(p_j t + p_i (1 - t))^2}\, dt
 # = -\,c\; \frac{2 \log c + (1 - c)(3 - c)}{4\,(1 - c)^3},$$
 #
 # and the gradient of GR is $v_i = -v_j = (g_i - g_j)\, \mathbb{E}[s_i s_j \mid D_i = 1]$. For $p_j = \frac12$
 # the formula says 0/0; there $s_i$ is uniform between ½ and 1, and the mean is ⅙.
+#
+# <details><summary>The integral, step by step</summary>
+#
+# Take the denominator's root as the new variable, $w = p_j t + p_i (1 - t)$. Since $p_i + p_j = 1$ and
+# $p_j - p_i = c - 1$,
+#
+# $$t = \frac{w - p_i}{c - 1}, \qquad 1 - t = \frac{p_j - w}{c - 1}, \qquad dt = \frac{dw}{c - 1},$$
+#
+# and $t$ from ½ to 1 is $w$ from ½ to $p_j = c/2$. The product above the fraction bar is
+# $(w - p_i)(p_j - w) = -w^2 + w - p_i p_j$. Divided by $w^2$, term by term (this is the partial fraction), and
+# integrated:
+#
+# $$\int_{1/2}^{c/2} \Big(-1 + \frac1w - \frac{p_i p_j}{w^2}\Big)\, dw
+# = \frac{1 - c}{2} + \log c + p_i p_j \Big(\frac2c - 2\Big).$$
+#
+# With $p_i p_j = \frac c4 (2 - c)$ the last term is $\frac12 (2 - c)(1 - c)$, and all together
+# $\log c + \frac12 (1 - c)(3 - c)$. In front stands $p_j / (c - 1)^3 = -\frac c2 / (1 - c)^3$.
+#
+# </details>
 #
 # Compare three ways to the same number: the formula; the integral, by SciPy; and our quadrature. (At τ = 1
 # it uses the formula, so we ask it at τ = 1.000001, where it does not.)
@@ -678,7 +831,8 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 
 # %% [markdown]
 # The same to six digits.
-#
+
+# %% [markdown]
 # ## What to take along
 #
 # - One line, (P), proves it all. Averaging over the noise given $D$ removes the inner variance and nothing
@@ -688,7 +842,65 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 # - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
 #   there is no gradient left.
 # - As τ → 0, GR tends to ZGR: half a bump at each tie. Its bias vanishes for quadratic $f$, not for all.
-# - As $K \to \infty$, GR becomes an integral, done by quadrature. As a loss it is (19), in a chain (25, 26).
+# - As $K \to \infty$, GR becomes an integral, done by quadrature (section 9). As a loss it is (19), in a chain
+#   (25, 26) (section 8).
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** ST-GS has an inner variance of 6 and an outer one of 2. What is the variance of GR with $K = 3$?
+#
+# <details><summary>Answer</summary>
+#
+# 6/3 + 2 = 4. No $K$ gets below 2.
+#
+# </details>
+#
+# **2.** Where does the proof of Proposition 1 use that $\nabla_{\mathrm{GR}}$ is the mean of
+# $\nabla_{\mathrm{STGS}}$ given $D$?
+#
+# <details><summary>Answer</summary>
+#
+# In $m = \nabla_{\mathrm{GR}}$. With another vector in the place of $m$ the mixed term of (P) need not vanish, and
+# nothing would follow.
+#
+# </details>
+#
+# **3.** You may double $B$ or double $K$, and $K$ is far beyond $K^*$. What does each do to the variance?
+#
+# <details><summary>Answer</summary>
+#
+# Doubling $B$ halves it, as always. Doubling $K$ halves only inner/$K$, which is the small part by now.
+#
+# </details>
+#
+# **4.** You halve τ and keep $K$. What happens to the inner variance, and how do you make up for it?
+#
+# <details><summary>Answer</summary>
+#
+# At a low temperature it doubles, about. With twice the $K$, inner/$K$ stays.
+#
+# </details>
+#
+# **5.** Somebody differentiates the mean of the $K$ softmaxes, and $G^k$ comes from (9) with θ in it. At a
+# low temperature the variance is tiny. Is this good?
+#
+# <details><summary>Answer</summary>
+#
+# No. The gradient itself is gone: the mean softmax given $D$ is nearly $D$, which does not move. A small
+# variance about a wrong value is worth nothing.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - The paper's own proofs: appendix C of
+#   [Paulus, Maddison and Krause (2021)](https://arxiv.org/abs/2010.04838).
+# - ZGR, and what τ → 0 does to bias and variance: [Shekhovtsov
+#   (2023)](https://proceedings.mlr.press/v202/shekhovtsov23a.html).
+# - Many ways to write an estimator as a loss: [Schulman and others
+#   (2015)](https://arxiv.org/abs/1506.05254), on stochastic computation graphs.
 #
 # **Next:** one point θ was our whole world. In [5 · The quadratic programme](05_quadratic_programme.ipynb)
 # it becomes a map: how much GR gains, everywhere on the simplex.

@@ -169,6 +169,47 @@ def test_default_map_has_a_thousand_points_and_answers_at_once():
     assert statistics.median(times) < 0.1
 
 
+# --- Why some places are bright -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", figures.CUT_TAUS)
+def test_cut_follows_every_control(tau):
+    panel = figures.cut(points=8)
+    panel.controls["tau"].value = tau
+    for derivative, column in (("fixed", 1), ("whole", 2)):
+        panel.controls["derivative"].value = derivative
+        inner, outer = (trace(panel.figure, name) for name in ("inner", "outer"))
+        assert inner.x == outer.x
+        third = np.array([x for x in inner.x if x is not None])
+        assert np.sum(third < 2 / 3) == np.sum(third > 2 / 3) == 4
+        lines = [np.array([(1 - x) / 2, (1 - x) / 2, x]) for x in third]
+        terms = np.array([variance_terms(p, tau) for p in lines])
+        for line, wanted in ((inner, terms[:, 0]), (outer, terms[:, column])):
+            drawn = [y for y in line.y if y is not None]
+            assert drawn == pytest.approx(wanted, rel=1e-3)
+            assert line.y[4] is None  # nothing is drawn across the singular line
+        ratio = 1 + terms[:, 0] / terms[:, column]
+        for side, name in ((slice(4), "left"), (slice(4, None), "right")):
+            best = ratio[side].argmax()
+            assert f"{name} of the line p₃ = 2/3 it is largest at p₃ = {third[side][best]:.2f}" in (
+                panel.caption
+            )
+    assert panel.errors == []
+
+
+def test_gr_of_three_classes_meets_beside_the_line():
+    """With the whole derivative the outer variance has a hole on both sides."""
+    panel = figures.cut()
+    panel.controls["derivative"].value = "whole"
+    outer = trace(panel.figure, "outer")
+    third = np.array([np.nan if x is None else x for x in outer.x])
+    values = np.array([np.nan if y is None else y for y in outer.y])
+    for low, high in ((0.5, 0.6), (0.72, 0.76)):
+        inside = (third > low) & (third < high)
+        edges = min(values[inside][0], values[inside][-1])
+        assert np.nanmin(values[inside]) < edges / 4
+
+
 # --- The paths ------------------------------------------------------------------------------------
 
 

@@ -237,6 +237,34 @@ def test_convergence_compare_two():
         figures.convergence(f, LOGITS, {"one": gumbel_rao})
 
 
+# --- Jacobians given D ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.5, 1.0])
+def test_jacobians_given_the_choice(tau):
+    panel = figures.jacobians(LOGITS)
+    panel.controls["tau"].value = tau
+    *each, mean = [np.array(heat.z) for heat in panel.figure.data]
+    assert len(each) == 4
+    log = np.arange(-36, 36, 0.2)
+    u, v = np.exp(log)[:, None], np.exp(log)[None, :]
+    density = 0.04 * 2 * u * v / (1 + u + v) ** 3
+    r = np.ones((3, len(log), len(log)))
+    r[1], r[2] = (1 + u / P[1]) ** (-1 / tau), (1 + v / P[2]) ** (-1 / tau)
+    s = r / r.sum(0)
+    wanted = [
+        [(density * s[a] * ((a == b) - s[b])).sum() / tau for b in range(3)] for a in range(3)
+    ]
+    close(mean, wanted)
+    for matrix in each:  # rows and columns of a Jacobian of softmax sum to 0
+        close(matrix.sum(0), [0.0] * 3)
+        close(matrix, matrix.T)
+    largest = max(matrix.max() for matrix in each)
+    assert f"the largest number in them is {largest:.1f}." in panel.caption
+    assert panel.figure.data[0].zmax == pytest.approx(np.abs([*each, mean]).max())
+    assert "bdata" not in json.dumps(panel.figure.to_plotly_json()["data"])
+
+
 # --- τ → 0 ----------------------------------------------------------------------------------------
 
 
@@ -256,6 +284,37 @@ def test_distance_to_the_limit():
     assert slope == pytest.approx(1.0, abs=0.05)
     assert f"its slope is {slope:.2f}" in alt
     close(np.array(line.y) / np.array(line.x), [expected[0] / 0.01] * len(line.x))
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.5, 0.2, 0.1, 0.05])
+def test_the_mean_of_the_bump(tau):
+    """x = log(1 + u/p) with the density 1/(1 + u)² of u."""
+    p = 0.3
+    panel = figures.tie(p)
+    panel.controls["tau"].value = tau
+    bump, half, black = named(panel.figure, "bump", "the half that remains", "how likely x is")
+
+    def height(x):
+        fall = np.exp(-np.abs(x) / tau)
+        return fall / (1 + fall) ** 2 / tau
+
+    close(bump.y, height(np.array(bump.x)))
+    assert (half.x[0], half.y[0]) == (0.0, pytest.approx(1 / (4 * tau)))
+    after = np.array(black.x) >= 0
+    u = p * np.expm1(np.array(black.x)[after])
+    close(np.array(black.y)[after], (u + p) / (1 + u) ** 2)
+    assert not np.array(black.y)[~after].any()
+    log = np.arange(-40, 40, 0.01)
+    u = np.exp(log)
+    mean = (0.01 * u * height(np.log1p(u / p)) / (1 + u) ** 2).sum()
+    assert f"has the area 0.500. Weighted by how likely each x is, the area is {mean:.3f}." in (
+        panel.caption
+    )
+
+
+def test_a_probability_is_between_0_and_1():
+    with pytest.raises(ValueError, match=r"p: expected a number between 0 and 1, got 1\.0"):
+        figures.tie(1.0)
 
 
 def test_traces_hold_lists_and_not_arrays(curves, surface, row):

@@ -98,6 +98,16 @@ show(
 # \frac{(p_i - c_i)(p_j - c_j)\, Q_{ij}}{\mathbb{E}[(D_i - c_i)(D_j - c_j)]}$$
 #
 # ### Exercise 1 · The matrix A(p)
+#
+# Write $A(p)$ as a function, for any number of classes. The averages below the fraction bar stand above: one
+# formula for $i = j$, another one for $i \ne j$.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.outer(a, b)` is the matrix of all products $a_i b_j$. First write
+# $c_i c_j - p_i c_j - c_i p_j$ in every entry. What is still missing on the diagonal? `torch.diag(v)` has $v$ there.
+#
+# </details>
 
 # %% tags=["exercise"]
 def matrix(p, q, c):
@@ -123,7 +133,7 @@ checks.check_quadratic_matrix(matrix)
 #
 # **Predict:** at 1,000 random $p$, how far is $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ from the value?
 
-# %%
+# %% tags=["hide-output"]
 corners = torch.eye(3, dtype=torch.float64)
 torch.manual_seed(0)
 p = torch.distributions.Dirichlet(torch.ones(3, dtype=torch.float64)).sample((1000,))
@@ -141,7 +151,7 @@ print(f"largest difference of E[f(D)] and the value: {error.max():.0e}")
 #
 # **Predict:** what happens to $f$ of each class on the way, and what to the average?
 
-# %%
+# %% tags=["hide-output"]
 print("  p₃     f(class 1)  f(class 2)  f(class 3)    average")
 for third in [0.6, 0.65, 0.666, 0.667, 0.68, 0.75]:
     p = torch.tensor([0.6 - 0.6 * third, 0.4 - 0.4 * third, third], dtype=torch.float64)
@@ -175,7 +185,9 @@ except ValueError as error:
 # **Predict:** at $p = (0.5, 0.3, 0.2)$ gradient descent should take from $\theta_1$ and give to
 # $\theta_3$, to bring $p$ to the middle. Does the first term do this by itself?
 
-# %%
+# %% tags=["hide-output"]
+from gumbelrao_edu.course import write
+
 logits = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 average = logits.exp() @ programme.direct_gradient(corners, logits)
 for name, gradient in [
@@ -183,7 +195,7 @@ for name, gradient in [
     ("second term, on average", average),
     ("the whole derivative", programme.gradient(logits)),
 ]:
-    print(f"{name:25}", "  ".join(f"{x:7.4f}" for x in gradient))
+    write(name, gradient, 4)
 
 
 # %% [markdown]
@@ -196,7 +208,14 @@ for name, gradient in [
 # A program does not write equation (2) down; it calls `backward`. Which term it gets depends on a
 # `detach` in the right place: `x.detach()` has the numbers of `x`, and is not differentiated. Write
 # $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the first term alone, on average.
-# `programme`, and `corners` with the three $e_i$, are at hand.
+# `programme.loss(corners, p)` returns the three losses $f(e_i)$, with $p$ in $A(p)$.
+#
+# <details><summary>Hint</summary>
+#
+# $p = \mathrm{softmax}(\theta)$ stands in the sum twice: as weight, and in $A(p)$. The first term of (2)
+# differentiates what is drawn, that is, the weights. So which of the two is to be held fixed?
+#
+# </details>
 
 # %% tags=["exercise"]
 def expected_loss(logits):
@@ -238,6 +257,12 @@ checks.check_fixed_loss(expected_loss)
 #
 # From the inner variance $\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$ and the outer one,
 # $\mathrm{var}[\nabla_{\mathrm{GR}}]$, compute what the map shows. Recall that ST-GS is GR with $K = 1$.
+#
+# <details><summary>Hint</summary>
+#
+# Write (13) twice, with $K = 1$ and with $K$, and subtract the logarithms (`torch.log10`).
+#
+# </details>
 
 # %% tags=["exercise"]
 def log_ratio(inner, outer, k):
@@ -269,31 +294,88 @@ checks.check_log_ratio(log_ratio)
 panel = figures.variances()
 panel
 
-# %%
-for derivative in ["fixed", "whole"]:
-    panel.controls["derivative"].value = derivative
-    for tau in [1.0, 0.5, 0.1]:
-        panel.controls["tau"].value = tau
-        print(panel.caption, "\n")
+# %% tags=["hide-output"]
+print(*panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1]), sep="\n\n")
 
-# %%
-panel.controls["derivative"].value = "fixed"
-for k in [1, 10, 1000, float("inf")]:
-    panel.controls["k"].value = k
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+print(*panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")]), sep="\n\n")
 
 # %% [markdown]
-# <details><summary><b>Answers</b></summary>
+# <details><summary>Answers</summary>
 #
 # 1. It is 0 everywhere: GR with $K = 1$ is ST-GS.
 # 2. At small τ: with $A$ held fixed the median of the ratio is $10^{0.11}$ at τ = 1 and $10^{0.84}$, about
 #    seven, at τ = 0.1. $K = 10$ brings three quarters of this exponent, and K = ∞ hardly more than 1000.
 # 3. No. Near a line one entry of $A$ outweighs the rest and multiplies both gradients, so that it cancels
-#    from the ratio. The map goes on across the lines, and at τ = 0.5 and 0.1 its largest value is beside one.
+#    from the ratio. On the line the ratio tends to the same number from both sides. At τ = 0.5 and 0.1 the map
+#    is brightest a little beside the line, on the side of the corner; the next figure says why.
 # 4. Nothing: on the lines the ratio tends to 1, its logarithm to 0. The second term outgrows the first, and
 #    it is fixed by $D$: it is no noise of the Gumbels, so that GR cannot remove it.
 #
 # </details>
+
+# %% [markdown]
+# ### Why some places are bright
+#
+# With $K = \infty$ the ratio is (inner + outer)/outer. So the map is bright where the *outer* variance is small. For
+# three classes GR has three values, one for each class that may be drawn, and the outer variance says how far
+# they are apart. It vanishes where GR returns the same vector whichever class is drawn.
+#
+# The figure walks from the middle of the triangle to corner 3, across the line at $p_3 = 2/3$. Look for the
+# places where the outer variance drops far below the inner one. Then choose the whole derivative.
+
+# %%
+figures.cut()
+
+# %% [markdown]
+# With the whole derivative the outer variance nearly vanishes at two places, one on each side of the line. On
+# the map, all such places together form the bright ring about the line. The next cell prints the three values
+# of GR, on the side of the corner: near the line, at the bright place, and farther away.
+
+# %%
+from gumbelrao_edu.quadrature import conditional_vjp
+
+
+def gr_of_each_class(third, whole):
+    p = torch.tensor([(1 - third) / 2, (1 - third) / 2, third], dtype=torch.float64)
+    g = 2 * (corners - 1 / 3) @ programme.matrix(p)  # ∂f(D)/∂D for each class drawn
+    gr = conditional_vjp(g, p.log().expand(3, 3), torch.arange(3), tau=0.5)
+    return gr + programme.direct_gradient(corners, p.log()) if whole else gr
+
+
+for third in [0.68, 0.741, 0.80]:
+    for i, vector in enumerate(gr_of_each_class(third, whole=True)):
+        write(f"p₃ = {third}: class {i + 1} drawn", vector)
+
+# %% [markdown]
+# Near the line the vectors of classes 1 and 2 raise the third entry, the vector of class 3 lowers it, and all are
+# long: this is what runs off to infinity. Farther away all three are short, and that of class 3 has the largest
+# third entry. In between they have to meet, and at $p_3 = 0.741$ they nearly do. The choice hardly
+# matters there, so all of the variance is noise of the Gumbels, which GR removes.
+#
+# And why is the strip with $A$ held fixed on one side only? The part of the gradient that grows like 1/ε changes
+# its sign at the line. The rest does not. So on one side they have the same sign, and on the other side
+# opposite ones. Here is the vector of class 1 at the same distance on both sides. Half the difference is the part
+# that changes its sign, and half the sum is the rest. Then come the two variances on each side.
+
+# %%
+from gumbelrao_edu.problems import exact_fields
+
+sides = [2 / 3 - 0.015, 2 / 3 + 0.015]
+middle, corner = (gr_of_each_class(third, whole=False)[0] for third in sides)
+write("towards the middle", middle)
+write("towards the corner", corner)
+write("changes its sign", (corner - middle) / 2)
+write("the rest", (corner + middle) / 2)
+both = torch.tensor([[(1 - third) / 2, (1 - third) / 2, third] for third in sides])
+beside = exact_fields(programme, both.double(), tau=0.5)["fixed"]
+write("inner: middle, corner", beside.inner)
+write("outer: middle, corner", beside.outer)
+
+# %% [markdown]
+# Towards the middle the two parts of this vector add up, and towards the corner they cancel to a good deal. For
+# class 2 it is the same. So towards the corner the vectors of the three classes are closer to each other: the
+# outer variance is only half as large there, though the inner one is larger.
 
 # %% [markdown]
 # ## 6 · The paper's words, and our numbers
@@ -305,7 +387,7 @@ for k in [1, 10, 1000, float("inf")]:
 # Compare the columns with each other, and the rows from τ = 1 down to τ = 0.1.
 
 # %%
-from gumbelrao_edu.problems import exact_fields, gap, simplex_grid
+from gumbelrao_edu.problems import gap, simplex_grid
 
 p = simplex_grid(60)
 line = (p.amax(-1) - 2 / 3).abs()  # distance from the nearest dashed line
@@ -331,9 +413,10 @@ for derivative in ["fixed", "whole"]:
 #   nothing beside the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
 #   does not depend on the Gumbels.
 # - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
-# - **More effective near the corners?** Yes, in all six rows. **Near the edges?** Against the middle only
-#   a little at τ = 1, and at τ = 0.1 not at all.
-# - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright lines and corners. With the
+# - **More effective near the corners?** Than in the middle, yes, in all six rows. The largest values are
+#   beside the lines, though, where section 5 found them. **Near the edges?** Against the middle only a little at
+#   τ = 1, and at τ = 0.1 not at all.
+# - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright strips and corners. With the
 #   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
 #   paper's figure was made with the whole derivative. Its text does not say, nor which temperatures.
 
@@ -347,7 +430,7 @@ for derivative in ["fixed", "whole"]:
 #
 # **Predict:** do 100 draws show the map? At how many points of 100 will they miss by two standard errors?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu.experiments.fig1 import Sampling, agreement, compare
 
 sampling = Sampling(rows=48, num_samples=100)
@@ -374,8 +457,24 @@ for comparison in agreement(table):
     print(comparison, "\n")
 
 # %% [markdown]
-# All four means are. The command `python -m gumbelrao_edu reproduce fig1 --profile cpu` does this with 1,000
-# draws at three temperatures, and writes figure and numbers to files.
+# All four means are 1 up to three standard errors. But each variance alone is within two standard errors at 91
+# to 93 % of the points, not at 95 %. The rule of two standard errors holds for a normal distribution with a
+# known standard error. Here the standard error comes from the same 100 draws. If the rare long gradients happen
+# to be missing, the variance comes out too small, *and so does its standard error*: the point misses, with a
+# value that is too small. More draws help. The next cell counts the misses for ST-GS with $A$ held fixed, on a
+# coarser grid.
+
+# %%
+for draws in [100, 1000]:
+    coarse = compare(Sampling(rows=24, num_samples=draws, k=10), 0.5, device=torch.device("cpu"))
+    coarse = coarse[coarse.derivative == "fixed"]
+    away = (coarse.st_gs_mc - coarse.st_gs) / coarse.st_gs_se
+    small, large = 100 * (away < -2).mean(), 100 * (away > 2).mean()
+    print(f"{draws:5} draws: too small at {small:.0f} %, too large at {large:.0f} % of the points")
+
+# %% [markdown]
+# The command `python -m gumbelrao_edu reproduce fig1 --profile cpu` does all this with 1,000 draws at three
+# temperatures, and writes figure and numbers to files.
 
 # %% [markdown]
 # ## 8 · Downhill
@@ -396,18 +495,16 @@ for comparison in agreement(table):
 walks = figures.paths()
 walks
 
-# %%
-for derivative in ["whole", "fixed"]:
-    walks.controls["derivative"].value = derivative
-    for tau in [1.0, 0.1]:
-        walks.controls["tau"].value = tau
-        print(walks.caption, "\n")
+# %% tags=["hide-output"]
+print(*walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1]), sep="\n\n")
 
 # %% [markdown]
 # And without clipping? The next cell makes 200 runs with the whole derivative at τ = 0.2 and counts those
 # that end above 0.5, that is, further up than where they started.
+#
+# **Predict:** which of REINFORCE, ST-GS and GR loses most of its runs?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu.problems import descend
 
 start = torch.tensor([0.04, 0.04, 0.92], dtype=torch.float64).expand(200, 3)
@@ -422,7 +519,7 @@ for name, hyper in hypers.items():
     print(f"{name:18} lost: {lost[1.0]} of 200, without clipping {lost[float('inf')]} of 200")
 
 # %% [markdown]
-# <details><summary><b>Answers</b></summary>
+# <details><summary>Answers</summary>
 #
 # 1. All of them, and nearly side by side; only GS at τ = 1, which descends another function, is a
 #    thousand times further up. Near the minimum the first term vanishes faster than the second, and the
@@ -440,10 +537,60 @@ for name, hyper in hypers.items():
 #
 # - The variance of GR-MCK at any $K$ follows from two numbers (13). For one categorical variable both can
 #   be computed without sampling; a hundred draws at each of a thousand points say the same.
-# - GR never has more variance than ST-GS. It gains most at small τ and near the corners, and little
-#   where another source of noise outweighs the Gumbels.
+# - GR never has more variance than ST-GS. It gains more at small τ, and more near the corners than in the
+#   middle. It gains most where GR hardly depends on the class drawn, and little where another source of noise
+#   outweighs the Gumbels.
 # - When a loss depends on θ by itself, its own term belongs to the derivative. Without it one may descend
 #   to somewhere else, however small the variance.
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** At some $p$ the map shows 2 for $K = \infty$. How many times larger than the outer variance is the inner
+# one?
+#
+# <details><summary>Answer</summary>
+#
+# (inner + outer)/outer is $10^2 = 100$, so inner is 99 times outer.
+#
+# </details>
+#
+# **2.** The loss of each class runs off to infinity at a dashed line. Why does the average stay finite?
+#
+# <details><summary>Answer</summary>
+#
+# The infinite parts have opposite signs, and weighted by $p_i$ they cancel: $A(p)$ was made such that the average is
+# the value of the programme, at every $p$.
+#
+# </details>
+#
+# **3.** What is lost if you write `programme.loss(d, p.detach())` in a training?
+#
+# <details><summary>Answer</summary>
+#
+# The second term of (2), the dependence of the loss itself on θ. The descent then follows another direction, and in
+# section 8 nobody arrives.
+#
+# </details>
+#
+# **4.** With the whole derivative the map is dark on the lines, and with $A$ held fixed it is not. Why?
+#
+# <details><summary>Answer</summary>
+#
+# The second term is fixed by $D$ and grows like 1/ε², the first only like 1/ε. So nearly all variance is that of
+# $D$, the outer part, which GR cannot remove.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - The figure that this notebook takes apart: section 5.2 of
+#   [Paulus, Maddison and Krause (2021)](https://arxiv.org/abs/2010.04838).
+# - Many estimators compared on simple problems with known gradients: [Mohamed and others
+#   (2020)](https://arxiv.org/abs/1906.10652), Monte Carlo gradient estimation in machine learning.
+# - Gradients whose loss depends on the parameters, too: [Schulman and others
+#   (2015)](https://arxiv.org/abs/1506.05254).
 #
 # **Next:** does less variance in one choice make a network learn better? In
 # [6 · Learning to parse](../06_listops.ipynb) such choices follow each other in a chain; in

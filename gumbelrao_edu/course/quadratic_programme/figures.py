@@ -14,7 +14,17 @@ from plotly.subplots import make_subplots
 from ...figures.controls import Choice
 from ...figures.panel import Panel, slider
 from ...figures.rows import EXACT, GR_100, GS, REINFORCE, ST, ST_GS
-from ...figures.style import CONTOUR, DECADES, STRONG, label, layout, line
+from ...figures.style import (
+    CONTOUR,
+    DECADES,
+    INNER,
+    OUTER,
+    SINGULAR,
+    STRONG,
+    label,
+    layout,
+    line,
+)
 from ...figures.ternary import (
     RATIO,
     align,
@@ -40,6 +50,7 @@ from ...problems import (
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 KS = (1, 2, 5, 10, 20, 50, 100, 1000, math.inf)
 PATH_TAUS = (0.1, 0.2, 0.5, 1.0)
+CUT_TAUS = (0.1, 0.5, 1.0)
 _ROWS = {
     "exact gradient": EXACT,
     "REINFORCE": REINFORCE,
@@ -102,7 +113,7 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
         heat.zmin, heat.zmax = colour_range(gap(terms, math.inf))
         low, middle, high = values.quantile(torch.tensor([0.0, 0.5, 1.0]).to(values)).tolist()
         at = ", ".join(f"{x:.2f}" for x in p[values.argmax()].tolist())
-        where = f"largest at p = ({at})" if k != 1 else "GR with K = 1 is ST-GS"
+        where = f"largest at p = ({at}) on this grid" if k != 1 else "GR with K = 1 is ST-GS"
         return (
             f"τ = {label(tau)}, K = {label(k)}, {DERIVATIVES[derivative]}. "
             f"The variance of ST-GS is 10^x times that of GR; at {len(p):,} points of the simplex "
@@ -117,6 +128,69 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
         update,
         tau=slider("τ", TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
         k=slider("K", KS, 1000, tooltip="samples of the Gumbels given D"),
+        derivative=_derivative(),
+    )
+
+
+def cut(*, points: int = 161) -> Panel:
+    """Return both terms of (13) along the line from the middle of the simplex to corner 3.
+
+    Where the outer variance dips, GR gives nearly the same vector for every class, and the map of
+    `variances` is bright.
+
+    Args:
+        points: along the line, half of them on each side of the singular line p_3 = 2/3.
+
+    Returns:
+        A panel with the controls ``tau`` and ``derivative``.
+
+    Example:
+        >>> panel = cut(points=20)
+        >>> panel.controls["derivative"].value = "whole"
+        >>> panel.caption.startswith("τ = 0.5, whole derivative. ")
+        True
+    """
+    programme = QuadraticProgramme()
+    half = points // 2
+    ends = (0.36, 2 / 3 - 0.002), (2 / 3 + 0.002, 0.98)
+    sides = [torch.linspace(*each, half, dtype=torch.float64) for each in ends]
+    third = torch.cat(sides)
+    p = torch.stack([(1 - third) / 2, (1 - third) / 2, third], -1)
+    fields = {tau: exact_fields(programme, p, tau) for tau in CUT_TAUS}
+    at = [*sides[0].tolist(), None, *sides[1].tolist()]  # None lifts the pen
+
+    def lifted(values: torch.Tensor) -> list[float | None]:
+        return [*values[:half].tolist(), None, *values[half:].tolist()]
+
+    def update(figure: go.Figure, *, tau: float, derivative: str) -> str:
+        terms = fields[tau][derivative]
+        trace(figure, "inner").y = lifted(terms.inner)
+        trace(figure, "outer").y = lifted(terms.outer)
+        ratio = 1 + terms.inner / terms.outer  # that of K = ∞
+        said = []
+        for side, name in ((slice(half), "left"), (slice(half, None), "right")):
+            best = ratio[side].argmax()
+            said.append(
+                f"{name} of the line p₃ = 2/3 it is largest at p₃ = {third[side][best]:.2f}, "
+                f"{ratio[side][best]:.3g}"
+            )
+        return (
+            f"τ = {label(tau)}, {DERIVATIVES[derivative]}. The variance of ST-GS is inner + outer, "
+            f"that of GR is outer. Their ratio at these {len(third)} points: {'; '.join(said)}."
+        )
+
+    traces = [
+        curve("inner", INNER, at),
+        curve("outer", OUTER, at),
+        curve("p₃ = 2/3", SINGULAR, [2 / 3, 2 / 3], [1e-6, 1e6], hoverinfo="skip"),
+    ]
+    axes = layout("p₃, with p₁ = p₂", "variance", height=360)
+    figure = go.Figure(traces, axes)
+    figure.update_yaxes({**DECADES, "range": [-6, 4]})
+    return Panel(
+        figure,
+        update,
+        tau=slider("τ", CUT_TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
         derivative=_derivative(),
     )
 

@@ -296,7 +296,7 @@ def check_relaxed_mean(function: Any) -> None:
             raise Wrong(f"the value is right, its gradient is not: {wrong}") from None
 
 
-@check("a bump of width τ and height 1/(4τ): whatever τ is, its area is 1.")
+@check("low and wide at a large τ, high and narrow at a small one.")
 def check_bump(function: Any) -> None:
     """Check exercise 4 of notebook 04: s_i s_j / τ of two classes.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import torch
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from ...diagnostics import (
@@ -45,6 +46,8 @@ from ...figures.style import (
     log_axis,
 )
 from ...figures.traces import curve, points, trace
+from ...gumbel import conditional_gumbel, tempered_softmax
+from ...quadrature import conditional_vjp
 
 TAUS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the sliders
 KS = (1, 3, 10, 30, 100, math.inf)
@@ -198,7 +201,129 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     return Panel(
         go.Figure(traces, axes),
         update,
-        tau=slider("τ", TAUS, 0.1, tooltip="temperature of the softmax in the backward pass"),
+        tau=slider("τ", TAUS, 1.0, tooltip="temperature of the softmax in the backward pass"),
+    )
+
+
+def jacobians(logits: Tensor, *, drawn: int = 0, count: int = 4, seed: int = 7) -> Panel:
+    """Return some Jacobians of ST-GS for the same D, beside their mean, of which GR is made.
+
+    Args:
+        logits: θ, `[n]`.
+        drawn: the class of D.
+        count: how many noises are drawn given D; the same ones at each τ.
+        seed: of the draws.
+
+    Returns:
+        A panel with the control ``tau``.
+
+    Example:
+        >>> panel = jacobians(torch.zeros(3))
+        >>> len(panel.figure.data)
+        5
+        >>> panel.controls["tau"].value = 1.0
+        >>> panel.caption.startswith("τ = 1. Class 1 was drawn. ")
+        True
+    """
+    theta = logits.detach().double()
+    n = len(theta)
+    unit = torch.eye(n, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    sums = conditional_gumbel(theta, unit[drawn], 10_000, generator=generator)
+    names = [*(f"noise {k}" for k in range(1, count + 1)), "mean of all"]
+    figure = make_subplots(1, count + 1, subplot_titles=names, horizontal_spacing=0.02)
+    for column, name in enumerate(names, 1):
+        map_of = go.Heatmap(name=name, texttemplate="%{z:.1f}", colorscale=SCALE, hoverinfo="skip")
+        figure.add_trace(map_of, 1, column)
+
+    def update(figure: go.Figure, *, tau: float) -> str:
+        s = tempered_softmax(sums, tau)
+        every = (torch.diag_embed(s) - s[:, :, None] * s[:, None, :]) / tau
+        each = every[:count]
+        index = torch.full((n,), drawn)
+        mean = conditional_vjp(unit, theta.expand(n, n), index, tau)  # a row for each unit vector
+        top = max(each.abs().max().item(), mean.abs().max().item())
+        for name, matrix in zip(names, [*each, mean], strict=True):
+            trace(figure, name).update(z=matrix.tolist(), zmin=-top, zmax=top)
+        quiet = (every.abs().amax((1, 2)) < 0.1).double().mean()
+        return (
+            f"τ = {label(tau)}. Class {drawn + 1} was drawn. The Jacobians of {count} noises that "
+            f"lead to it: the largest number in them is {each.max():.1f}. Of {len(every):,} such "
+            f"noises {100 * quiet:.0f} % have no number that reaches 0.1. At the right is the mean "
+            f"over all such noises, where the largest is {mean.max():.1f}."
+        )
+
+    classes = [str(i + 1) for i in range(n)]
+    plain = layout("", "", height=200)
+    figure.update_layout({key: plain[key] for key in ("template", "height")})
+    figure.update_traces(x=classes, y=classes, showscale=False)
+    figure.update_xaxes(type="category", title_text="θ of class", title_standoff=2)
+    figure.update_yaxes(type="category", autorange="reversed", showticklabels=False)
+    figure.update_yaxes(title_text="s of class", showticklabels=True, col=1)
+    return Panel(
+        figure,
+        update,
+        tau=slider("τ", (0.1, 0.5, 1.0), 0.1, tooltip="temperature of the softmax"),
+    )
+
+
+def tie(p: float) -> Panel:
+    """Return the bump s_i s_j / τ, and how likely each distance is of the winner from class j.
+
+    By equation (9) the winner i is ahead of j by x = log(1 + E_j / (E_i p_j)), which has the
+    density p_j e^x / (1 + p_j (e^x − 1))².
+
+    Args:
+        p: the probability p_j of class j.
+
+    Returns:
+        A panel with the control ``tau``.
+
+    Raises:
+        ValueError: unless 0 < p < 1.
+
+    Example:
+        >>> panel = tie(0.3)
+        >>> panel.controls["tau"].value = 0.05
+        >>> panel.caption.split(". ")[-1]
+        'Half of p is 0.150.'
+    """
+    if not 0.0 < p < 1.0:
+        raise ValueError(f"p: expected a number between 0 and 1, got {p}")
+    x = torch.arange(-200, 401, dtype=torch.float64) / 100
+    ahead = x >= 0.0
+    grown = x.exp()
+    density = torch.where(ahead, p * grown / (1.0 + p * (grown - 1.0)).square(), 0.0)
+    fine = torch.linspace(0.0, 40.0, 400_001, dtype=torch.float64)
+    weight = p * fine.exp() / (1.0 + p * (fine.exp() - 1.0)).square()
+
+    def bump(x: Tensor, tau: float) -> Tensor:
+        return (x / tau).sigmoid() * (-x / tau).sigmoid() / tau
+
+    def update(figure: go.Figure, *, tau: float) -> str:
+        height = bump(x, tau)
+        trace(figure, "bump").y = height.tolist()
+        trace(figure, "the half that remains").y = height[ahead].tolist()
+        half = torch.trapezoid(bump(fine, tau), fine)
+        mean = torch.trapezoid(bump(fine, tau) * weight, fine)
+        return (
+            f"τ = {label(tau)}. The bump is {height.max():.3g} high, and its right half has the "
+            f"area {half:.3f}. Weighted by how likely each x is, the area is {mean:.3f}. "
+            f"Half of p is {p / 2:.3f}."
+        )
+
+    traces = [
+        curve("bump", GR, x.tolist()),
+        curve("the half that remains", GR, x[ahead].tolist(), width=0).update(
+            fill="tozeroy", opacity=FAINT, hoverinfo="skip"
+        ),
+        curve("how likely x is", EXACT, x.tolist(), density.tolist()),
+    ]
+    axes = layout("x, by how much the winner is ahead of class j", "bump, density", height=340)
+    return Panel(
+        go.Figure(traces, axes),
+        update,
+        tau=slider("τ", (1.0, 0.5, 0.2, 0.1, 0.05), 0.5, tooltip="temperature of the softmax"),
     )
 
 
