@@ -75,8 +75,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         "--profile",
         choices=PROFILES,
         default="lecture",
-        help="how much is computed: seconds, a minute, minutes to hours, the paper's protocol "
-        "(default: lecture)",
+        help="how much is computed: seconds, a minute, minutes to hours, the paper's protocol, or "
+        "nearly that in one program on a GPU (default: lecture)",
     )
     compute.add_argument(
         "--out",
@@ -137,6 +137,12 @@ def _main(arguments: Sequence[str] | None) -> int:
     cli_compare.add_parser(commands)
 
     options = parser.parse_args(arguments)
+    if (
+        options.run is _reproduce
+        and options.profile not in EXPERIMENTS[options.experiment].profiles
+    ):
+        known = ", ".join(EXPERIMENTS[options.experiment].profiles)
+        parser.error(f"--profile: {options.experiment} has {known}, got {options.profile!r}")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

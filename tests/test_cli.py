@@ -21,6 +21,7 @@ from gumbelrao_edu.figures.page import embedded
         (["table1", "--out", __file__], r"--out: expected a folder, but .* is a file"),
         (["table9"], "invalid choice: 'table9'"),
         (["table1", "--profile", "big"], "invalid choice: 'big'"),
+        (["fig1", "--profile", "gpu"], "--profile: fig1 has smoke, lecture, cpu, paper, got 'gpu'"),
         (["table1", "--backend", "spark"], "invalid choice: 'spark'"),
     ],
 )

@@ -36,6 +36,8 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
         (label, 8, 20) for label in ("GS", "ST-GS", "GR-MC10", "GR-∞")
     ]
     assert cpu.draws == 6
+    gpu = table2.EXPERIMENT.profiles["gpu"]
+    assert replace(gpu, valid_samples=5000) == paper
     # The first draws of a larger search are those of a smaller one.
     few = [
         config["learning_rate"]

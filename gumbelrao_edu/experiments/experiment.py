@@ -30,7 +30,7 @@ Config = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 Tables = dict[str, "pd.DataFrame"]
 
-PROFILES = ("smoke", "lecture", "cpu", "paper")
+PROFILES = ("smoke", "lecture", "cpu", "paper", "gpu")
 
 
 class RunsFailedError(RuntimeError):
@@ -68,7 +68,8 @@ class Experiment:
     Attributes:
         name: in the command line, and of the folder.
         title: of the page.
-        profiles: for each name of `PROFILES` what the other functions are called with.
+        profiles: for names of `PROFILES` what the other functions are called with; "gpu" is there
+            where runs are computed together.
         configurations: gives the configurations of the runs, from a profile.
         run_title: the readable part of a run's name, from its configuration.
         train: computes one run, see `run_all`; other processes import it.
@@ -133,12 +134,17 @@ def reproduce(
         The tables, as they are in the files.
 
     Raises:
+        ValueError: when the experiment has no profile of this name.
         ArithmeticError: when no run ended well, or the numbers contradict what has to hold.
         RunsFailedError: when some runs failed; all that the others give is written.
         DataError: when the full data is asked for and cannot be had.
         BackendError, TakenOverError, KeyboardInterrupt: as `run_all` does.
     """
-    profile = experiment.profiles[profile] if isinstance(profile, str) else profile
+    if isinstance(profile, str):
+        if profile not in experiment.profiles:
+            known = ", ".join(experiment.profiles)
+            raise ValueError(f"profile: {experiment.name} has {known}, got {profile!r}")
+        profile = experiment.profiles[profile]
     experiment.prepare(profile)
     with claim((out / experiment.name).resolve()):
         return _reproduce(experiment, profile, out, jobs, backend, together, say)

@@ -133,6 +133,7 @@ EXPERIMENT = Experiment(
         "lecture": _profile("lecture", (0,), (6, 7)),
         "cpu": _profile("cpu", (3,), (6,)),
         "paper": _profile("paper", (2, 3), (6, 7, 8, 9)),
+        "gpu": _profile("gpu", (2, 3), (6, 7)),
     },
     configurations=configurations,
     run_title=run_title,
