@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 3 · The Gumbel-Rao estimator
 #
-# *the idea, the formula, its relatives*
+# *the idea, the formula, a first training*
 #
 # **After this notebook you can**
 #
@@ -24,12 +24,11 @@
 # - derive the Gumbel-Rao estimator from it in one line, and compute it,
 # - predict what the temperature τ and the number of samples K do to bias and variance,
 # - write its backward pass yourself,
-# - say what it has over REINFORCE and its other relatives, and what it has not,
-# - use the estimator in your own training code.
+# - train with it, and change one line of your own code.
 #
 # **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb),
 # [2 · Gumbels, given the choice](02_conditional_gumbels.ipynb), and backpropagation.
-# **Time:** 95 minutes.
+# **Time:** 60 minutes.
 #
 # Numbers in parentheses, such as (6), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -62,37 +61,38 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # $$\min_\theta \; \mathbb{E}[f(D)] \qquad (1)$$
 #
 # ($\mathbb{E}$, the *expectation*, is the mean over all draws; $\mathbb{E}[\,\cdot \mid D]$ below is the mean over
-# those draws that lead to this $D$.) Here $f$ is the squared distance from a fixed target.
+# those draws that lead to this $D$.) Here $f$ is the squared distance from a fixed target, which is nearest to
+# class 2.
 
 # %%
 import torch
 
+from gumbelrao_edu.course import write
+
 logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
-target = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
 
 
 def f(d):
     return (d - target).square().sum(-1)
 
 
-def show(name, numbers):
-    print(f"{name:26}", "  ".join(f"{number:6.3f}" for number in numbers))
-
-
-show("probabilities p", logits.softmax(-1))
-show("f of each class", f(torch.eye(3)))
+write("probabilities p", logits.softmax(-1))
+write("f of each class", f(torch.eye(3)))
 
 # %% [markdown]
 # With three classes the gradient can be computed exactly: sum $p_i f_i$ and differentiate. In a network
-# that makes a hundred choices among eight classes the sum has $8^{100}$ terms, and only sampling is left: an *estimator* draws a sample and computes from it a guess at the gradient. How far the guesses
-# are off on average is its *bias*, how much they scatter about their own average its *variance*. We keep
-# the exact gradient as the yardstick.
+# that makes a hundred choices among eight classes the sum has $8^{100}$ terms, a number of 91 digits, and only
+# sampling is left: an *estimator* draws a sample and computes from it a guess at the gradient. How far the
+# guesses are off on average is its *bias*, how much they scatter about their own average its *variance*. We
+# keep the exact gradient as the yardstick. It is negative for class 2: a step *against* the gradient makes
+# class 2 more probable.
 
 # %%
 theta = logits.clone().requires_grad_()
 (theta.softmax(-1) @ f(torch.eye(3, dtype=torch.float64))).backward()
 exact = theta.grad
-show("exact gradient", exact)
+write("exact gradient", exact)
 
 # %% [markdown]
 # ## 2 · The straight-through Gumbel-Softmax
@@ -115,7 +115,7 @@ show("exact gradient", exact)
 # **Predict:** three calls draw three times. If two of them draw the same class, do they give the same
 # gradient?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu import st_gumbel_softmax
 
 generator = torch.Generator().manual_seed(2)
@@ -123,11 +123,12 @@ for _ in range(3):
     theta = logits.clone().requires_grad_()
     d = st_gumbel_softmax(theta, tau=0.5, generator=generator)
     f(d).backward()
-    show(f"drew class {1 + d.argmax()}, gradient", theta.grad)
+    write(f"drew class {1 + d.argmax()}, gradient", theta.grad)
 
 # %% [markdown]
 # They do not: the forward pass was the same, the noise was not, and the backward pass depends on it.
-# Remember this; it is what Gumbel-Rao removes.
+# Remember this; it is what Gumbel-Rao removes. (The picture of both backward passes is in
+# [0 · Start here](00_start_here.ipynb).)
 #
 # One estimate says little, so we take 20,000, each in a row of its own.
 
@@ -142,9 +143,9 @@ def estimates(estimator):
 
 
 st_gs = estimates(lambda rows: st_gumbel_softmax(rows, tau=0.5, generator=generator))
-show("exact gradient", exact)
-show("ST-GS, mean", st_gs.mean(0))
-show("ST-GS, std deviation", st_gs.std(0))
+write("exact gradient", exact)
+write("ST-GS, mean", st_gs.mean(0))
+write("ST-GS, std deviation", st_gs.std(0))
 
 
 # %% [markdown]
@@ -161,6 +162,13 @@ show("ST-GS, std deviation", st_gs.std(0))
 # where $1\{a = b\}$ is 1 if $a = b$, else 0.
 # Multiply it from the left by a row $g$ and you get $n$ numbers. Write them with $s$, $g$ and
 # $\langle g, s \rangle = \sum_a g_a s_a$, without a matrix.
+#
+# <details><summary>Hint</summary>
+#
+# Entry $b$ of the product is $\sum_a g_a\, \partial s_a / \partial x_b$. The sum over the first part has one
+# term, and $s_b$ can be taken out of the second.
+#
+# </details>
 
 # %% tags=["exercise"]
 def row_times_jacobian(s, g, tau):
@@ -169,7 +177,7 @@ def row_times_jacobian(s, g, tau):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.gumbel_rao import checks, figures
+from gumbelrao_edu.course.gumbel_rao import checks
 
 checks.check_softmax_vjp(row_times_jacobian)
 
@@ -185,18 +193,29 @@ checks.check_softmax_vjp(row_times_jacobian)
 #
 # **Predict:** we fix $D$ = class 1 and draw four times. What do the four have in common?
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu import conditional_gumbel, tempered_softmax
 
 first = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
 perturbed = conditional_gumbel(logits, first, k=4, generator=generator)
 for row in perturbed:
-    show("θ + G", row)
-    show("    S at τ = 0.5", tempered_softmax(row, 0.5))
+    write("θ + G", row)
+    write("    S at τ = 0.5", tempered_softmax(row, 0.5))
 
 # %% [markdown]
 # Class 1 wins every time, by more or by less. The loss $f(D)$ does not see by how much; only the
-# backward pass does. So let us average the backward pass over all the noise that leads to this $D$:
+# backward pass does, through the Jacobian. The picture shows three such Jacobians, and at the right the mean
+# over all the noise that leads to class 1. **Look for** what the three have in common, and in what they differ.
+
+# %%
+from gumbelrao_edu.course.gumbel_rao import figures
+
+figures.jacobians(logits)
+
+# %% [markdown]
+# Signs and pattern are the same, the sizes are not: when class 1 wins by far, the softmax is flat, and nearly
+# nothing is passed back. The mean is the matrix that we want: it depends on $D$ alone. So let us average the
+# backward pass over all the noise that leads to this $D$:
 #
 # $$\nabla_{\mathrm{GR}} = \frac{\partial f(D)}{\partial D} \;
 # \mathbb{E}\left[ \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \;\middle|\; D \right]
@@ -229,7 +248,7 @@ for row in perturbed:
 # **Predict:** what is GR with $K = 1$? What changes with $K = 10$, $100$ and $\infty$: the mean, the
 # standard deviation, or both?
 
-# %%
+# %% tags=["hide-output"]
 import math
 
 from gumbelrao_edu import gumbel_rao
@@ -238,9 +257,9 @@ gr = {}
 for k in [1, 10, 100, math.inf]:
     gr[k] = estimates(lambda rows, k=k: gumbel_rao(rows, tau=0.5, k=k, generator=generator))
 
-show("ST-GS, std deviation", st_gs.std(0))
+write("ST-GS, std deviation", st_gs.std(0))
 for k in gr:
-    show(f"GR K = {k}, std deviation", gr[k].std(0))
+    write(f"GR K = {k}, std deviation", gr[k].std(0))
 
 # %% [markdown]
 # $K = 1$ has the spread of ST-GS: one sample of the noise given a sample of $D$ is simply a sample of
@@ -248,19 +267,43 @@ for k in gr:
 # $D$ itself, which no $K$ removes. At a lower τ more is left, as section 5 shows.
 #
 # And the means? They come from different random draws, so they are never quite equal. Their *standard
-# error* says how far apart chance may bring them; twice as far is not unusual.
+# error* says how far apart chance may bring them; of three entries the furthest is often two apart.
 
 # %%
-show("ST-GS, mean", st_gs.mean(0))
+write("ST-GS, mean", st_gs.mean(0))
 for k in gr:
-    show(f"GR K = {k}, mean", gr[k].mean(0))
+    write(f"GR K = {k}, mean", gr[k].mean(0))
     error = (gr[k].var(0) + st_gs.var(0)).div(num_samples).sqrt()
     distance = ((gr[k].mean(0) - st_gs.mean(0)) / error).abs().max()
     print(f"    at most {distance:.1f} standard errors from that of ST-GS")
     assert distance < 5
 
+# %% [markdown]
+# ### One draw by hand
+#
+# Here are all the numbers of one sample in (10), with $D$ = class 1 and τ = 0.5. Recompute a line or two: the
+# exponentials $E_j$; $\theta + G$ from (9), with $Z = e^{0.5} + e^0 + e^{-0.5} = 3.255$; the softmax $S$; and
+# its product with $g = \partial f(D)/\partial D = 2\,(D - \text{target})$. With the function of exercise 1 you
+# get the last line.
+
+# %%
+e, d = torch.tensor([0.4, 1.3, 0.7], dtype=torch.float64), torch.tensor([1.0, 0.0, 0.0])
+z = logits.exp().sum()
+sums = -(e / logits.exp() + e[0] / z).log()
+sums[0] = -(e[0] / z).log()
+s, g = tempered_softmax(sums, 0.5), 2 * (d - target)
+write("E", e)
+write("θ + G, by (9)", sums)
+write("S, at τ = 0.5", s)
+write("g", g)
+write("⟨g, S⟩", [(g * s).sum()])
+write("S ⊙ (g − ⟨g, S⟩) / τ", s * (g - (g * s).sum()) / 0.5)
+
 
 # %% [markdown]
+# The first entry of $\theta + G$ is the largest, as it has to be. The last line is one estimate of the gradient;
+# (10) is the mean of $K$ such lines.
+#
 # ### Exercise 2 · How much does K buy?
 #
 # Given $D$, the $K$ samples in (10) are independent, and the variance of a mean of $K$ independent numbers
@@ -268,6 +311,13 @@ for k in gr:
 # GR with $K$ samples, to express $\mathrm{var}[\nabla_{\mathrm{GRMCK}}]$ by
 # $\mathrm{var}[\nabla_{\mathrm{STGS}}]$ and $\mathrm{var}[\nabla_{\mathrm{GR}}]$. (The answer is Proposition 3 of
 # the paper, for a single gradient.)
+#
+# <details><summary>Hint</summary>
+#
+# Write $a = \mathrm{var}[\nabla_{\mathrm{GR}}]$ and $b = \mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$.
+# The law says $\mathrm{var}[\nabla_{\mathrm{STGS}}] = a + b$. Which of the two does the mean of $K$ samples divide?
+#
+# </details>
 
 # %% tags=["exercise"]
 def variance(k, st_gs, gr):
@@ -294,6 +344,13 @@ checks.check_variance(variance)
 # s = \frac{r}{\sum_j r_j},$$
 #
 # and from exercise 1 the product of $g$ and the Jacobian at $s$.
+#
+# <details><summary>Hint</summary>
+#
+# $i$ is `one_hot.argmax()`, $E_i$ is the column `e[:, [i]]`. Compute $r$ for all $j$, then set column $i$ to 1.
+# `row_times_jacobian` gives $K$ rows; what (10) asks for is their mean.
+#
+# </details>
 
 # %% tags=["exercise"]
 class GRMCK(torch.autograd.Function):
@@ -317,15 +374,43 @@ checks.check_backward(GRMCK)
 # > **An erratum.** Under (10) the paper says that the derivative is taken through $G^k$ as well, that is,
 # > through the dependence on $\theta$ in (9). It must not be. You have held $\theta + G^k$ fixed, as the
 # > paper's own pseudo-code does. Only then is $K = 1$ the ST-GS and the mean of (10) that of (7).
-# > Notebook 4 measures the difference.
+#
+# How large is the difference? The next cell does it both ways at τ = 1, where the softmax sees most of it. Both
+# take the same draws.
+
+# %%
+from gumbelrao_edu import gumbel_max
+from gumbelrao_edu.surrogate import replace_gradient
+
+
+def rao(rows, hold_fixed):
+    d = gumbel_max(rows.detach(), generator=generator)[0]
+    perturbed = conditional_gumbel(rows, d, k=1, generator=generator)[0]  # (9)
+    if hold_fixed:
+        perturbed = rows + (perturbed - rows).detach()
+    return replace_gradient(d, tempered_softmax(perturbed, 1.0))
+
+
+means = {}
+for name in ["held fixed", "through G^k"]:
+    generator.manual_seed(5)
+    gradients = estimates(lambda rows, name=name: rao(rows, name == "held fixed"))
+    means[name] = gradients.mean(0)
+    write(f"{name}, mean", means[name])
+    write("    ± standard errors", gradients.std(0) / num_samples**0.5)
+write("ST-GS at τ = 1, mean", estimates(lambda r: st_gumbel_softmax(r, tau=1.0)).mean(0))
+
+# %% [markdown]
+# Held fixed, the mean is that of ST-GS within the errors. Through $G^k$ it is another one: a good part of the
+# gradient cancels. [4 · Why it works](04_why_it_works.ipynb) says why.
 
 # %% [markdown]
 # ## 5 · Two knobs
 #
 # The figure shows 2,000 estimates of the first entry of the gradient, for both estimators. The black
 # line is where all of them should be. The dashed line is their common mean, so the distance between the
-# two lines is the bias. The last position of K, ∞, is the expectation (7) itself, computed without
-# sampling.
+# two lines is the bias. The axis stays where it is; the sentence below counts what lies outside. The last
+# position of K, ∞, is the expectation (7) itself, computed without sampling.
 #
 # **Predict before you move a slider:**
 #
@@ -338,34 +423,31 @@ panel = figures.histogram(f, logits)
 panel
 
 # %% [markdown]
-# The sliders can be moved from code, too. This reads off the captions at the two ends.
+# The next cell reads off what the sentence says at other positions.
 
-# %%
-for tau in [2.0, 0.1]:
-    for k in [1, 100]:
-        panel.controls["tau"].value = tau
-        panel.controls["k"].value = k
-        print(panel.caption, "\n")
+# %% tags=["hide-output"]
+for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
+    print(caption, "\n")
 
 # %% [markdown]
-# <details><summary><b>Answers</b></summary>
+# <details><summary>Answers</summary>
 #
 # 1. None moves with K: neither the truth nor the mean of the estimators depends on it. The dashed line
 #    moves with τ, towards the exact gradient as τ falls.
-# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. Little variance is worth
-#    nothing if all that is left is bias.
+# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. At τ = 10 all is in one
+#    bar at 0. Little variance is worth nothing if all that is left is bias.
 # 3. At small τ. There the bias is small, the variance of ST-GS is large, and nearly all of it is noise
 #    that the loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
 #    That is how GR is used: it makes low temperatures affordable.
 #
 # As K grows the blue bars gather in heaps, one for each class, and with K = ∞ in a bar for each class: given
-# $D$, GR is a fixed number. (Those of class 2 and class 3 are nearly the same number here, so that you see
-# two bars.) Whatever spread remains is the spread between the classes.
+# $D$, GR is a fixed number. Whatever spread remains is the spread between the classes.
 #
 # </details>
 #
 # This was one entry of three. The entries of each estimate sum to zero, so that we can draw the whole
-# gradient as an arrow in a plane; up is class 1. Here are 60 estimates of each estimator.
+# gradient as an arrow in a plane, in which each class has its direction. Here are 60 estimates of each
+# estimator.
 #
 # **Predict:** how does the picture at the left look at τ = 0.1? How many different arrows are left at the
 # right, with K = ∞?
@@ -374,111 +456,88 @@ for tau in [2.0, 0.1]:
 panel = figures.arrows(f, logits)
 panel
 
-# %%
-panel.controls["tau"].value = 0.1
-for k in [1, math.inf]:
-    panel.controls["k"].value = k
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+for caption in panel.captions(tau=[0.1], k=[1, math.inf]):
+    print(caption, "\n")
 
 # %% [markdown]
-# At a low temperature ST-GS is mostly close to nothing, and now and then far too much. GR with K = ∞ has three arrows,
-# one for each class, and their average, weighted by $p$, is the thick one. No single arrow is like the
+# At a low temperature ST-GS is mostly close to nothing, and now and then far too much. GR with K = ∞ has three
+# arrows, one for each class, and their average, weighted by $p$, is the thick one. No single arrow is like the
 # exact gradient, with either estimator: only averages are.
 #
 # So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias² plus variance,
-# summed over the entries. In the next figure the curves are computed and the points are measured, and
-# each estimate is the mean of $B = 64$ draws, as in a minibatch.
+# summed over the entries. In the next figure the curves are computed and the black points are measured, and
+# each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of the curve of
+# its colour.
 #
-# **Predict:** the two stars are the best τ of ST-GS and of GR. To which side does that of GR move when $K$
-# grows?
+# **Predict:** to which side does the star of GR move when $K$ grows?
 
 # %%
 panel = figures.mse_over_tau(f, logits)
 panel
 
-# %%
-for k in [1, 10, math.inf]:
-    panel.controls["k"].value = k
-    print(panel.caption, "\n")
+# %% tags=["hide-output"]
+for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
+    print(caption, "\n")
 
 # %% [markdown]
 # To the left: with less variance to fear, one can afford a lower temperature, and so less bias. Notebook 4
 # comes back to this figure.
-
-# %% [markdown]
-# ## 6 · The relatives
 #
-# ST-GS and GR are two of a family.
-#
-# - **GS** (4), the Gumbel-Softmax: $f$ sees $S_\tau$ itself, forward and backward. It needs an $f$ that
-#   can be evaluated between the classes.
-# - **ST** (5): like ST-GS, but the backward pass differentiates $\mathrm{softmax}_\tau(\theta)$, without
-#   noise.
-# - **ZGR**: what GR tends to as τ → 0, a closed form. Notebook 4 derives it.
-# - **REINFORCE** (2): $f(D) \, \nabla_\theta \log p(D)$. It needs no derivative of $f$.
-# - **RLOO**: the mean of REINFORCE over four draws, where from each $f(D)$ the mean of the other three is
-#   subtracted. It costs four evaluations of $f$.
-#
-# **Predict:** which of them are unbiased here? And is GR the best of all?
+# **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is only a little below the dotted
+# line, which is what you get by returning zero. A single estimate of this small gradient is so noisy that the
+# best answer is "return almost nothing". The MSE is a good judge of the average of many estimates, and a bad
+# one of a single one.
 
 # %%
-from gumbelrao_edu.diagnostics import gradient_samples, summarise
-
-
-def measure(name, estimator, **hyper):
-    seeded = torch.Generator().manual_seed(6)
-    gradients = gradient_samples(f, logits, estimator, 100_000, generator=seeded, **hyper)
-    s = summarise(gradients, exact)
-    bias, std = s.bias.norm(), s.variance**0.5
-    evaluations = 4 if estimator == "rloo" else 1
-    rmse_64 = (bias**2 + s.variance * evaluations / 64) ** 0.5
-    print(f"{name:10} {evaluations:12} {bias:6.2f} {std:6.2f} {rmse_64:10.2f}")
-
-
-# %%
-print("           evaluations   bias    std   RMSE, 64")
-measure("GS", "gumbel_softmax", tau=0.5)
-measure("ST", "straight_through", tau=0.5)
-measure("ST-GS", "st_gumbel_softmax", tau=0.5)
-measure("GR K = 10", "gumbel_rao", tau=0.5, k=10)
-measure("GR K = ∞", "gumbel_rao", tau=0.5, k=math.inf)
-measure("ZGR", "zgr")
-measure("REINFORCE", "reinforce")
-measure("RLOO", "rloo")
+for caption in panel.captions(b=[1], k=[1, math.inf]):
+    print(caption, "\n")
 
 # %% [markdown]
-# The first column says how many evaluations of $f$ an estimate takes. The bias is the length of a vector, std
-# the square root of the summed variances. The last column compares at equal cost: it is the root of the MSE
-# of a mean over as many estimates as 64 evaluations of $f$ give, 64 of each but 16 of RLOO. REINFORCE and
-# RLOO are unbiased for every $f$; ZGR is so here, where $f$ is quadratic. And
-# no, GR is not the best. It is better than ST-GS, as it must be, but REINFORCE does about as well, and RLOO
-# is far ahead.
+# ## 6 · A first training
 #
-# But this was *one* choice. Let there be 30 of them, and let $f$ be summed over all.
+# What is all this worth when something is learned? Here is the problem of
+# [0 · Start here](00_start_here.ipynb) from the inside: twenty choices among eight vectors each, whose sum
+# has to come near to a target. The training is plain gradient descent. Each is run eight times, all from the same
+# start.
 #
-# **Predict:** we look at the gradient for the first choice only. For which estimators does its std grow?
+# **Predict:** at which of the two temperatures, 0.05 and 1, do ST-GS and GR differ more?
+
+# %% tags=["hide-output"]
+from gumbelrao_edu.problems.mixture import Mixture
+
+problem = Mixture.draw(choices=20, classes=8)
+
+
+def train(tau, k, steps=200):
+    theta = torch.zeros(8, 20, 8, requires_grad=True)  # eight runs; all classes equally probable
+    generator = torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(steps + 1):
+        losses.append(problem.mean(theta.detach()))  # E[f(D)], known here without sampling
+        d = gumbel_rao(theta, tau=tau, k=k, generator=generator)  # K = 1 is ST-GS
+        (gradient,) = torch.autograd.grad(problem(d).sum(), theta)
+        with torch.no_grad():
+            theta -= 0.3 * gradient
+    return torch.stack(losses)  # [steps + 1, runs]
+
+
+runs = {
+    (name, tau): train(tau, k)
+    for tau in [0.05, 1.0]
+    for name, k in [("ST-GS", 1), ("GR", math.inf)]
+}
+for (name, tau), curves in runs.items():
+    end = curves[-1]
+    print(f"τ = {tau}: {name:5} ends at {end.mean():4.1f} ± {end.std() / 8**0.5:.1f}")
 
 # %%
-mean_loss = (logits.softmax(-1) @ f(torch.eye(3, dtype=torch.float64))).item()
-for name in ["gumbel_rao", "reinforce", "reinforce minus the mean loss", "rloo"]:
-    for choices in [1, 30]:
-        baseline = {"baseline": choices * mean_loss} if "minus" in name else {}
-        gradients = gradient_samples(
-            lambda d: f(d).sum(-1),
-            logits.expand(choices, 3),
-            name.split()[0],  # GR with τ = 0.5, K = 10
-            5_000,
-            generator=generator,
-            **baseline,
-        )
-        std = gradients[:, 0].var(0).sum().sqrt()
-        print(f"{name:30} {choices:2} choices: std {std:5.2f}")
+figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()})
 
 # %% [markdown]
-# REINFORCE multiplies the gradient of each choice with the sum of all 30 losses. Most of that is the mean of
-# the sum, which says nothing about this choice. With the mean subtracted, as RLOO does from its four draws,
-# the noise of the other 29 choices is left, and grows with their number, too. For GR nothing has changed
-# but the draws: $\partial f / \partial D$ tells each choice its own share. This is why one puts up with a bias.
+# At τ = 1 the two end equally far, within the errors: there the noise that GR takes out is small. At τ = 0.05
+# ST-GS gets stuck at a high loss, while GR goes on. Nothing else was changed: the mean of the gradient is the
+# same, the variance is not.
 
 # %% [markdown]
 # ## 7 · In your own code
@@ -516,10 +575,70 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #   samples it is (10), and $K = 1$ is ST-GS.
 # - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
 #   variance, and with GR small τ costs less.
-# - REINFORCE and RLOO have no bias and need no derivative of $f$, but their noise grows with the number
-#   of choices.
+# - In a training this shows at low temperatures: ST-GS gets stuck where GR goes on.
+#
+# ## Check yourself
+#
+# **1.** What does the forward pass of GR do that ST-GS does not?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing. Both run $f$ on one true choice; they differ in the backward pass alone.
+#
+# </details>
+#
+# **2.** Two draws give the same class. Do ST-GS and GR with $K = \infty$ then give the same gradient twice?
+#
+# <details><summary>Answer</summary>
+#
+# GR does, since it depends on $D$ alone. ST-GS does not: its noise differs.
+#
+# </details>
+#
+# **3.** You raise $K$ from 10 to 1,000 and the bias does not change. Is something wrong?
+#
+# <details><summary>Answer</summary>
+#
+# No. $K$ averages over noise given $D$, which leaves the mean as it is. The bias is that of ST-GS; τ changes it.
+#
+# </details>
+#
+# **4.** $\mathrm{var}[\nabla_{\mathrm{STGS}}] = 9$ and $\mathrm{var}[\nabla_{\mathrm{GR}}] = 1$. Which $K$ gives 2?
+#
+# <details><summary>Answer</summary>
+#
+# $1 + 8/K = 2$ gives $K = 8$.
+#
+# </details>
+#
+# **5.** Why is the τ with the lowest MSE of a single estimate a bad choice?
+#
+# <details><summary>Answer</summary>
+#
+# For one noisy estimate the MSE is lowest where the gradient is almost 0. An optimiser averages over many steps,
+# and there the bias counts.
+#
+# </details>
+#
+# **6.** Where must the derivative not run through?
+#
+# <details><summary>Answer</summary>
+#
+# Through the dependence of $G^k$ on $\theta$ in (9). $\theta + G^k$ is held fixed.
+#
+# </details>
+#
+# ## Where to read on
+#
+# - The paper, sections 3 and 4, and its appendix A with the pseudo-code:
+#   [Paulus, Maddison & Krause (2021)](https://arxiv.org/abs/2010.04838).
+# - Where ST-GS comes from: [Jang, Gu & Poole (2017)](https://arxiv.org/abs/1611.01144) and
+#   [Maddison, Mnih & Teh (2017)](https://arxiv.org/abs/1611.00712).
+# - All kinds of gradient estimators in one survey:
+#   [Mohamed, Rosca, Figurnov & Mnih (2020)](https://arxiv.org/abs/1906.10652).
 #
 # **Next:** is the mean really the same, and how much variance falls away? The paper has three propositions
 # on it, and each has a proof of a few lines: [4 · Why it works](04_why_it_works.ipynb). If you would
 # rather see a network learn first, go to [7 · A discrete autoencoder](07_discrete_vae.ipynb), where
-# hundreds of such choices are trained at once.
+# hundreds of such choices are trained at once. What else there is beside GR, and when to use what, is in
+# [8 · Relatives, old and new](08_relatives.ipynb).

@@ -13,7 +13,7 @@ from gumbelrao_edu.diagnostics import Draws
 from gumbelrao_edu.figures import trace
 
 LOGITS = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
-TARGET = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+TARGET = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
 
 
 def f(d):
@@ -66,10 +66,23 @@ def test_histogram_follows_tau_and_k(panel, draws, tau):
         one = 100 / len(draws.index)
         assert np.abs(np.array(st_gs.y) - percent(expected[0], edges)).max() <= one + 1e-9
         assert np.abs(np.array(gr.y) - percent(expected[:k].mean(0), edges)).max() <= one + 1e-9
-        assert sum(st_gs.y) == pytest.approx(100)
+        both = {"ST-GS": (st_gs, expected[0]), "GR": (gr, expected[:k].mean(0))}
+        for name, (drawn, estimates) in both.items():
+            out = 100 * ((estimates < edges[0]) | (estimates > edges[-1])).mean()
+            assert sum(drawn.y) == pytest.approx(100 - out, abs=0.1)
+            assert f"{out:.1f} % of {name}" in panel.caption
+        assert (edges[0], edges[-1]) == pytest.approx(panel.figure.layout.xaxis.range)
         ratio = expected[:k].mean(0).std() / expected[0].std()
         assert f"which is {ratio:.2f} times" in panel.caption
     assert panel.errors == []
+
+
+def test_the_axis_stays_and_holds_most_of_the_draws(panel):
+    before = panel.figure.layout.xaxis.range
+    for tau in figures.TAUS:
+        panel.controls["tau"].value, panel.controls["k"].value = tau, 1
+        assert panel.figure.layout.xaxis.range == before
+        assert sum(trace(panel.figure, "ST-GS").y) > 89.9
 
 
 def test_infinite_k_leaves_one_value_for_each_class(panel, draws):
@@ -189,6 +202,50 @@ def test_both_sides_have_one_scale(arrows):
     assert (axes[1].scaleanchor, axes[3].scaleanchor) == ("x", "x2")
 
 
+def test_each_class_has_its_direction(arrows):
+    """The arrow of a large θ_c points to the name of class c, on both sides."""
+    corners = on_the_plane(np.eye(3) - 1 / 3)
+    for c in range(3):
+        names = [a for a in arrows.figure.layout.annotations if a.text == f"class {c + 1}"]
+        assert [name.xref for name in names] == ["x", "x2"]
+        for name in names:
+            at = np.array([name.x, name.y])
+            assert np.allclose(at / np.linalg.norm(at), corners[c] / np.linalg.norm(corners[c]))
+            assert np.abs(at).max() < arrows.figure.layout.xaxis.range[1]
+
+
 def test_arrows_need_three_classes():
     with pytest.raises(ValueError, match=r"logits: expected the shape \(3,\), got \(4,\)"):
         figures.arrows(lambda d: d[..., 0], torch.zeros(4))
+
+
+# --- The Jacobians, and the trainings -------------------------------------------------------------
+
+
+def test_the_mean_of_many_jacobians_is_the_one_shown():
+    few, many = figures.jacobians(LOGITS), figures.jacobians(LOGITS, draws=3, seed=1)
+    shown = np.array(trace(few.figure, "mean over all noise").z)
+    assert np.array_equal(shown, trace(many.figure, "mean over all noise").z)
+    assert not np.array_equal(*(trace(p.figure, "noise 1").z for p in (few, many)))
+    generator = torch.Generator().manual_seed(3)
+    noise = torch.empty(400_000, 3, dtype=torch.float64).exponential_(generator=generator)
+    theta = LOGITS - noise.log()
+    s = ((theta[theta.argmax(-1) == 0]) / 0.5).softmax(-1)  # by rejection
+    jacobians = (torch.diag_embed(s) - s.unsqueeze(-1) * s.unsqueeze(-2)) / 0.5
+    error = jacobians.std(0) / len(s) ** 0.5
+    # |z| > 5.5 in one of 9 entries has a probability below 1e-6.
+    assert ((jacobians.mean(0) - torch.tensor(shown)).abs() < 5.5 * error).all()
+    for i in range(3):
+        one = np.array(trace(few.figure, f"noise {i + 1}").z)
+        assert np.allclose(one.sum(0), 0)
+        assert np.allclose(one, one.T)
+
+
+def test_trainings_show_what_they_are_given():
+    losses = {(n, t): [9.0, t, len(n)] for n in ("ST-GS", "GR") for t in (0.1, 2.0)}
+    panel = figures.trainings(losses)
+    for tau in (2.0, 0.1):
+        panel.controls["tau"].value = tau
+        for name in ("ST-GS", "GR"):
+            assert list(trace(panel.figure, name).y) == losses[name, tau]
+    assert panel.caption == "τ = 0.1. Start: 9.0. After 2 steps: 5.0 with ST-GS, 2.0 with GR."

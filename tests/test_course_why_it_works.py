@@ -96,7 +96,7 @@ def curves():
 @pytest.mark.parametrize("k", KS)
 def test_mse_follows_k_and_b(curves, k, b):
     curves.controls["k"].value, curves.controls["b"].value = k, b
-    bias, spread, gr, st_gs, limit, points, best = named(
+    bias, spread, gr, st_gs, limit, points, lowest, best, nothing = named(
         curves.figure,
         "bias², of both",
         "variance of GR",
@@ -104,7 +104,9 @@ def test_mse_follows_k_and_b(curves, k, b):
         "MSE of ST-GS",
         "MSE, K = ∞",
         "GR, measured",
-        "lowest MSE",
+        "lowest of ST-GS",
+        "lowest of GR",
+        "no gradient at all",
     )
     taus = gr.x
     close(bias.y, [terms(tau)[2] for tau in taus])
@@ -114,8 +116,12 @@ def test_mse_follows_k_and_b(curves, k, b):
     close(limit.y, [mse(tau, math.inf, b) for tau in taus])
     assert (points.x, curves.errors) == (MEASURED_TAUS, [])
     assert away(points.y, points.error_y.array, [mse(tau, k, b) for tau in MEASURED_TAUS]) < Z
-    close(best.y, [min(st_gs.y), min(gr.y)])
-    assert best.x[1] <= best.x[0]
+    close([*lowest.y, *best.y], [min(st_gs.y), min(gr.y)])
+    assert best.x[0] <= lowest.x[0]
+    assert (lowest.marker.color, best.marker.color) == (st_gs.line.color, gr.line.color)
+    # A large τ leaves no gradient: the bias is then the gradient.
+    assert bias.y[-1] < nothing.y[0] == nothing.y[-1] < 2 * bias.y[-1]
+    assert f"No gradient at all has the MSE {nothing.y[0]:.2g}" in curves.caption
     assert f"{min(gr.y):.2g}" in curves.caption
 
 

@@ -55,6 +55,7 @@ INK = "#222222"  # of texts
 AXIS, ZERO, GRID = "#444444", "#BBBBBB", "#E5E5E5"
 QUIET = "#999999"  # of lines that only help to read
 SCALE = "Cividis"  # of maps: the same to all eyes
+SIGNS = ((0.0, PALETTE["orange"]), (0.5, PAPER), (1.0, PALETTE["sky"]))  # of matrices, 0 white
 
 # --- Sizes ----------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 import torch
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from ..._checks import check_logits
@@ -19,12 +21,16 @@ from ...figures.style import (
     CLEAR,
     DOT,
     HAIR,
-    MARK,
     MEAN,
     MEASURED,
+    PAPER,
     RAY,
+    RING,
+    SIGNS,
+    STRONG,
     THIN,
     VARIANCE,
+    Look,
     arrow,
     error_bars,
     label,
@@ -32,8 +38,10 @@ from ...figures.style import (
     log_axis,
 )
 from ...figures.traces import bars, curve, points, trace
+from ...gumbel import conditional_gumbel, tempered_softmax
+from ...quadrature import conditional_vjp
 
-TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+TAUS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0)
 KS = (1, 2, 5, 10, 20, 50, 100, math.inf)
 _SIDES = (("ST-GS", ST_GS, "x"), ("GR", GR, "x2"))  # of the arrows: name, row, horizontal axis
 
@@ -43,7 +51,8 @@ MEASURED_KS = (1, 3, 10, 30, 100, math.inf)
 BATCHES = (1, 8, 64)
 _CURVE = torch.logspace(math.log10(0.05), math.log10(5.0), 21, dtype=torch.float64)
 
-_BINS = 60
+_BINS = 61  # of the histogram
+_INSIDE = 0.9  # of the estimates of ST-GS at every τ, at least, are inside of the histogram
 # Lengths and angles in the plane Σ_a v_a = 0, in which all gradients lie; class 1 is at the top.
 _PLANE = torch.tensor([[0.0, 2.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
 _PLANE = _PLANE / _PLANE.norm(dim=0)
@@ -51,6 +60,8 @@ _PLANE = _PLANE / _PLANE.norm(dim=0)
 
 def histogram(f: Loss, logits: Tensor, *, component: int = 0, seed: int = 0) -> Panel:
     """Return histograms of the estimates of one partial derivative, with sliders for τ and K.
+
+    The horizontal axis stays as it is; the caption counts what falls outside of it.
 
     Args:
         f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
@@ -72,33 +83,42 @@ def histogram(f: Loss, logits: Tensor, *, component: int = 0, seed: int = 0) -> 
 
     limits = {tau: draws.limits(tau)[:, component] for tau in TAUS}
     sums = {tau: draws.estimates(tau)[component].cumsum(0) for tau in TAUS}  # over K
+    cut = (1 - _INSIDE) / 2
+    low = min(sums[tau][0].quantile(cut).item() for tau in TAUS)
+    high = max(sums[tau][0].quantile(1 - cut).item() for tau in TAUS)
+    width = (high - low) / _BINS
+    middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
 
     def update(figure: go.Figure, *, tau: float, k: float) -> str:
         mean = (draws.p @ limits[tau]).item()
         st_gs = sums[tau][0]
         gr = limits[tau][draws.index] if math.isinf(k) else sums[tau][int(k) - 1] / k
-        low, high = st_gs.min().item(), st_gs.max().item()
-        width = (high - low) / _BINS
-        middles = [low + (bin + 0.5) * width for bin in range(_BINS)]
-        top = 0.0
+        outside, top = [], 0.0
         for name, values in (("ST-GS", st_gs), ("GR", gr)):
             counts = torch.histc(values, _BINS, low, high)
-            percent = (100 * counts / len(values)).tolist()
-            trace(figure, name).update(x=middles, y=percent, width=width)
-            top = max(top, *percent)
+            percent = 100 * counts / len(values)
+            trace(figure, name).y = percent.tolist()
+            top = max(top, percent.max().item())
+            out = ((values < low) | (values > high)).double().mean().item()
+            outside.append(f"{100 * out:.1f} % of {name}")
         for name, value in (("exact gradient", exact), ("mean of both", mean)):
             trace(figure, name).update(x=[value, value], y=[0, top])
         return (
             f"τ = {label(tau)}, K = {label(k)}. Exact gradient {exact:.3f}, mean {mean:.3f}: "
             f"both estimators have a bias of {mean - exact:+.3f}. "
             f"Standard deviation of ST-GS {st_gs.std():.3f}, of GR {gr.std():.3f}, "
-            f"which is {gr.std() / st_gs.std():.2f} times that of ST-GS."
+            f"which is {gr.std() / st_gs.std():.2f} times that of ST-GS. "
+            f"Outside of the picture: {' and '.join(outside)}."
         )
 
-    histograms = [bars("ST-GS", ST_GS), bars("GR", GR)]
+    histograms = [
+        bars("ST-GS", ST_GS, x=middles, width=width),
+        bars("GR", GR, x=middles, width=width),
+    ]
     lines = [curve("exact gradient", EXACT), curve("mean of both", MEAN)]
     axes = layout(f"estimate of the gradient for θ<sub>{component + 1}</sub>", "% of the draws")
     figure = go.Figure([*histograms, *lines], {**axes, "barmode": "overlay"})
+    figure.update_xaxes(range=[low, high])
     return Panel(
         figure,
         update,
@@ -139,7 +159,7 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
     generator = torch.Generator().manual_seed(seed)
     draws = Draws(f, logits, num_samples=num_samples, generator=generator)
     limits = {tau: draws.limits(tau) for tau in TAUS}
-    reach = 1.15 * max(v.norm(dim=-1).max().item() for v in (*limits.values(), draws.exact))
+    reach = 1.3 * max(v.norm(dim=-1).max().item() for v in (*limits.values(), draws.exact))
 
     def update(figure: go.Figure, *, tau: float, k: float) -> str:
         samples = draws.estimates(tau).movedim(0, -1)  # [k, draws, 3]
@@ -165,12 +185,11 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
             f"The root mean square length of the {num_samples} estimates is {' and '.join(said)}."
         )
 
-    across, up = _from_origin(torch.eye(3, dtype=torch.float64) * reach)  # towards the corners
+    across, up = _from_origin(torch.eye(3, dtype=torch.float64) * reach)  # towards the classes
     figure = go.Figure(layout=layout("", "", height=400))
     for i, (name, row, _) in enumerate(_SIDES):
         number = "2" if i else ""
-        corners = ["", "class 1", "", "", "class 2", "", "", "class 3", ""]
-        rays = curve("the classes", RAY, across, up, width=HAIR, mode="lines+text", text=corners)
+        rays = curve("the classes", RAY, across, up, width=HAIR)
         rays.update(showlegend=False, hoverinfo="skip")
         lines = curve(name, row, width=HAIR, legendgroup=name)
         tips = points(name, row, size=DOT, legendgroup=name, showlegend=False)
@@ -180,20 +199,20 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
                 line_dash=EXACT.dash, marker=arrow(width)
             )
             for said, look, width in (
-                ("mean of both", MEAN, BOLD),
+                ("mean of both", MEAN, 2 * BOLD),
                 ("exact gradient", EXACT, THIN),  # thin, for it may lie on the mean
             )
         ]
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         figure.add_traces([each.update(axes) for each in (rays, lines, tips, *thick)])
         figure.layout[f"xaxis{number}"] = {
-            "title": {"text": "(∇<sub>3</sub> − ∇<sub>2</sub>) / √2"},
+            "title": {"text": "to class 2 at the left, to class 3 at the right"},
             "domain": [0.51 * i, 0.49 + 0.51 * i],
             "range": [-reach, reach],
             "zeroline": False,
         }
         figure.layout[f"yaxis{number}"] = {
-            "title": {"text": "" if i else "(2∇<sub>1</sub> − ∇<sub>2</sub> − ∇<sub>3</sub>) / √6"},
+            "title": {"text": "" if i else "to class 1"},
             "range": [-reach, reach],
             "scaleanchor": f"x{number}",
             "constrain": "domain",
@@ -201,6 +220,11 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
             "showticklabels": not i,
             "zeroline": False,
         }
+        for c, place in enumerate(0.9 * reach * _PLANE):  # over the lines, and inside
+            x, y = place.tolist()
+            text = {"text": f"class {c + 1}", "x": x, "y": y, "bgcolor": PAPER}
+            figure.add_annotation(text | {"xref": f"x{number}", "yref": f"y{number}"})
+    figure.update_annotations(showarrow=False, opacity=STRONG)
     return Panel(
         figure,
         update,
@@ -212,7 +236,8 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
 def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     """Return MSE, variance and squared bias over τ, with sliders for K and B.
 
-    The curves are exact (`exact_terms`, no draws); the points are measured.
+    The curves are exact (`exact_terms`, no draws); the points are measured; a star is the lowest
+    point of the curve of its colour.
 
     Args:
         f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
@@ -244,9 +269,10 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         )
         best = [int(values.argmin()) for values in (st_gs, gr)]
         lowest = [st_gs[best[0]].item(), gr[best[1]].item()]
-        trace(figure, "lowest MSE").update(x=[_CURVE[i].item() for i in best], y=lowest)
+        for name, i, value in zip(("ST-GS", "GR"), best, lowest, strict=True):
+            trace(figure, f"lowest of {name}").update(x=[_CURVE[i].item()], y=[value])
         return (
-            f"K = {label(k)}, B = {b}. The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
+            f"K = {label(k)}, B = {b}. No gradient at all has the MSE {nothing:.2g}. The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
             f"where it is {lowest[0]:.2g}; that of GR at τ = {_CURVE[best[1]]:.2g}, where it is "
             f"{lowest[1]:.2g}. At τ = 0.05 the MSE of ST-GS is {st_gs[0] / gr[0]:.1f} times that "
             f"of GR."
@@ -255,24 +281,120 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     taus = _CURVE.tolist()
     assert terms.exact is not None
     bias = (terms.mean - terms.exact).square().sum(-1)
+    nothing = terms.exact[0].square().sum().item()
     traces = [
+        curve("no gradient at all", RAY, taus, [nothing] * len(taus)),
         curve("bias², of both", BIAS, taus, bias.tolist()),
         curve("variance of GR", VARIANCE, taus),
         curve("MSE of GR", GR, taus, width=BOLD),
         curve("MSE of ST-GS", ST_GS, taus),
         curve("MSE, K = ∞", GR_INF, taus),
-        points("GR, measured", MEASURED, MEASURED_TAUS),
-        points("lowest MSE", BEST, size=MARK).update(marker_line_width=HAIR),
+        points("GR, measured", MEASURED, MEASURED_TAUS, size=DOT, showlegend=False),
+        *(
+            points(f"lowest of {name}", Look(row.color, BEST.symbol), size=RING, showlegend=False)
+            for name, row in (("ST-GS", ST_GS), ("GR", GR))
+        ),
     ]
     axes = layout("temperature τ", "squared error", height=420)
-    axes["xaxis"] |= log_axis([0.05, 0.1, 0.2, 0.5, 1, 2, 5])
-    axes["yaxis"] |= log_axis([0.0001, 0.001, 0.01, 0.1, 1, 10], [1e-4, 20])
+    axes["xaxis"] |= log_axis([0.05, 0.1, 0.2, 0.5, 1, 2, 5], [0.045, 5.5])
+    axes["yaxis"] |= log_axis([0.0001, 0.001, 0.01, 0.1, 1, 10], [5e-5, 20])
     return Panel(
         go.Figure(traces, axes),
         update,
         k=slider("K", MEASURED_KS, 10, tooltip="samples of the Gumbels given D, for each D"),
         b=slider("B", BATCHES, 64, tooltip="independent estimates that are averaged"),
     )
+
+
+def jacobians(logits: Tensor, *, tau: float = 0.5, draws: int = 3, seed: int = 0) -> Panel:
+    """Return Jacobians of the softmax at draws of the noise given D = 1, and their mean.
+
+    Args:
+        logits: θ, `[n]`.
+        tau: τ.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        A panel without controls.
+
+    Example:
+        >>> jacobians(torch.zeros(3)).caption[:40]
+        'The class is 1 in all four. The slopes o'
+    """
+    n = len(logits)
+    first = torch.eye(n, dtype=torch.float64)[0]
+    generator = torch.Generator().manual_seed(seed)
+    perturbed = conditional_gumbel(logits.double(), first, draws, generator=generator)
+    s = tempered_softmax(perturbed, tau)
+    one = (torch.diag_embed(s) - s.unsqueeze(-1) * s.unsqueeze(-2)) / tau
+    theta, index = logits.double().expand(n, n), torch.zeros(n, dtype=torch.long)
+    mean = conditional_vjp(torch.eye(n, dtype=torch.float64), theta, index, tau)
+    matrices = [*one, mean]
+    top = max(matrix.abs().max().item() for matrix in matrices)
+    titles = [*(f"noise {i + 1}" for i in range(draws)), "mean over all noise"]
+    figure = make_subplots(1, draws + 1, subplot_titles=titles, shared_yaxes=True)
+    classes = [f"θ<sub>{i + 1}</sub>" for i in range(n)]
+    for column, (title, matrix) in enumerate(zip(titles, matrices, strict=True), 1):
+        heat = go.Heatmap(
+            name=title,
+            z=matrix.tolist(),
+            x=classes,
+            y=[f"S<sub>{i + 1}</sub>" for i in range(n)],
+            text=[[f"{value:.2f}" for value in row] for row in matrix.tolist()],
+            texttemplate="%{text}",
+            zmin=-top,
+            zmax=top,
+            colorscale=SIGNS,
+            showscale=False,
+        )
+        figure.add_trace(heat, 1, column)
+    figure.update_layout(layout("", "", height=260))
+    figure.update_xaxes(title="slope in")
+    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(title="slope of", col=1)
+    sizes = ", ".join(f"{matrix.abs().max():.2f}" for matrix in one)
+    return Panel(
+        figure,
+        alt=f"The class is 1 in all {('two', 'three', 'four', 'five')[draws - 1]}. The slopes of "
+        f"the softmax at τ = {label(tau)} differ: the largest is {sizes} at the "
+        f"{draws} noises, and {mean.abs().max():.2f} in the mean over all noise that leads to "
+        f"class 1. ST-GS takes one of the first, GR the last.",
+    )
+
+
+def trainings(losses: Mapping[tuple[str, float], Sequence[float]]) -> Panel:
+    """Return the curves of trainings with ST-GS and GR, with a slider for τ.
+
+    Args:
+        losses: by "ST-GS" or "GR" and τ, the expected loss before each step.
+
+    Returns:
+        A panel with the control ``tau``.
+
+    Example:
+        >>> panel = trainings({(name, 0.5): [2.0, 1.0] for name in ("ST-GS", "GR")})
+        >>> panel.caption
+        'τ = 0.5. Start: 2.0. After 1 steps: 1.0 with ST-GS, 1.0 with GR.'
+    """
+    taus = sorted({tau for _, tau in losses})
+    steps = len(next(iter(losses.values()))) - 1
+
+    def draw(figure: go.Figure, *, tau: float) -> str:
+        for name in ("ST-GS", "GR"):
+            trace(figure, name).y = list(losses[name, tau])
+        st_gs, gr = losses["ST-GS", tau], losses["GR", tau]
+        return (
+            f"τ = {label(tau)}. Start: {gr[0]:.1f}. After {steps} steps: {st_gs[-1]:.1f} with "
+            f"ST-GS, {gr[-1]:.1f} with GR."
+        )
+
+    lines = [curve(name, row, range(steps + 1)) for name, row in (("ST-GS", ST_GS), ("GR", GR_INF))]
+    axes = layout("training step", "expected loss", height=340)
+    figure = go.Figure(lines, {**axes, "showlegend": True})
+    figure.update_yaxes(range=[0, 1.1 * max(max(values) for values in losses.values())])
+    tau = slider("τ", taus, taus[0], tooltip="temperature of the softmax in the backward pass")
+    return Panel(figure, draw, tau=tau)
 
 
 def _from_origin(vectors: Tensor) -> tuple[list[float | None], list[float | None]]:
