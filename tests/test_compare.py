@@ -454,3 +454,54 @@ def test_the_command_says_what_is_wrong(module, capsys, arguments, message):
     said = capsys.readouterr().err + str(stopped.value.code)
     assert message in said
     assert "Traceback" not in said
+
+
+# --- Losses at the edge ---------------------------------------------------------------------------
+
+
+def test_where_there_is_no_gradient_nothing_is_recommended():
+    found = diagnostics.compare(lambda d: 0 * d.sum((-1, -2)) + 3, torch.zeros(2, 3), tau=0.5, k=5)
+    assert found.squared_norm == 0
+    assert found.recommendation == "The exact gradient is 0 here: there is nothing to estimate."
+
+
+def test_a_loss_that_is_infinite_for_one_class_is_refused_wherever_it_hides():
+    """A few draws may miss it; the enumeration does not."""
+
+    def f(d):
+        return torch.where(d[..., 0, 7] > 0.5, torch.inf, 0.0) + d.square().sum((-1, -2))
+
+    for seed in range(5):
+        with pytest.raises(ValueError, match="f: expected finite losses at"):
+            diagnostics.compare(
+                f, torch.zeros(2, 8), tau=0.5, k=5, generator=torch.Generator().manual_seed(seed)
+            )
+    # A class that never occurs may have one.
+    logits = torch.zeros(2, 8)
+    logits[0, 7] = -torch.inf
+    found = diagnostics.compare(f, logits, tau=0.5, k=5, estimators=["gumbel_rao"], num_samples=50)
+    assert not found.results[0].failed
+
+
+def test_a_loss_may_overwrite_its_samples():
+    weights = torch.arange(4.0)
+
+    def overwrites(d):
+        return d.mul_(2).matmul(weights).sum(-1)
+
+    def keeps(d):
+        return (2 * d).matmul(weights).sum(-1)
+
+    one, other = (
+        diagnostics.compare(
+            f,
+            torch.zeros(2, 4),
+            tau=0.5,
+            k=5,
+            num_samples=100,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for f in (overwrites, keeps)
+    )
+    for a, b in zip(one.results, other.results, strict=True):
+        assert (a.bias2, a.variance, a.cosine) == (b.bias2, b.variance, b.cosine)

@@ -93,6 +93,8 @@ class Comparison:
         No gradient at all has the MSE ‖∇exact‖². Where the lowest is not below half of it, this is
         said, and the direction decides: an estimate of nearly 0 is no use.
         """
+        if self.squared_norm == 0:
+            return "The exact gradient is 0 here: there is nothing to estimate."
         parts: list[tuple[str, list[int]]] = []
         for evaluations in self.batch_sizes:
             choice = self._best(evaluations)
@@ -242,6 +244,13 @@ def compare(
         needs_gradient = any(registry.get(name).samples for name, _ in settings)
         lead = _probe(loss, theta, needs_gradient, generator)
         gradient, error, reference = _reference(loss, theta, lead, reference_samples, generator)
+        if not gradient.isfinite().all():
+            raise ValueError(
+                "f: expected finite losses at all one-hot samples that occur, got NaN or infinity"
+            )
+        likely = F.one_hot(theta.argmax(-1), theta.shape[-1]).to(theta.dtype)
+        if gradient.norm() <= 1e-13 * loss(likely.unsqueeze(0)).detach().double().abs().max():
+            gradient = torch.zeros_like(gradient)  # rounding of a loss that is constant
         joint = theta.shape[len(lead) : -1].numel()
         results = [
             _measure(loss, theta, name, hyper, gradient, error, num_samples, generator)
@@ -311,7 +320,7 @@ class _Counted:
         flat = samples.reshape(-1, *self.shape)
         self.evaluations += len(flat)
         try:
-            losses = self.f(flat)
+            losses = self.f(flat.clone())  # f may overwrite what it is given
         except Exception as error:
             raise ValueError(
                 f"f: expected losses for samples of shape {tuple(flat.shape)}, "

@@ -1,4 +1,4 @@
-"""A sum of powers over binary choices: a small problem on which first-order estimators get stuck."""
+"""A sum of powers over binary choices, on which estimators of first order get stuck."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def train(
 
     Returns:
         The number of evaluations before each step and after the last one, and how much of the way
-        to the best loss is left, (E f − c^p) / (E f at the start − c^p), `[steps + 1, powers, runs]`.
+        to the best loss is left then, (E f − c^p) / (E f at the start − c^p),
+        `[steps + 1, powers, runs]`.
 
     Example:
         >>> evaluations, left = train("zgr", [2.0], evaluations=20, variables=4)

@@ -272,7 +272,8 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         for name, i, value in zip(("ST-GS", "GR"), best, lowest, strict=True):
             trace(figure, f"lowest of {name}").update(x=[_CURVE[i].item()], y=[value])
         return (
-            f"K = {label(k)}, B = {b}. No gradient at all has the MSE {nothing:.2g}. The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
+            f"K = {label(k)}, B = {b}. No gradient at all has the MSE {nothing:.2g}. "
+            f"The MSE of ST-GS is lowest at τ = {_CURVE[best[0]]:.2g}, "
             f"where it is {lowest[0]:.2g}; that of GR at τ = {_CURVE[best[1]]:.2g}, where it is "
             f"{lowest[1]:.2g}. At τ = 0.05 the MSE of ST-GS is {st_gs[0] / gr[0]:.1f} times that "
             f"of GR."
