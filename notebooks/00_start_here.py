@@ -91,11 +91,12 @@ forward_and_backward()
 # | 0 | **Start here** | how this course works, and whether it works here | 15 |
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 55 |
 # | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 60 |
-# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, its relatives | 95 |
+# | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, a first training | 60 |
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 100 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
 # | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 65 |
 # | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 70 |
+# | 8 | [Relatives, old and new](08_relatives.ipynb) | other estimators, and when to use what | 60 |
 
 # %% [markdown]
 # ## How to use a notebook

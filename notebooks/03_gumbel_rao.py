@@ -576,7 +576,8 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
 #   variance, and with GR small τ costs less.
 # - In a training this shows at low temperatures: ST-GS gets stuck where GR goes on.
-#
+
+# %% [markdown]
 # ## Check yourself
 #
 # **1.** What does the forward pass of GR do that ST-GS does not?
@@ -627,7 +628,8 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # Through the dependence of $G^k$ on $\theta$ in (9). $\theta + G^k$ is held fixed.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Where to read on
 #
 # - The paper, sections 3 and 4, and its appendix A with the pseudo-code:

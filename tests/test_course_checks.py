@@ -337,6 +337,12 @@ VJP = {
     "not over everything": lambda s, g, tau: s * (g - (g * s).sum()) / tau,
     "sum over the rows": lambda s, g, tau: s * (g - (g * s).sum(0)) / tau,
     "you have a mean": lambda s, g, tau: s * (g - (g * s).mean(-1, keepdim=True)) / tau,
+    "by τ twice": lambda s, g, tau: vjp(s, g, tau) / tau,
+    "stands there twice": lambda s, g, tau: s * vjp(s, g, tau),
+    "a softmax already": lambda s, g, tau: vjp((s / tau).softmax(-1), g, tau),
+    "you have s times s": lambda s, g, tau: s * (g - inner(s, s)) / tau,
+    "you have the sum of g": lambda s, g, tau: s * (g - g.sum()) / tau,
+    "keep its axis": lambda s, g, tau: s * (g - (g * s).sum(-1)) / tau,
     "sign is wrong everywhere": lambda s, g, tau: -vjp(s, g, tau),
 }
 
@@ -405,6 +411,18 @@ def of_weights(*, winner=True, sign=-1):
     return custom(backward)
 
 
+def of_base(base, power=lambda tau: -1 / tau):
+    """The weights r from another base or power, with everything else right."""
+
+    def backward(g, logits, one_hot, e, tau):
+        i = int(one_hot.argmax())
+        r = base(logits.softmax(-1), logits, i, e) ** power(tau)
+        r[:, i] = 1
+        return vjp(r / r.sum(-1, keepdim=True), g, tau).mean(0), None, None, None
+
+    return custom(backward)
+
+
 def through(g, logits, one_hot, e, tau):
     with torch.enable_grad():
         theta = logits.detach().requires_grad_()
@@ -433,6 +451,15 @@ BACKWARD = {
     "holds θ + G already": of_samples(lambda t, i, e: equation_9(t, i, e) + t),
     "passed on as it is": custom(lambda g, *args: (g, None, None, None)),
     "sign is wrong everywhere": changed(lambda s, g, tau: -vjp(s, g, tau).mean(0)),
+    "the last of the K": changed(lambda s, g, tau: vjp(s, g, tau)[-1]),
+    "exp θ alone": of_base(lambda p, t, i, e: 1 + e / (e[:, [i]] * t.exp())),
+    "You have the logits": of_base(lambda p, t, i, e: 1 + e / (e[:, [i]] * t)),
+    "You have p_i for all": of_base(lambda p, t, i, e: 1 + e / (e[:, [i]] * p[i])),
+    "You have −τ": of_base(lambda p, t, i, e: 1 + e / (e[:, [i]] * p), lambda tau: -tau),
+    "E_i is missing": of_base(lambda p, t, i, e: 1 + e / p),
+    "You take row i": of_base(lambda p, t, i, e: 1 + e / (e[min(i, len(e) - 1)] * p)),
+    "E_i and E_j changed places": of_base(lambda p, t, i, e: 1 + e[:, [i]] / (e * p)),
+    "1 + is missing": of_base(lambda p, t, i, e: e / (e[:, [i]] * p)),
     "expected your class": stub,
 }
 
@@ -476,6 +503,13 @@ VARIANCE = {
     "K has an effect": lambda k, st_gs, gr: st_gs,
     "var[∇GR] is missing": lambda k, st_gs, gr: (st_gs - gr) / k,
     "standard deviation": lambda k, st_gs, gr: math.sqrt(gr + (st_gs - gr) / k),
+    "You multiply by it": lambda k, st_gs, gr: gr + (st_gs - gr) * k,
+    "the parts changed places": lambda k, st_gs, gr: st_gs - gr + gr / k,
+    "both are added": lambda k, st_gs, gr: (st_gs + gr) / k,
+    "a part of var[∇GR]": lambda k, st_gs, gr: st_gs - gr / k,
+    "not 1/K²": lambda k, st_gs, gr: gr + (st_gs - gr) / k**2,
+    "not subtracted": lambda k, st_gs, gr: gr - (st_gs - gr) / k,
+    "2 K in place": lambda k, st_gs, gr: gr + (st_gs - gr) / (2 * k),
 }
 
 

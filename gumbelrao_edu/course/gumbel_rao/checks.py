@@ -56,9 +56,27 @@ def check_softmax_vjp(function: Any) -> None:
             * (g - (g * rows).sum(0))
             / tau,
             "⟨g, s⟩ is a sum; you have a mean.": rows * (g - inner / 3) / tau,
+            "you divide by τ twice.": _vjp(rows, g, tau) / tau,
+            "the factor s stands there twice.": rows * _vjp(rows, g, tau),
+            "s is a softmax already: do not take another one.": _vjp(
+                (rows / tau).softmax(-1), g, tau
+            ),
+            "⟨g, s⟩ is the sum of g times s; you have s times s.": rows
+            * (g - rows.square().sum(-1, keepdim=True))
+            / tau,
+            "⟨g, s⟩ is the sum of g times s; you have the sum of g.": rows * (g - g.sum()) / tau,
         }
         given: dict[str, Any] = {"s": rows, "g": g, "tau": tau}
-        expect(call(function, **given), _vjp(rows, g, tau), given, mistakes)
+        try:
+            got = call(function, **given)
+        except Wrong as wrong:
+            if "must match the size" not in str(wrong):
+                raise
+            raise Wrong(
+                "the shapes do not fit. ⟨g, s⟩ is one number for each row, and has to keep its "
+                f"axis: (g * s).sum(-1, keepdim=True).\n{wrong}"
+            ) from wrong
+        expect(got, _vjp(rows, g, tau), given, mistakes)
 
 
 @check("forward a true choice, backward equation (10).")
@@ -125,10 +143,17 @@ def _backward(
     loss = ((through / tau).softmax(-1) * g).sum(-1).mean()
     (total,) = torch.autograd.grad(loss, theta)
     free = ((logits - e.log()) / tau).softmax(-1)
-    ratio = 1 + e / (e[:, [i]] * logits.softmax(-1))
+    p = logits.softmax(-1)
+    ratio = 1 + e / (e[:, [i]] * p)
 
     def with_weights(r: Tensor) -> Tensor:
         return _vjp(r / r.sum(-1, keepdim=True), g, tau).mean(0)
+
+    def of(base: Tensor, power: float = -1 / tau) -> Tensor:
+        """From another base or power of r, with everything else right."""
+        r = base**power
+        r[:, i] = 1.0
+        return with_weights(r)
 
     upside_down = ratio ** (1 / tau)
     upside_down[:, i] = 1.0
@@ -143,6 +168,21 @@ def _backward(
         ),
         "the factor 1/τ is missing.": each.mean(0) * tau,
         "you use the first of the K draws only.": each[0],
+        "you use the last of the K draws only.": each[-1],
+        "p is the softmax of the logits. exp θ alone lacks the division by its sum.": of(
+            1 + e / (e[:, [i]] * logits.exp())
+        ),
+        "p is missing: it is the softmax of the logits. You have the logits.": of(
+            1 + e / (e[:, [i]] * logits)
+        ),
+        "every class j has its own p_j. You have p_i for all.": of(1 + e / (e[:, [i]] * p[i])),
+        "the exponent of r is −1/τ. You have −τ.": of(ratio, -tau),
+        "E_i is missing: E_j is divided by E_i p_j.": of(1 + e / p),
+        "E_i is column i of e, one number for each draw: e[:, [i]]. You take row i.": of(
+            1 + e / (e[min(i, len(e) - 1)] * p)
+        ),
+        "E_i and E_j changed places.": of(1 + e[:, [i]] / (e * p)),
+        "1 + is missing in r.": of(ratio - 1),
         "you average s over the K draws and then differentiate. Differentiate at each of them, "
         "then average.": _vjp(s.mean(0), g, tau),
         "the derivative runs through equation (9), that is through G^k as well. θ + G^k has to "
@@ -193,6 +233,16 @@ def check_variance(function: Any) -> None:
             "this is the standard deviation. The variance is wanted.": (gr + (st_gs - gr) / k)
             ** 0.5,
             "var[∇GR] is missing: it stays, whatever K.": (st_gs - gr) / k,
+            "K divides the noise. You multiply by it.": gr + (st_gs - gr) * k,
+            "the parts changed places: K divides the noise, var[∇STGS] − var[∇GR], and var[∇GR] "
+            "stays.": (st_gs - gr) + gr / k,
+            "both are added. The noise is a difference, and only it is divided by K.": (st_gs + gr)
+            / k,
+            "this takes away from var[∇STGS] a part of var[∇GR]. Begin with var[∇GR], and add what "
+            "K leaves of the noise.": st_gs - gr / k,
+            "K divides once, not twice: 1/K, not 1/K².": gr + (st_gs - gr) / k**2,
+            "what K leaves of the noise has to be added, not subtracted.": gr - (st_gs - gr) / k,
+            "2 K in place of K.": gr + (st_gs - gr) / (2 * k),
         }
         given: dict[str, Any] = {"k": k, "st_gs": st_gs, "gr": gr}
         got = call(function, **given)

@@ -1,0 +1,701 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 8 · Relatives, old and new
+#
+# *other estimators, and when to use what*
+#
+# **After this notebook you can**
+#
+# - say what REINFORCE, RLOO, straight-through and ZGR do, and compare them at equal cost,
+# - derive ReinMax from two slopes in place of one, and say what its own successors change,
+# - place every estimator of this course by its bias and its variance, on a loss of your choice,
+# - choose one for a problem of your own, and say why.
+#
+# **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 60 minutes.
+#
+# The solutions of the exercises are in [a notebook of their own](solutions/08_relatives.ipynb).
+
+# %% [markdown] tags=["links"]
+# [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/08_relatives.ipynb) ·
+# [Open in Colab](https://colab.research.google.com/github/gumbelrao-edu/gumbelrao_edu/blob/main/notebooks/08_relatives.ipynb)
+#
+# *Coming from another notebook? Shut down its kernel first (in its tab, Kernel ▸ Shut Down Kernel):
+# each takes up to 0.6 GB of memory.*
+
+# %% tags=["install"]
+# One thread is fastest here. On Colab and Kaggle, this cell installs the course.
+import importlib.util
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if importlib.util.find_spec("gumbelrao_edu") is None:
+    print("Installing the course, about a minute …")
+    # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+
+# %% [markdown]
+# ## 1 · One choice, at equal cost
+#
+# Gumbel-Rao (GR) is one way to a gradient through a choice $D$ with probabilities $p = \mathrm{softmax}(\theta)$.
+# These are older ones.
+#
+# - **GS** (4), the Gumbel-Softmax: $f$ sees the soft sample $S_\tau$ itself, forward and backward. It needs an
+#   $f$ that can be evaluated between the classes.
+# - **ST** (5): forward $D$, backward the slope of $\mathrm{softmax}_\tau(\theta)$, without noise.
+# - **ZGR**: what GR with $K = \infty$ tends to as τ → 0, a closed form without a temperature.
+# - **REINFORCE** (2): $f(D) \, \nabla_\theta \log p(D)$. It needs no derivative of $f$. With a *baseline*, a number
+#   $b$ is subtracted from $f(D)$, for instance the running mean of past losses.
+# - **RLOO**: the mean of REINFORCE over several draws, where from each loss the mean of the others is subtracted.
+#
+# Of a mean of $m$ estimates the *mean squared error* is ‖bias‖² + variance / $m$. To compare fairly we give each
+# the same number of evaluations of $f$, 64: that makes 64 estimates of most, and 16 of RLOO with four draws.
+#
+# ### Exercise 1 · Leave one out
+#
+# Write RLOO. Given are $S$ losses $f(D^s)$ and the $S$ scores $\nabla_\theta \log p(D^s)$, one a row.
+#
+# $$\frac{1}{S} \sum_{s=1}^S \Big( f(D^s) - \frac{1}{S-1} \sum_{t \ne s} f(D^t) \Big) \nabla_\theta \log p(D^s)$$
+#
+# <details><summary>Hint</summary>
+#
+# The sum of the others is the sum of all, less the loss itself: `losses.sum() - losses`.
+#
+# </details>
+
+# %% tags=["exercise"]
+def leave_one_out(losses, scores):
+    # losses has the shape [S], scores [S, n]; return the estimate, [n].
+    ...
+
+
+# %% tags=["check"]
+from gumbelrao_edu.course.relatives import checks
+
+checks.check_rloo(leave_one_out)
+
+
+# %% [markdown]
+# ### Exercise 2 · The same money for all
+#
+# An estimate has a bias of length ‖bias‖, a variance (summed over its entries), and costs some evaluations of $f$.
+# What is the root of the mean squared error of the mean of as many estimates as a number of evaluations buys?
+#
+# <details><summary>Hint</summary>
+#
+# They buy `evaluations / cost` estimates. Averaging divides the variance by their number and leaves the bias.
+#
+# </details>
+
+# %% tags=["exercise"]
+def equal_cost(bias, variance, cost, evaluations):
+    # All four are numbers; return the root mean squared error.
+    ...
+
+
+# %% tags=["check"]
+checks.check_equal_cost(equal_cost)
+
+# %% [markdown]
+# Now the table, on the choice and the loss of notebook 3. GR stands there twice: at τ = 0.5, and at the τ of
+# 0.1, 0.2, …, 2 that is best here. The first row returns zero and looks at nothing.
+#
+# **Predict:** which rows are unbiased? Is GR the best of all?
+
+# %% tags=["hide-output"]
+import math
+
+import torch
+
+from gumbelrao_edu.diagnostics import gradient_samples, summarise
+from gumbelrao_edu.estimators import RunningMean
+
+logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
+
+
+def f(d):
+    return (d - target).square().sum(-1)
+
+
+p, losses = logits.softmax(-1), f(torch.eye(3, dtype=torch.float64))
+exact = p * (losses - p @ losses)  # dE[f(D)]/dθ, by enumeration
+
+
+def measure(estimator, cost=1, **hyper):
+    seeded = torch.Generator().manual_seed(6)
+    s = summarise(
+        gradient_samples(f, logits, estimator, 20_000, generator=seeded, **hyper), exact
+    )
+    bias = s.bias.norm().item()
+    return bias, s.variance**0.5, (bias**2 + s.variance * cost / 64) ** 0.5
+
+
+past = RunningMean()  # of 1,000 losses that were seen before
+seen = torch.multinomial(p, 1000, replacement=True, generator=torch.Generator().manual_seed(5))
+past.update(losses[seen])
+taus = [0.1 * i for i in range(1, 21)]
+best = min(taus, key=lambda tau: measure("gumbel_rao", tau=tau, k=math.inf)[2])
+table = {
+    "no gradient at all": (exact.norm().item(), 0.0, exact.norm().item()),
+    "GS, τ = 0.5": measure("gumbel_softmax", tau=0.5),
+    "ST": measure("straight_through", tau=1.0),
+    "ST-GS, τ = 0.5": measure("st_gumbel_softmax", tau=0.5),
+    "GR, τ = 0.5": measure("gumbel_rao", tau=0.5, k=math.inf),
+    f"GR, τ = {best:.1f}, the best": measure("gumbel_rao", tau=best, k=math.inf),
+    "ZGR": measure("zgr"),
+    "REINFORCE": measure("reinforce"),
+    "REINFORCE, running mean": measure("reinforce", baseline=past),
+    "RLOO, 4 draws": measure("rloo", cost=4, num_samples=4),
+}
+print(f"{'':26}  bias    std   RMSE of 64 evaluations")
+for name, (bias, std, rmse) in table.items():
+    print(f"{name:26} {bias:5.2f}  {std:5.2f}   {rmse:5.2f}")
+
+# %% [markdown]
+# REINFORCE and RLOO are unbiased for every $f$. ZGR is so here, where $f$ is quadratic. (The measured bias of an
+# unbiased estimator is not exactly 0: it has an error of std / √20,000.) And no, GR is not the best. With a baseline
+# the score function does better on this one choice, and asks for no derivative of $f$.
+
+# %%
+rmse = {name: row[2] for name, row in table.items()}
+assert rmse["REINFORCE, running mean"] < rmse["REINFORCE"]
+assert rmse["REINFORCE, running mean"] < rmse["GR, τ = 0.5"] < rmse["ST-GS, τ = 0.5"]
+assert all(row < rmse["no gradient at all"] for name, row in rmse.items() if name[:2] != "no")
+
+# %% [markdown]
+# ## 2 · Thirty choices
+#
+# This was *one* choice. Let there be 30, and look at the gradient of the first one only.
+#
+# - *One loss for all:* $f$ returns the sum, as the loss of a network does.
+# - *A loss for each:* $f$ returns 30 numbers, and each estimator is told which loss belongs to which choice. That
+#   needs a loss that splits so (a *separable* one).
+#
+# **Predict:** for which estimators does the standard deviation grow with the other 29 choices?
+
+# %% tags=["hide-output"]
+many = logits.expand(30, 3)
+spread = {}
+for name, estimator, hyper in [
+    ("GR, τ = 0.5", "gumbel_rao", {"tau": 0.5, "k": math.inf}),
+    ("REINFORCE", "reinforce", {}),
+    ("REINFORCE, mean loss", "reinforce", {}),
+    ("RLOO, 4 draws", "rloo", {"num_samples": 4}),
+]:
+    for choices, loss, shape in [
+        ("one choice", f, logits.expand(1, 3)),
+        ("one loss for all", lambda d: f(d).sum(-1), many),
+        ("a loss for each", f, many),
+    ]:
+        count = 30 if choices == "one loss for all" else 1
+        if "mean" in name:
+            hyper = {"baseline": count * (p @ losses).item()}
+        seeded = torch.Generator().manual_seed(7)
+        gradients = gradient_samples(loss, shape, estimator, 3000, generator=seeded, **hyper)
+        spread[name, choices] = gradients[:, 0].var(0).sum().sqrt().item()
+print(f"{'':22}  one choice   30: one loss for all   30: a loss for each")
+for name in dict.fromkeys(name for name, _ in spread):
+    one, joint, each = (spread[name, c] for c in ["one choice", "one loss for all", "a loss for each"])
+    print(f"{name:22} {one:8.2f} {joint:17.2f} {each:21.2f}")
+
+# %% [markdown]
+# With one loss for all, REINFORCE multiplies the gradient of each choice with the sum of 30 losses. Most of that is
+# the mean of the sum, which says nothing about this choice. Subtract it, and the noise of the other 29 choices is
+# left; it grows with their number, too. For GR nothing has changed: $\partial f / \partial D$ tells each choice
+# its own share. **This is why one puts up with a bias.** If the loss splits, and you can say how, the score function
+# has the same share without a bias: then RLOO is hard to beat.
+
+# %%
+joint = {name: spread[name, "one loss for all"] for name, _ in spread}
+assert joint["GR, τ = 0.5"] < 1.2 * spread["GR, τ = 0.5", "one choice"]
+assert joint["REINFORCE"] > joint["REINFORCE, mean loss"] > 3 * joint["GR, τ = 0.5"]
+assert spread["RLOO, 4 draws", "a loss for each"] < spread["GR, τ = 0.5", "a loss for each"]
+
+# %% [markdown]
+# ## 3 · Two slopes in place of one
+#
+# Why are straight-through estimators biased at all? The exact gradient needs *differences* of losses, such as
+# $f(D) - f(D')$ for another class $D'$. An estimator that evaluates $f$ at $D$ alone does not know $f(D')$. It
+# takes the slope at $D$ and goes along a straight line.
+#
+# The picture has two classes, and $f(x) = x^p$ on the way from one to the other. **Look for** where the lines meet
+# the left edge, and where $f$ does. **Predict:** for which powers $p$ is one slope right? For which is the mean of
+# the slopes at both ends?
+
+# %%
+from gumbelrao_edu.course.relatives import figures
+
+figures.heun()
+
+
+# %% [markdown]
+# One slope is right for $p = 1$, the mean of both for $p = 1$ and $p = 2$: a parabola has as its average slope the
+# mean of the slopes at its ends. For other powers the mean of both is nearer. This is **Heun's method**.
+#
+# But the slope at $D'$ is not known either! The trick of **ReinMax** (Liu et al., 2023) is that the *average over
+# all draws* contains each pair of classes from both sides. So it is enough to give each side its half:
+#
+# $$v = 2\, J(m)\, g - \tfrac{1}{2}\, J(p)\, g, \qquad m = \tfrac{1}{2}\,(p + D), \quad g = \partial f(D)/\partial D,
+# \quad J(q) = \mathrm{diag}\, q - q q^\top$$
+#
+# Its mean is exact for every quadratic $f$. With a temperature, $m$ has $\mathrm{softmax}_\tau(\theta)$ in place of $p$;
+# its authors advise τ ≥ 1.
+#
+# ### Exercise 3 · ReinMax
+#
+# Write $v$ for one draw of class $i$, at τ = 1. Classes are counted from 0.
+#
+# <details><summary>Hint</summary>
+#
+# $J(q)\, g = q \odot (g - \langle q, g \rangle)$, for $q = m$ and for $q = p$. Make $D$ first: zeros, and a 1 at $i$.
+#
+# </details>
+
+# %% tags=["exercise"]
+def reinmax(g, p, i):
+    # g and p have the shape [n], i is a number; return v, [n].
+    ...
+
+
+# %% tags=["check"]
+checks.check_reinmax(reinmax)
+
+# %% [markdown]
+# The library has it: `from gumbelrao_edu import reinmax`. Now a surprise.
+#
+# **Predict:** ZGR comes from GR, by τ → 0. ReinMax comes from Heun's method. How much do they differ at τ = 1?
+
+# %% tags=["hide-output"]
+from gumbelrao_edu import estimators
+from gumbelrao_edu.course import write
+
+gradients = {}
+for name in ["zgr", "reinmax"]:
+    rows = logits.expand(1000, 3).clone().requires_grad_()
+    estimators.get(name).loss(f, rows, generator=torch.Generator().manual_seed(0)).sum().backward()
+    gradients[name] = rows.grad
+    write(name + ", first draw", rows.grad[0])
+difference = (gradients["zgr"] - gradients["reinmax"]).abs().max().item()
+print(f"largest difference in 1,000 draws: {difference:.0e}")
+assert difference < 1e-12
+
+# %% [markdown]
+# Not at all: they are the same, draw by draw. Two papers of the same year found one estimator on two ways. What
+# ReinMax adds is its temperature.
+#
+# The other successors change one piece each.
+#
+# - **GST**, gapped straight-through (Fan et al., 2022): no Gumbels. The logits are moved until $D$ leads by a gap,
+#   and the softmax there is differentiated.
+# - **Decoupled ST-GS** (Shah et al., 2024): one temperature for the forward pass, another one for the backward pass.
+# - **ReinMax-Rao** (Wang & Bui, 2026): $2\, J(m)\, g$ is replaced by twice GR at $\theta_D = \log m$.
+# - **ReinMax-CV** (the same): ReinMax, plus the difference of GR and ST-GS at $\theta_D$.
+#
+# Heun's method is exact for quadratic $f$. What is left of that in the two variants? With a linear and with a
+# quadratic loss we compare the mean of each with the exact gradient: its direction, by the cosine of the angle
+# between them, and its length. Both are 1 where the mean is exact.
+
+# %%
+generator = torch.Generator().manual_seed(1)
+weights = torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
+found = {}
+print(f"{'':14}   linear f: cosine, length   quadratic f: cosine, length")
+for name, hyper in [
+    ("reinmax", {"tau": 1.0}),
+    ("reinmax_rao", {"tau": 0.1, "k": math.inf}),
+    ("reinmax_cv", {"tau": 0.1, "k": math.inf}),
+]:
+    for loss in [lambda d: d @ weights, lambda d: (d @ weights) ** 2]:
+        values = loss(torch.eye(3, dtype=torch.float64))
+        truth = p * (values - p @ values)
+        mean = gradient_samples(loss, logits, name, 40_000, generator=generator, **hyper).mean(0)
+        cosine = torch.cosine_similarity(mean, truth, dim=0).item()
+        found.setdefault(name, []).extend([cosine, (mean.norm() / truth.norm()).item()])
+    numbers = "{:17.2f}{:8.2f}{:21.2f}{:8.2f}".format(*found[name])
+    print(f"{estimators.get(name).label:14}{numbers}")
+
+# %% [markdown]
+# ReinMax keeps its promise. Of the variants the *direction* is right for the linear loss, but the gradient is too
+# short: as τ → 0 half as long for ReinMax-Rao, three quarters for ReinMax-CV (their pages in the library say why).
+# For the quadratic loss the direction is not right either. They are exact to first order, up to a factor, and have
+# given up the second. Whether what they get for it pays is a matter of the problem. So let us look at many problems.
+
+# %%
+assert all(abs(number - 1) < 0.02 for number in found["reinmax"])
+for name, length in [("reinmax_rao", 0.57), ("reinmax_cv", 0.79)]:
+    assert found[name][0] > 0.995
+    assert abs(found[name][1] - length) < 0.05
+    assert found[name][2] < 0.99
+
+# %% [markdown]
+# ## 4 · Bias against variance
+#
+# Each marker is an estimator. To the left is less bias, down is less variance. Both are measured in units of
+# ‖∇‖², the squared exact gradient, and the variance is that of the mean over 64 evaluations of $f$, so that RLOO
+# pays for its four. At the dotted line the bias is as large as if you returned nothing. On the dashed line both
+# faults are equal. An open marker at the left edge means: no bias that can be told from zero. GR and the two
+# variants of ReinMax have $K = \infty$.
+#
+# **Predict before you move a slider:**
+#
+# 1. Which markers do not move with τ?
+# 2. The loss changes from quadratic to *wave*, which is far from a parabola. Which markers stay at the left edge?
+# 3. Who gains when $n$ grows?
+
+# %%
+panel = figures.trade_off()
+panel
+
+# %% tags=["hide-output"]
+for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]):
+    print(caption, "\n")
+
+# %% [markdown]
+# <details><summary>Answers</summary>
+#
+# 1. REINFORCE, RLOO and ZGR: they have no temperature.
+# 2. REINFORCE and RLOO. ZGR and ReinMax, exact for a parabola, have a bias now, and for this loss a large one.
+# 3. For the quadratic loss RLOO is ahead with three classes, and ZGR or GR with sixteen: a score says less about
+#    each class when there are many. For the wave RLOO stays ahead, since the others pay for their bias.
+#
+# Below τ = 1 ReinMax has a bias even for a quadratic loss: its authors advise τ ≥ 1.
+#
+# </details>
+#
+# ## 5 · A problem on which one slope fails
+#
+# This is the toy of the ReinMax paper. There are 128 binary choices $x_v$, and
+#
+# $$f = \frac{1}{128} \sum_v |x_v - 0.45|^p$$
+#
+# The best is $x_v = 0$ for all, by a little: 0 is nearer to 0.45 than 1 is. All start from probability ½, with the
+# same optimiser (Adam) and the same number of evaluations of $f$; RLOO with four draws takes a quarter of the
+# steps. The vertical axis says how much of the way to the best loss is left; 1 is no progress. GR and its kin
+# have $K = 10$, and τ = 0.1.
+#
+# **Predict:** who gets stuck? (Think of the two slopes at $x = 0$ and $x = 1$, and of their mean.)
+
+# %%
+from gumbelrao_edu.problems.polynomial import train
+
+powers = [1.5, 2.0, 3.0]
+curves = {}
+for name in estimators.names():
+    record = estimators.get(name)
+    if record.kind == "relaxed" or record.kind == "enumeration":
+        continue  # GS evaluates f between 0 and 1, which is another problem; 2^128 values are too many
+    hyper = {"tau": 0.1} if "tau" in record.example and name != "reinmax" else {}
+    curves[name] = train(name, powers, evaluations=500, **hyper)
+figures.polynomial(curves, powers)
+
+# %% [markdown]
+# ST looks one slope far: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
+# GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls back, since
+# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $p = 1.5$ and
+# $p = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
+# not care about the power.
+
+# %%
+left = {name: curve[1][-1].mean(-1) for name, curve in curves.items()}
+assert all((left["reinmax"] < other + 1e-3).all() for other in left.values())
+assert (left["zgr"] - left["reinmax"]).abs().max() < 1e-3  # the same estimator
+assert (left["gumbel_rao"] < left["st_gumbel_softmax"]).all()
+assert (left["straight_through"] > 0.7).all()
+
+
+# %% [markdown]
+# ## 6 · Cooling down
+#
+# A large τ gives little variance, a small one little bias. Why not begin with one and end with the other? The
+# paper's conclusion names this *annealing*. Three shapes are usual: linear, exponential and cosine.
+#
+# ### Exercise 4 · An exponential schedule
+#
+# In an exponential schedule each step multiplies the temperature by the same factor, from $a$ at step 0 to $b$ at
+# step $T$. After that it stays.
+#
+# <details><summary>Hint</summary>
+#
+# After $T$ steps the factors together are $b/a$, so after $t$ steps they are $(b/a)^{t/T}$.
+#
+# </details>
+
+# %% tags=["exercise"]
+def exponential(t, steps, a, b):
+    # All four are numbers; return the temperature of step t.
+    ...
+
+
+# %% tags=["check"]
+checks.check_exponential(exponential)
+
+# %% [markdown]
+# Here is the training of notebook 3 again: twenty choices among eight vectors each, whose sum has to come near to a
+# target. There are sixteen runs for each schedule. The library has all shapes in `Schedule`.
+#
+# **Predict:** is the best schedule of ST-GS also that of GR? Who gains more from annealing?
+
+# %%
+from gumbelrao_edu import Schedule, gumbel_rao
+from gumbelrao_edu.figures.rows import GR_INF, ST_GS
+from gumbelrao_edu.problems.mixture import Mixture
+
+problem = Mixture.draw(choices=20, classes=8)
+
+
+def final_losses(k, schedule, steps=200):
+    theta = torch.zeros(16, 20, 8, requires_grad=True)
+    generator = torch.Generator().manual_seed(2)
+    for t in range(steps):
+        d = gumbel_rao(theta, tau=schedule(t), k=k, generator=generator)  # K = 1 is ST-GS
+        (gradient,) = torch.autograd.grad(problem(d).sum(), theta)
+        with torch.no_grad():
+            theta -= 0.3 * gradient
+    return problem.mean(theta.detach())
+
+
+schedules = {f"τ = {tau}": Schedule(tau) for tau in [1.0, 0.3, 0.1]}
+for shape in ["linear", "exponential", "cosine"]:
+    schedules[f"{shape}, 1 to 0.1"] = Schedule(1.0, 0.1, steps=200, shape=shape)
+ends = {
+    name: {said: final_losses(k, schedule) for said, schedule in schedules.items()}
+    for name, k in [("ST-GS", 1), ("GR", math.inf)]
+}
+figures.annealing(ends, {"ST-GS": ST_GS, "GR": GR_INF})
+
+# %% [markdown]
+# Bars are two standard errors. At every schedule GR ends at least as low as ST-GS, within the errors. The best
+# constant τ of GR is lower than that of ST-GS. Cooling helps GR: all three shapes end below each constant. For ST-GS
+# the gain is smaller: at its end it is noisy, whatever came before. Which of the three shapes is best these
+# sixteen runs do not tell.
+
+# %%
+means = {name: {said: e.mean().item() for said, e in by.items()} for name, by in ends.items()}
+constant = [said for said in schedules if said.startswith("τ")]
+cooled = [said for said in schedules if not said.startswith("τ")]
+assert max(means["GR"][c] for c in cooled) < min(means["GR"][c] for c in constant)
+assert min(means["ST-GS"].values()) > min(means["GR"].values())
+assert min(constant, key=means["GR"].get) == "τ = 0.3"
+assert min(constant, key=means["ST-GS"].get) == "τ = 1.0"
+
+
+# %% [markdown]
+# ## 7 · Does Gumbel-Rao diverge?
+#
+# In a published comparison, whose numbers stand in the next section, GR has a mean of 111 nats with a standard
+# deviation of 17, since one training of five went astray. A mean of 17 nats more cannot come from variance: GR has the
+# mean of ST-GS and at most its variance (Propositions 1 and 2). What else can it be?
+#
+# One suspect is arithmetic. Equation (9) holds exponentials of the logits, and code often has a small number inside
+# its logarithms, so that none is of zero. Here are two such forms in single precision, and ours. Adding the same
+# number to all logits changes no probability, so that the gradient must not change either.
+#
+# **Predict:** at which shift does each of the two forms fail?
+
+# %% tags=["hide-output"]
+def by_the_formula(theta, i, e, tiny):
+    """θ + G given D = i by (9) as it stands, with a small number inside the logarithms."""
+    z = theta.exp().sum()
+    others = -(e / theta.exp() + e[:, [i]] / z + tiny).log()
+    winner = -(e[:, [i]] + tiny).log() + (z + tiny).log()
+    return torch.where(torch.arange(len(theta)) == i, winner, others)
+
+
+theta = torch.tensor([1.0, 0.5, 0.0, -1.0])
+g = torch.tensor([1.0, -2.0, 0.5, 1.0])
+e = torch.rand(4000, 4, generator=torch.Generator().manual_seed(3)).log().neg()
+
+
+def vjp(perturbed, tau=0.5):
+    s = (perturbed / tau).softmax(-1)
+    return (s * (g - (s * g).sum(-1, keepdim=True)) / tau).mean(0)
+
+
+def library(theta, i):
+    one_hot = torch.eye(4)[i]
+    return estimators.gumbel_rao.exact_vjp(g, theta, one_hot.argmax(-1), 0.5)
+
+
+reference, wrong = library(theta.double(), 0), {}
+print("relative error by shift of all logits")
+print(f"{'shift':>6}  (9) as it stands  (9) with 1e-20  the library, K = ∞")
+for shift in [0, 20, 40, 44, 48, 60, 80, 100, -80, -110]:
+    found = [
+        vjp(by_the_formula(theta + shift, 0, e, 0.0)),
+        vjp(by_the_formula(theta + shift, 0, e, 1e-20)),
+        library(theta + shift, 0),
+    ]
+    wrong[shift] = [((v - reference).norm() / reference.norm()).item() for v in found]
+    print(f"{shift:6}  {wrong[shift][0]:16.2f}  {wrong[shift][1]:14.2f}  {wrong[shift][2]:19.0e}")
+
+# %% [markdown]
+# Up to a shift of 40 all agree (the first two have the error of 4,000 draws). From about 46 on, which is −log 10⁻²⁰,
+# the form with the small number is silently wrong: the losers are pressed against the same bound, and the gradient
+# is gone. The same happens below −46, where it hides the sum of exponentials. As it stands, (9) gives NaN when an
+# exponential overflows, near 88, or underflows, near −104. The library works with differences of logits, and its
+# error is that of the seven digits of its numbers.
+
+# %%
+assert all(errors[2] < 1e-4 for errors in wrong.values())
+assert all(wrong[shift][0] < 0.1 and wrong[shift][1] < 0.1 for shift in [0, 20, 40])
+assert not any(wrong[shift][0] < 0.1 for shift in [100, -110])
+assert not any(wrong[shift][1] < 0.1 for shift in [60, 80, 100])
+
+# %% [markdown]
+# **What this tells, and what not.** A published form of the estimator can fail on logits of a size that a network can
+# reach, and exact GR does not. Whether the training that diverged did so for this reason we cannot know: its weights
+# are not published. Of our own trainings of Table 2 with GR, K = 10 or ∞, none diverged; the next cell counts. They
+# are too few to exclude a rare event.
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+
+
+def stored(name):
+    for folder in ["results", "../results"]:  # the second as seen from the solutions
+        if Path(folder, f"{name}.csv").exists():
+            return pd.read_csv(f"{folder}/{name}.csv")
+    # Colab opens the notebook without the files beside it.
+    address = "https://github.com/gumbelrao-edu/gumbelrao_edu/raw/main/notebooks/results"
+    return pd.read_csv(f"{address}/{name}.csv")
+
+
+runs = stored("table2/runs")
+gr = runs[runs.estimator == "gumbel_rao"]
+print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
+assert (gr.status == "done").all()
+
+# %% [markdown]
+# With none in 12, a chance of diverging of up to 22 % a training would still be no surprise (0.78¹² is 5 %).
+#
+# ## 8 · On the autoencoder
+#
+# The same models as in Table 2 of the paper can be trained with each of these estimators, with the same draws of
+# learning rate, momentum, weight decay and τ. (ReinMax takes its τ from [1, 1.9] by the same random number.)
+#
+#     python -m gumbelrao_edu reproduce successors --profile lecture     a minute or two
+#     python -m gumbelrao_edu reproduce successors --profile cpu         two hours of a core
+#
+# Beside it stand the numbers that Wang & Bui (2026) print: −ELBO on grey digits after 160 epochs, mean of ten seeds,
+# for models with so many classes × variables. They are **theirs**, of another protocol, and can be compared with
+# each other only.
+
+# %%
+from gumbelrao_edu.experiments.successors import PUBLISHED, PUBLISHED_MODELS
+
+pd.DataFrame(PUBLISHED, index=PUBLISHED_MODELS).T
+
+# %% [markdown]
+# In two of the three models ReinMax-Rao is ahead, in one ReinMax. GR is behind ReinMax in all, by 0.35 and 0.62
+# nats where no training diverged.
+#
+# ## 9 · Which one to take
+#
+# | Your problem | Take | What speaks for it, here |
+# |---|---|---|
+# | $f$ has no derivative | RLOO | it needs none; unbiased in section 1 |
+# | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
+# | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
+# | many choices, one loss, and time to tune τ | GR, with a τ that falls | lower than each constant τ, and than ST-GS, in section 6 |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance: never worse in section 6, one line of code |
+# | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
+# | a single gradient, and no average over many | look first at "no gradient at all" | it is the row to beat in section 1 |
+#
+# No line says "always". If you can afford it, measure on *your* loss: one command does it for all estimators.
+#
+#     python -m gumbelrao_edu compare --f mymodule:loss --n 8 --variables 10
+
+# %%
+from gumbelrao_edu.diagnostics import compare
+
+found = compare(
+    lambda d: f(d).sum(-1),
+    logits.expand(5, 3),
+    tau=0.5,
+    k=math.inf,
+    estimators=["gumbel_rao", "zgr", "rloo", "st_gumbel_softmax"],
+    batch_sizes=[64],
+    generator=torch.Generator().manual_seed(0),
+)
+print(found.recommendation)
+
+# %% [markdown]
+# ## What to take along
+#
+# - REINFORCE and RLOO have no bias and need no derivative of $f$, but their noise grows with the number of choices
+#   under one loss.
+# - Straight-through estimators know each choice's share by $\partial f / \partial D$, and pay with a bias. One slope
+#   is exact for linear $f$, two (ReinMax, ZGR) for quadratic $f$.
+# - ReinMax at τ = 1 *is* ZGR, the limit of GR.
+# - Compare at equal cost, and with the row "no gradient at all".
+# - Letting τ fall helps GR, which can afford the cold end.
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** RLOO with four draws has half the standard deviation of REINFORCE with a baseline. Which of the two is ahead at equal cost?
+#
+# <details><summary>Answer</summary>
+#
+# They are equal: four evaluations buy four estimates of the other one, whose mean has half the deviation, too.
+#
+# </details>
+#
+# **2.** For which losses is ReinMax at τ = 1 unbiased?
+#
+# <details><summary>Answer</summary>
+#
+# For those that are quadratic in $D$: there the mean of two slopes is the average slope.
+#
+# </details>
+#
+# **3.** Why does REINFORCE get noisier when other choices are added to the loss, and GR does not?
+#
+# <details><summary>Answer</summary>
+#
+# REINFORCE sees one number, the whole loss, for all choices. GR sees $\partial f / \partial D$ for each of them.
+#
+# </details>
+#
+# **4.** An estimator has a squared bias of 2‖∇‖². Is more averaging of use?
+#
+# <details><summary>Answer</summary>
+#
+# No: it stays worse than no gradient at all, whose squared error is ‖∇‖².
+#
+# </details>
+#
+# **5.** Code adds 1e-20 inside a logarithm to be safe. When is it not?
+#
+# <details><summary>Answer</summary>
+#
+# When the numbers themselves are that small: here with logits above 46.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - ReinMax: [Liu, Dong, Liu, Yu & Gao (2023)](https://arxiv.org/abs/2304.08612), *Bridging discrete and backpropagation*.
+# - ReinMax-Rao and ReinMax-CV: [Wang & Bui (2026)](https://arxiv.org/abs/2603.08257); decoupled ST-GS:
+#   [Shah et al. (2024)](https://arxiv.org/abs/2410.13331).
+# - All kinds of gradient estimators in one survey:
+#   [Mohamed, Rosca, Figurnov & Mnih (2020)](https://arxiv.org/abs/1906.10652).
+#
+# **Next:** your own problem. Or back to the map: [0 · Start here](00_start_here.ipynb).
