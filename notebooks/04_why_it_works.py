@@ -53,7 +53,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %% [markdown]
 # ## 1 · Bias and variance without a single draw
 #
-# The problem is that of notebook 3: three classes, and the squared distance from a target.
+# The problem is as in notebook 3, with another target: three classes, and the squared distance from it.
 
 # %%
 import torch
@@ -566,10 +566,9 @@ for name, loss in losses.items():
 # %% [markdown]
 # ## 7 · Which temperature?
 #
-# *Optional, 10 minutes.* You know the next figure from notebook 3, where only $K$ was moved. New is the slider
-# $B$, the number of independent estimates that are averaged. The points are measured, 12,800 draws at each of
-# five temperatures, with bars of two standard errors. The two stars are the best temperatures of ST-GS and
-# of GR.
+# *Optional, 10 minutes.* You know the next figure from notebook 3. Now we look at both sliders, $K$ and $B$, the
+# number of independent estimates that are averaged. The points are measured, 12,800 draws at each of five
+# temperatures, with bars of two standard errors. The stars are the best temperatures of ST-GS and of GR.
 #
 # **Predict before you move a slider:**
 #
@@ -594,8 +593,7 @@ print(*panel.captions(b=[1, 64], k=[1, 100]), sep="\n\n")
 # 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
 #    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
 #    *That is the use of GR:* its lowest point lies further left than that of ST-GS, at less bias. (At
-#    $B = 1$ the stars are at the edge of the figure, at an MSE of 0.06. There it would be best not to
-#    estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2 = 0.054$, by the numbers of section 1.)
+#    $B = 1$ it would be best not to estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2$.)
 # 3. No: by (11) that of GR is nowhere above. They come together at the right end. There the softmax is
 #    nearly flat, whatever the noise, and there is nothing to average away.
 #
@@ -613,8 +611,8 @@ print(*panel.captions(b=[1, 64], k=[1, 100]), sep="\n\n")
 # \mathrm{softmax}_\tau(\theta^j + G^j) & \text{ST-GS} \qquad (18) \\
 # \frac1K \sum_k \mathrm{softmax}_\tau(\theta^j + G^{jk}) & \text{GR-MCK} \qquad (19) \end{cases}$$
 #
-# The value of $L$ means nothing. Its gradient is (5), (6) or (10), by the chain rule. Let us see that for
-# (17) and (18), with $f(D^1, D^2) = (D^1)^\top M D^2$ and the same noise on both sides. The function
+# (ST is like ST-GS, but differentiates a softmax without noise.) The value of $L$ means nothing. Its gradient
+# is (5), (6) or (10), by the chain rule. Let us see that for (17) and (18), with $f(D^1, D^2) = (D^1)^\top M D^2$ and the same noise on both sides. The function
 # `parallel` builds $L$ from $f$, $D$ and $s$.
 
 # %%

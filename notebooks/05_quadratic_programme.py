@@ -86,12 +86,17 @@ show(
 # ## 2 · The same problem with dice
 #
 # We draw a one-hot $D$ with probabilities $p$ and want a loss $f(D)$ whose average is the value above.
-# The products $(D_i - c_i)(D_j - c_j)$ have known averages: $p_i - 2 p_i c_i + c_i^2$ if $i = j$, else
-# $c_i c_j - p_i c_j - c_i p_j$, since two different classes are never drawn at once. Divide by them, and
-# multiply by what is wanted:
+# The products $(D_i - c_i)(D_j - c_j) = D_i D_j - D_i c_j - c_i D_j + c_i c_j$ have known averages. $D_i$ has the
+# average $p_i$, and so has $D_i^2 = D_i$. For $i \ne j$ the product $D_i D_j$ is 0, since two classes are never drawn
+# at once. So the average is $p_i - 2 p_i c_i + c_i^2$ if $i = j$, else $c_i c_j - p_i c_j - c_i p_j$. Divide by
+# it, and multiply by what is wanted:
 #
 # $$f(D) = (D - c)^\top A(p)\, (D - c), \qquad A_{ij}(p) =
 # \frac{(p_i - c_i)(p_j - c_j)\, Q_{ij}}{\mathbb{E}[(D_i - c_i)(D_j - c_j)]}$$
+#
+# With numbers, at $p = (0.5, 0.3, 0.2)$: $D_1$ is 1 half of the time, and
+# $\mathbb{E}[(D_1 - c_1)^2] = 0.5 \cdot (\frac23)^2 + 0.5 \cdot (\frac13)^2 = 0.2778$. What is wanted is
+# $(0.5 - \frac13)^2 \cdot 1 = 0.0278$. So $A_{11} = 0.0278 / 0.2778 = 0.1$.
 #
 # ### Exercise 1 · The matrix A(p)
 #
@@ -160,12 +165,14 @@ except ValueError as error:
 # ## 4 · Two derivatives
 #
 # $\theta$ enters $\mathbb{E}[f(D)]$ twice: it decides what is drawn, and it stands in $A(p)$, with
-# $p = \mathrm{softmax}(\theta)$. So REINFORCE has a second term, which notebook 3 did not need:
+# $p = \mathrm{softmax}(\theta)$. Equation (2) of the paper shows both. It is an estimator of its own, *REINFORCE*: the
+# loss of the class drawn, times the gradient of the log-probability of that class. It is unbiased and needs no
+# derivative of $f$ with respect to $D$. (Notebook 8 has more on it.) If $f$ depends on θ itself, it has a second term:
 #
 # $$\nabla_{\mathrm{REINF}} = f(D, \theta)\, \frac{\partial \log p_\theta(D)}{\partial \theta}
 # + \frac{\partial f(D, \theta)}{\partial \theta} \qquad (2)$$
 #
-# The estimators of this course are about the first term. The second is taken at the $D$ that was drawn, and
+# ST-GS and GR are other estimators of the first term. The second is taken at the $D$ that was drawn, and
 # simply added to each of them. Section 2 of the paper sets it aside ("we assume henceforth that $f(D,
 # \theta) = f(D)$").
 #
@@ -261,7 +268,8 @@ checks.check_log_ratio(log_ratio)
 # 2. At which τ is GR worth most? Is K = ∞ much better than K = 1000?
 # 3. On the dashed lines both variances are infinite. Their ratio, too?
 # 4. Choose the whole derivative. Its second term is the same in ST-GS and GR. At a small distance ε from a
-#    line, $f$ and the first term grow like 1/ε, the second like 1/ε². What is left of the ratio there?
+#    line, $f$ and the first term grow like 1/ε. The second contains the derivative of $A(p)$, and grows like 1/ε².
+#    What is left of the ratio there?
 
 # %%
 panel = figures.variances()
@@ -454,7 +462,8 @@ for draws in [100, 1000]:
 #
 # Now we minimise the programme. Each run starts near a corner and takes 100 steps of stochastic gradient
 # descent on θ, with one draw a step. The triangle shows one run of each estimator, the curves are
-# medians of 25 runs.
+# medians of 25 runs. Beside REINFORCE, ST-GS and GR there are two relatives. *GS*, the Gumbel-Softmax, puts the
+# soft sample itself into $f$. *ST* is like ST-GS, but differentiates a softmax without noise.
 #
 # Every way from a corner to the minimum crosses a dashed line, where one gradient may be arbitrarily
 # long. So each gradient is shortened to the length 1 if it is longer (*clipping*).
