@@ -8,11 +8,19 @@ import pandas as pd
 import pytest
 
 from gumbelrao_edu import cli
-from gumbelrao_edu.experiments import verdicts
-from gumbelrao_edu.experiments.verdicts import FAILS, HOLDS, UNDECIDED, UNMEASURED, Figure, Rule
+from gumbelrao_edu.experiments import measured, verdicts
+from gumbelrao_edu.experiments.measured import Figure
+from gumbelrao_edu.experiments.paper_claims import (
+    CLAIMS,
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    UNMEASURED,
+    Rule,
+)
+from gumbelrao_edu.figures.rows import GR_INF
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
-OTHERS = ("fig2/fig2", "fig2/steps", "fig2/runs")
 
 
 def test_what_is_stored_is_what_the_rows_give():
@@ -55,6 +63,7 @@ def listops(gains):
                     "length": 10,
                     "learning_rate": 0.1,
                     "seed": seed,
+                    "epochs": 10,
                     "status": "done",
                     "diverged_at": None,
                     "valid_accuracy": accuracy,
@@ -169,22 +178,21 @@ def test_every_verdict_is_turned_by_other_rows(tmp_path):
     """Claims that are measured at all hold of rows as the paper has them, and not of others."""
     paper = judged(better(1), tmp_path / "paper").set_index("claim").verdict
     other = judged(better(-1), tmp_path / "other").set_index("claim").verdict
-    never = {claim.sentence for claim in verdicts.CLAIMS if claim.measure is verdicts.unmeasured}
-    exact = {claim.sentence for claim in verdicts.CLAIMS if claim.place == "Figure 1"}
+    never = {claim.sentence for claim in CLAIMS if claim.measure is measured.unmeasured}
+    exact = {claim.sentence for claim in CLAIMS if claim.place == "Figure 1"}
     assert len(never) == 2
     assert len(exact) == 2
-    measured = paper.index.difference([*never, *exact])
-    assert len(measured) >= 16
-    assert paper[measured].to_dict() == dict.fromkeys(measured, HOLDS)
-    turned = other[measured]
-    assert turned.to_dict() == dict.fromkeys(measured, FAILS)
+    tried = paper.index.difference([*never, *exact])
+    assert len(tried) >= 16
+    assert paper[tried].to_dict() == dict.fromkeys(tried, HOLDS)
+    assert other[tried].to_dict() == dict.fromkeys(tried, FAILS)
     assert {*paper[[*exact]]} == {HOLDS}
     assert {*paper[[*never]]} == {UNMEASURED}
 
 
 def test_figure_1_is_turned_by_other_variances(tmp_path, monkeypatch):
     falling = {1.0: pd.Series([0.3, -0.1]), 0.1: pd.Series([0.1, -0.2])}
-    monkeypatch.setattr(verdicts, "_gaps", lambda: falling)
+    monkeypatch.setattr(measured, "_gaps", lambda: falling)
     table = verdicts.verdicts(tmp_path).query("place == 'Figure 1'")
     assert table.verdict.tolist() == [FAILS, FAILS]
 
@@ -193,7 +201,7 @@ def test_nothing_stored_is_nothing_measured(tmp_path):
     table = verdicts.verdicts(tmp_path)
     assert {*table.verdict[table.place != "Figure 1"]} == {UNMEASURED}
     assert (table.would_decide != "").equals(table.verdict.isin([UNMEASURED, UNDECIDED]))
-    for claim in verdicts.CLAIMS:
+    for claim in CLAIMS:
         assert str(claim.rule)
         assert claim.sentence.endswith(".")
 
@@ -212,9 +220,9 @@ def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
     runs = tables["table2/runs"]
     lucky = runs[runs.k == math.inf].iloc[:1].assign(learning_rate=0.002, valid_bound=-1.0)
     tables["table2/runs"] = pd.concat([runs, lucky])
-    stored = verdicts.Stored(tmp_path)
+    stored = measured.Stored(tmp_path)
     judged(tables, tmp_path)
-    assert verdicts.best(stored, [verdicts.GR_INF], 2, 5).mean > 90
+    assert measured.best(stored, [GR_INF], 2, 5).mean > 90
 
 
 def test_command_writes_both_files(tmp_path, capsys):

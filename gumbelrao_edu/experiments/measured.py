@@ -1,0 +1,441 @@
+"""What the stored results say in numbers: the statistics that the paper's claims are judged by."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..figures.rows import GR_10, GR_100, GR_INF, ST_GS, Row, row_of
+from . import search, table1, table2
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number.
+
+    Attributes:
+        value: of the statistic.
+        error: its standard error; NaN where there is none, 0 for what is computed exactly.
+        count: what the standard error is over, so many of them.
+        cells: what was measured.
+    """
+
+    value: float
+    error: float
+    count: int
+    cells: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The results in a folder, as `reproduce` writes them.
+
+    Attributes:
+        folder: of all experiments.
+    """
+
+    folder: Path
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """Return a table by the path of its file without the ending; None if it is not there."""
+        import pandas as pd
+
+        path = self.folder / f"{name}.csv"
+        return pd.read_csv(path) if path.exists() else None
+
+    @cached_property
+    def _vaes(self) -> pd.DataFrame:
+        """The trainings of all searches, once each."""
+        import pandas as pd
+
+        tables = [self.table(f"{name}/runs") for name in search.SHARED_BY]
+        there = [table for table in tables if table is not None]
+        if not there:
+            return pd.DataFrame(columns=[*_DRAW, "row", "arity", "batch_size", "seed", "bound"])
+        runs = pd.concat(there)
+        runs = runs[runs.status == "done"]
+        runs = runs.assign(
+            row=[row_of(run).label for run in runs.to_dict("records")],
+            bound=-runs.valid_bound,
+            tau=runs.tau.fillna(0.0),
+        )
+        return runs.drop_duplicates(["row", "arity", "batch_size", *_DRAW, "seed"])
+
+    def accuracies(
+        self, row: Row, tau: float, *, length: int = 10, name: str = "table1"
+    ) -> pd.DataFrame:
+        """Return the trainings of a cell of Table 1 with the learning rate that is chosen.
+
+        Returns:
+            By seed: `valid`, and `test` on the published set, if it was there, in percent;
+            whether the training `diverged` at some step; its `epochs`.
+        """
+        import pandas as pd
+
+        runs = self.table(f"{name}/runs")
+        if runs is None:
+            return pd.DataFrame(columns=["valid", "test", "diverged", "epochs"], dtype=float)
+        runs = table1.labelled(runs)
+        cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
+        best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed")
+        published = best.published_accuracy.astype(float)
+        test = published if published.notna().any() else best.test_accuracy
+        return pd.DataFrame(
+            {
+                "valid": best.valid_accuracy,
+                "test": test,
+                "diverged": best.diverged_at.notna(),
+                "epochs": best.epochs,
+            }
+        )
+
+    def bounds(self, row: Row, arity: int, batch_size: int) -> pd.Series:
+        """Return the bounds of the negative log-likelihood on the validation set, in nats.
+
+        Returns:
+            By the hyper-parameters (see `_DRAW`) and the seed.
+        """
+        runs = self._vaes
+        here = (runs["row"] == row.label) & (runs.arity == arity) & (runs.batch_size == batch_size)
+        bounds: pd.Series = runs[here].set_index([*_DRAW, "seed"]).bound
+        return bounds.sort_index()
+
+
+_DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
+
+
+def over_seeds(values: pd.Series, cells: str) -> Figure | None:
+    """Return the mean of one number a seed, with its standard error.
+
+    Args:
+        values: by seed; what is missing is left out.
+        cells: what was measured; the seeds are added.
+    """
+    return _over("seed", values, cells)
+
+
+def over_draws(values: pd.Series, cells: str) -> Figure | None:
+    """Return the same for one number a draw of the hyper-parameters."""
+    return _over("draw", values, cells)
+
+
+def _over(what: str, values: pd.Series, cells: str) -> Figure | None:
+    values = values.dropna().astype(float)
+    if not len(values):
+        return None
+    names = ", ".join(str(int(name)) for name in values.index)
+    said = f"{cells}; {what}{'s' * (len(values) > 1)} {names}"
+    return Figure(values.mean(), values.sem() if len(values) > 1 else math.nan, len(values), said)
+
+
+# Table 1
+
+_LOW, _, _HIGH = table1.PAPER_TAUS
+
+
+def gain_on_trees(
+    row: Row, base: Row, tau: float, name: str = "table1"
+) -> Callable[[Stored], Figure | None]:
+    """Accuracy of one row minus that of another one, paired by seed."""
+
+    def measure(stored: Stored) -> Figure | None:
+        ours, theirs = (stored.accuracies(each, tau, name=name) for each in (row, base))
+        ended = ", ".join(
+            f"{int(cell.diverged.sum())} of {each.label}"
+            for each, cell in ((row, ours), (base, theirs))
+        )
+        epochs = ", ".join(f"{count:g}" for count in sorted({*ours.epochs, *theirs.epochs}))
+        said = f"L ≤ 10, τ = {tau:g}, {epochs} epochs; diverged: {ended}"
+        return over_seeds(ours.test - theirs.test, said)
+
+    return measure
+
+
+def shrinking_gain(stored: Stored) -> Figure | None:
+    """The gain at the lowest temperature minus that at the highest, paired by seed."""
+    low, high = (
+        stored.accuracies(GR_10, tau).test - stored.accuracies(ST_GS, tau).test
+        for tau in (_LOW, _HIGH)
+    )
+    return over_seeds(low - high, f"L ≤ 10, τ = {_LOW:g} and {_HIGH:g}")
+
+
+def overall_gain(stored: Stored) -> Figure | None:
+    """The best cell of GR minus the best of ST-GS, both chosen on the validation set."""
+
+    def best(*rows: Row) -> tuple[str, pd.Series] | None:
+        cells = {
+            f"{row.label} at τ = {tau:g}": stored.accuracies(row, tau)
+            for row in rows
+            for tau in table1.PAPER_TAUS
+        }
+        cells = {name: cell for name, cell in cells.items() if len(cell)}
+        if not cells:
+            return None
+        name = max(cells, key=lambda name: cells[name].valid.mean())
+        return name, cells[name].test
+
+    ours, base = best(GR_10, GR_100, GR_INF), best(ST_GS)
+    if ours is None or base is None:
+        return None
+    return over_seeds(ours[1] - base[1], f"L ≤ 10, {ours[0]}, {base[0]}")
+
+
+def share_of_ten(stored: Stored) -> Figure | None:
+    """What K = 10 gains at the lowest temperature, as a share of what K = ∞ gains."""
+    ten, all_of_them, base = (stored.accuracies(row, _LOW).test for row in (GR_10, GR_INF, ST_GS))
+    return over_seeds((ten - base) / (all_of_them - base), f"L ≤ 10, τ = {_LOW:g}")
+
+
+# Figure 1: formulas without chance, so that nothing has to be stored
+
+
+def smallest_gap(stored: Stored) -> Figure | None:
+    """The smallest gap over the simplex and all temperatures."""
+    gaps = _gaps()
+    return Figure(
+        min(float(gap.min()) for gap in gaps.values()),
+        0.0,
+        sum(len(gap) for gap in gaps.values()),
+        f"{_at_taus(gaps)}, a grid on the simplex, without sampling",
+    )
+
+
+def rising_gap(stored: Stored) -> Figure | None:
+    """How much the mean gap grows from one temperature to the next lower one, at the least."""
+    gaps = _gaps()
+    means = [float(gaps[tau].mean()) for tau in sorted(gaps, reverse=True)]
+    rises = [lower - higher for higher, lower in itertools.pairwise(means)]
+    points = sum(len(gap) for gap in gaps.values())
+    said = f"{_at_taus(gaps)}, a grid on the simplex, without sampling"
+    return Figure(min(rises), 0.0, points, said)
+
+
+@functools.cache
+def _gaps() -> dict[float, pd.Series]:
+    from ..problems import QuadraticProgramme, exact_fields, gap, simplex_grid
+    from .fig1 import PROFILES
+
+    profile = PROFILES["cpu"]
+    p = simplex_grid(profile.rows)
+    fields = {tau: exact_fields(QuadraticProgramme(), p, tau)["fixed"] for tau in profile.taus}
+    return {tau: gap(terms, profile.k) for tau, terms in fields.items()}
+
+
+def _at_taus(taus: Iterable[float]) -> str:
+    return "τ = " + ", ".join(f"{tau:g}" for tau in sorted(taus))
+
+
+# Figures 2 and 3
+
+
+def variance_ratio(stored: Stored) -> Figure | None:
+    """Variance of ST-GS over that of GR-MC10 given the minibatch: the least over the training."""
+    return _least_over_training(
+        stored, lambda st, gr: _ratio(*st["monte_carlo"], *gr["monte_carlo"])
+    )
+
+
+def saving(stored: Stored) -> Figure | None:
+    """The variance that GR-MC10 saves over that of the minibatch: the least over the training."""
+
+    def over_minibatch(
+        st: dict[str, tuple[float, float]], gr: dict[str, tuple[float, float]]
+    ) -> tuple[float, float]:
+        (a, da), (b, db) = st["monte_carlo"], gr["monte_carlo"]
+        return _ratio(a - b, math.hypot(da, db), *gr["minibatch"])
+
+    return _least_over_training(stored, over_minibatch)
+
+
+def _least_over_training(stored: Stored, of: Callable[..., tuple[float, float]]) -> Figure | None:
+    table = stored.table("fig2/fig2")
+    if table is None:
+        return None
+    tau = table.tau.iloc[0]  # that of the training
+    both = [
+        table[(table["row"] == row.label) & (table.tau == tau)].set_index("step")
+        for row in (ST_GS, GR_10)
+    ]
+    values = []
+    for step in both[0].index.intersection(both[1].index):
+        parts = [
+            {name: (cell.loc[step, name], cell.loc[step, f"{name}_error"]) for name in _PARTS}
+            for cell in both
+        ]
+        values.append(of(*parts))
+    if not values:
+        return None
+    value, error = min(values)
+    arities = ", ".join(f"{arity}-ary" for arity in sorted({*table.arity}))
+    steps = ", ".join(f"{step:,}" for step in both[0].index)
+    said = f"{arities}, τ = {tau:g}, steps {steps} of one training; error over minibatches"
+    return Figure(value, error, _minibatches(stored), said)
+
+
+_PARTS = ("monte_carlo", "minibatch", "squared_bias")
+
+
+def _minibatches(stored: Stored) -> int:
+    runs = stored.table("fig2/runs")
+    return 0 if runs is None else int(runs.num_batches.min())
+
+
+def _ratio(a: float, da: float, b: float, db: float) -> tuple[float, float]:
+    """a / b with its standard error, to first order."""
+    return a / b, abs(a / b) * math.hypot(da / a, db / b)
+
+
+def _mse(stored: Stored, row: Row, averaged: int) -> dict[float, tuple[float, float]]:
+    """The MSE of a mean of gradients given the minibatch, at the last step, by τ."""
+    table = stored.table("fig2/fig2")
+    if table is None:
+        return {}
+    last = (table.step == table.step.max()) & (table.arity == 8)
+    cell = table[(table["row"] == row.label) & last]
+    return {
+        c.tau: (
+            c.monte_carlo / averaged + c.squared_bias,
+            math.hypot(c.monte_carlo_error / averaged, c.squared_bias_error),
+        )
+        for c in cell.itertuples()
+        if not math.isnan(c.squared_bias)
+    }
+
+
+def lower_mse(stored: Stored) -> Figure | None:
+    """The lowest MSE of ST-GS over the lowest of GR-MC100, each at its best τ."""
+    st, gr = (_mse(stored, row, 1) for row in (ST_GS, GR_100))
+    if not st or not gr:
+        return None
+    value, error = _ratio(*min(st.values()), *min(gr.values()))
+    return Figure(value, error, _minibatches(stored), _said_of_mse(gr, 1))
+
+
+def lower_temperature(averaged: int) -> Callable[[Stored], Figure | None]:
+    """The MSE of GR-MC100 at its best τ below the best of ST-GS, over that at the best of ST-GS."""
+
+    def measure(stored: Stored) -> Figure | None:
+        st, gr = (_mse(stored, row, averaged) for row in (ST_GS, GR_100))
+        if not st or not gr:
+            return None
+        best = min(st, key=lambda tau: st[tau])
+        below = [tau for tau in gr if tau < best]
+        if best not in gr or not below:
+            return None
+        lower = min(below, key=lambda tau: gr[tau])
+        value, error = _ratio(*gr[lower], *gr[best])
+        said = f"{_said_of_mse(gr, averaged)}; τ = {lower:g} over τ = {best:g}"
+        return Figure(value, error, _minibatches(stored), said)
+
+    return measure
+
+
+def _said_of_mse(mse: dict[float, tuple[float, float]], averaged: int) -> str:
+    what = "one gradient" if averaged == 1 else f"the mean of {averaged} gradients"
+    return f"8-ary, {_at_taus(mse)}, {what}, last step of one training; error over minibatches"
+
+
+def steps_ratio(stored: Stored) -> Figure | None:
+    """Steps of ST-GS over those of GR-∞, the mean over the thresholds that both reach."""
+    steps = stored.table("fig2/steps")
+    if steps is None:
+        return None
+    both = steps[(steps.arity == 8) & (steps.batch_size == 20)].pivot_table(
+        index=["draw", "threshold"], columns="row", values="steps"
+    )
+    if not {ST_GS.label, GR_INF.label} <= {*both.columns}:
+        return None
+    ratios = (both[ST_GS.label] / both[GR_INF.label]).dropna()
+    by_draw = ratios.groupby(level="draw").mean()
+    return over_draws(by_draw, "8-ary, B = 20, one training each")
+
+
+# Tables 2 and 3
+
+
+class Best(NamedTuple):
+    """A draw of the hyper-parameters, and the bounds of its trainings in nats."""
+
+    label: str
+    tau: float
+    seeds: float
+    mean: float
+    sem: float
+
+
+def best(stored: Stored, rows: Sequence[Row], arity: int, batch_size: int) -> Best | None:
+    """Return the best draw of the best row, as the mean over its seeds on the validation set.
+
+    Draws with fewer seeds than another one of the row has are not chosen: one lucky training is no
+    reason.
+    """
+    found = []
+    for row in rows:
+        by_draw = stored.bounds(row, arity, batch_size).groupby(level=_DRAW)
+        draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
+        most = draws[draws.seeds == draws.seeds.max()]
+        found += [Best(row.label, *draw) for draw in most.reset_index()[[*Best._fields[1:]]].values]
+    return min(found, key=lambda draw: draw.mean, default=None)
+
+
+def gain_on_digits(
+    row: Row, *others: Row, arity: int = 8, batch_size: int = 20
+) -> Callable[[Stored], Figure | None]:
+    """How far a row is ahead of the best of some others in nats, each at its best draw."""
+
+    def measure(stored: Stored) -> Figure | None:
+        ours, theirs = (best(stored, rows, arity, batch_size) for rows in ([row], others))
+        if ours is None or theirs is None:
+            return None
+        where = ", ".join(
+            f"{each.label} at τ = {each.tau:g} (seeds: {each.seeds:g})" for each in (theirs, ours)
+        )
+        return Figure(
+            theirs.mean - ours.mean,
+            math.hypot(theirs.sem, ours.sem),
+            int(min(theirs.seeds, ours.seeds)),
+            f"{search.arity_name(arity)}, B = {batch_size}; {where}",
+        )
+
+    return measure
+
+
+def lower_best_temperature(stored: Stored) -> Figure | None:
+    """τ of the best draw of ST-GS minus that of GR-∞, over arities and batch sizes."""
+    lower = {}
+    for arity, batch_size in table2.PAPER_COLUMNS:
+        st, gr = (best(stored, [row], arity, batch_size) for row in (ST_GS, GR_INF))
+        if st is not None and gr is not None:
+            lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
+    if not lower:
+        return None
+    values = list(lower.values())
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.nan
+    return Figure(statistics.fmean(values), error, len(values), "; ".join(lower))
+
+
+def smaller_batches(stored: Stored) -> Figure | None:
+    """The gain of GR-∞ at the smallest batch size minus that at the largest one."""
+    small, large = (
+        gain_on_digits(GR_INF, ST_GS, batch_size=batch_size)(stored) for batch_size in (5, 200)
+    )
+    if small is None or large is None:
+        return None
+    error = math.hypot(small.error, large.error)
+    count = min(small.count, large.count)
+    return Figure(small.value - large.value, error, count, f"{small.cells}; {large.cells}")
+
+
+def unmeasured(stored: Stored) -> None:
+    """Nothing is stored that says anything of it."""
