@@ -150,21 +150,17 @@ def execute(notebook: NotebookNode, folder: Path, name: str) -> dict[str, Any]:
             for output in cell.get("outputs", []):
                 data = output.get("data", {})
                 id = str(len(panels) + 1)
-                if tools.WIDGET in data:
-                    model = data.pop(tools.WIDGET)["model_id"]
-                    answer = client.ask(RECORDS.format(ids=[model]))
-                    if model not in answer:
-                        raise ValueError(f"{name}: a widget that is not a panel")
-                    record, figure, caption, changes = answer[model]
-                    if changes:
-                        live[model] = id
-                    panels[id] = [record, figure, caption]
-                elif tools.PLOTLY in data:
-                    figure = data.pop(tools.PLOTLY)
-                    panels[id] = [record_of(figure, data["text/plain"]), json.dumps(figure)]
-                    panels[id].append(data["text/plain"])
-                else:
+                if tools.PLOTLY in data:
+                    raise ValueError(f"{name}: a figure without `show`, which gives it a caption")
+                if tools.WIDGET not in data:
                     continue
+                model = data[tools.WIDGET]["model_id"]
+                answer = client.ask(RECORDS.format(ids=[model]))
+                if model not in answer:
+                    raise ValueError(f"{name}: a widget that is not a panel")
+                *panels[id], changes = answer[model]
+                if changes:
+                    live[model] = id
                 data.clear()
                 data["text/html"] = f"<!-- panel {id} -->"
                 output.metadata = {}
@@ -179,25 +175,12 @@ def execute(notebook: NotebookNode, folder: Path, name: str) -> dict[str, Any]:
     return {"outputs": outputs, "panels": panels, "imports": imports}
 
 
-def record_of(figure: dict[str, Any], alt: str) -> dict[str, Any]:
-    import plotly.graph_objects as go
-
-    from gumbelrao_edu.figures.record import still
-
-    return still(go.Figure(figure), alt)
-
-
 def replace(notebook: NotebookNode, id: str, markup: str) -> None:
-    """Put a figure where its mark is; its caption, which may stand under it, is in it."""
+    """Put a figure where its mark is."""
     for cell in notebook.cells:
-        outputs = cell.get("outputs", [])
-        for place, output in enumerate(outputs):
+        for output in cell.get("outputs", []):
             if output.get("data", {}).get("text/html") == f"<!-- panel {id} -->":
                 output.data["text/html"] = markup
-                following = outputs[place + 1].get("data", {}) if place + 1 < len(outputs) else {}
-                if 'role="note"' in following.get("text/html", ""):
-                    del outputs[place + 1]
-                return
 
 
 def for_readers(notebook: NotebookNode) -> NotebookNode:
@@ -226,8 +209,13 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
+# Code, formulas on lines of their own, and formulas in a line.
+FORMULA = re.compile(r"```.*?```|`+[^`]*`+|\$\$.*?\$\$|(\$[^$]+?\$)", re.DOTALL)
+
+
 def for_the_site(text: str) -> str:
-    """Links that hold on the site."""
+    """Links that hold on the site, and formulas that MyST finds: a line might begin with a plus."""
+    text = FORMULA.sub(lambda m: re.sub(r"\s+", " ", m[1]) if m[1] else m[0], text)
     text = re.sub(
         r"The\s+solutions(\s+of\s+the\s+exercises)?\s+are\s+in\s+"
         r"\[a\s+notebook\s+of\s+their\s+own\]\([^)]*\)\.",

@@ -13,7 +13,7 @@ from gumbelrao_edu.course.listops import figures as listops
 from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.course.quadratic_programme import figures as programme
 from gumbelrao_edu.figures import Panel, layout, slider, trace
-from gumbelrao_edu.figures.record import record, still
+from gumbelrao_edu.figures.record import record
 from gumbelrao_edu.figures.rows import ST_GS
 from gumbelrao_edu.training.loop import Training
 
@@ -88,13 +88,13 @@ def test_a_property_set_for_the_first_time_later_is_what_it_was_before():
 
 def test_numbers_that_are_close_together_keep_what_tells_them_apart():
     figure = go.Figure(go.Scatter(y=[1000.0001, 1000.0002, 1000.0004]))
-    low, middle, high = still(figure, "close")["figure"]["data"][0]["y"]
+    low, middle, high = record(Panel(figure, alt="close"))["figure"]["data"][0]["y"]
     assert (high - low) / (middle - low) == pytest.approx(3, rel=1e-2)
 
 
 def test_infinite_and_missing_numbers_are_left_out():
     figure = go.Figure(go.Scatter(y=[1.0, math.nan, math.inf, 2.0]))
-    assert still(figure, "gaps")["figure"]["data"][0]["y"] == [1, None, None, 2]
+    assert record(Panel(figure, alt="gaps"))["figure"]["data"][0]["y"] == [1, None, None, 2]
 
 
 def test_a_text_box_is_recorded_with_its_examples():

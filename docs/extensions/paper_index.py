@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {
     "(1)": "the objective: the expectation of a loss over discrete choices",
     "(2)": "REINFORCE, the score-function estimator",
-    "(3)": "the Gumbel-max trick and the relaxed sample S_τ",
+    "(3)": "the Gumbel-max trick and the relaxed sample $S_τ$",
     "(4)": "the Gumbel-Softmax estimator (GS)",
     "(5)": "the straight-through estimator (ST)",
     "(6)": "the straight-through Gumbel-Softmax estimator (ST-GS)",

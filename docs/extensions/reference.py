@@ -13,6 +13,13 @@ PACKAGE = "gumbelrao_edu"
 # Shown under the name that a reader imports, in this order; the others follow.
 FIRST = (PACKAGE, f"{PACKAGE}.estimators", f"{PACKAGE}.diagnostics")
 
+# The groups of the list, and the parts of the package in each; the first one has all others.
+GROUPS: dict[str, set[str]] = {
+    "The library": set(),
+    "The paper's tasks and experiments": {"problems", "listops", "vae", "training", "experiments"},
+    "The course's figures and checks": {"course", "figures"},
+}
+
 
 def modules() -> list[str]:
     """Return the names of the public modules."""
@@ -53,7 +60,7 @@ def write(folder: Path) -> None:
         exported = [each for each in getattr(module, "__all__", ()) if each not in documented]
         if not documented and not exported:
             continue
-        lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
+        lines = [f"# {_short(name)}", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
         if exported:
             lines += [
                 "Names for import: " + ", ".join(map(_link, _origins(module, exported))) + "."
@@ -67,17 +74,33 @@ def write(folder: Path) -> None:
             lines += ["```"]
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
         listed.append(name)
-    head = [
+    (folder / "index.md").write_text("\n".join(_index(listed)) + "\n", "utf-8")
+
+
+def _short(name: str) -> str:
+    """A module's name as a title; the package goes without saying."""
+    return name.removeprefix(f"{PACKAGE}.")
+
+
+def _index(listed: list[str]) -> list[str]:
+    """The page that lists the modules, each with what it says of itself, in groups."""
+    groups: dict[str, list[str]] = {title: [] for title in GROUPS}
+    for name in listed:
+        part = _short(name).partition(".")[0]
+        title = next((each for each, parts in GROUPS.items() if part in parts), next(iter(GROUPS)))
+        about = (importlib.import_module(name).__doc__ or "").partition("\n\n")[0]
+        about = " ".join(about.split())
+        groups[title].append(f"- [{_short(name)}]({name}.md): {about}")
+    lines = [
         "# Reference",
         "",
-        "Every public name of the library, as its docstring has it. `import gumbelrao_edu` brings",
-        "the estimators and what is sampled; the rest stands in the modules below.",
-        "",
-        "```{toctree}",
-        ":maxdepth: 1",
-        "",
+        "Every public name, as its docstring has it. `import gumbelrao_edu` brings the estimators",
+        "and what is sampled; the rest stands in the modules below. All of their names begin with",
+        "`gumbelrao_edu.`, which is left out here.",
     ]
-    (folder / "index.md").write_text("\n".join([*head, *listed, "```"]) + "\n", "utf-8")
+    for title, entries in groups.items():
+        lines += ["", f"## {title}", "", *entries]
+    return [*lines, "", "```{toctree}", ":hidden:", "", *listed, "```"]
 
 
 def _origins(module: ModuleType, exported: list[str]) -> list[tuple[str, str]]:

@@ -78,17 +78,6 @@ def record(panel: Panel) -> dict[str, Any]:
     return {"figure": first, "controls": controls, "texts": texts, "captions": at, "moved": moved}
 
 
-def still(figure: go.Figure, alt: str) -> dict[str, Any]:
-    """Return the record of a figure without controls.
-
-    Example:
-        >>> still(go.Figure(), "Nothing.")["texts"]
-        ['Nothing.']
-    """
-    figure = _plain(figure.to_plotly_json())
-    return {"figure": figure, "controls": [], "texts": [alt], "captions": [0], "moved": []}
-
-
 def _steps(values: list[Any]) -> dict[str, Any]:
     """Large grids as whole multiples of ``step``, each less the one before: a third of the bytes.
 
