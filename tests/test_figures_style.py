@@ -13,7 +13,7 @@ from gumbelrao_edu import estimators
 from gumbelrao_edu.experiments import table1, table3
 from gumbelrao_edu.figures import curve, layout
 from gumbelrao_edu.figures.rows import CLIPPED, COLORS, EXACT, GR, Row, rows
-from gumbelrao_edu.figures.style import MORE_COLORS, TEMPLATE
+from gumbelrao_edu.figures.style import MORE_COLORS, PALETTE, TEMPLATE
 
 PACKAGE = Path(gumbelrao_edu.__file__).parent
 
@@ -80,6 +80,24 @@ def test_colours_of_estimators_are_told_apart(sight):
         if distance(one, other, sight) < APART
     ]
     assert near == []
+
+
+@pytest.mark.parametrize("color", sorted({*PALETTE.values(), *MORE_COLORS}))
+def test_thin_lines_are_seen_on_light_and_dark_pages(color):
+    """WCAG wants a contrast of 3 for what carries meaning."""
+    light = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    dark = np.clip(np.array(HUE_ROTATE) @ (1 - light), 0, 1)  # what figures.css makes of it
+    assert 1.05 / (luminance(light) + 0.05) >= 3
+    assert (luminance(dark) + 0.05) / 0.05 >= 3
+
+
+# The filter hue-rotate(180deg), as the W3C defines it.
+HUE_ROTATE = [[-0.574, 1.430, 0.144], [0.426, 0.430, 0.144], [0.426, 1.430, -0.856]]
+
+
+def luminance(rgb):
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.array([0.2126, 0.7152, 0.0722]) @ linear
 
 
 def test_the_simulation_sees_what_is_known():

@@ -263,6 +263,70 @@ def test_accessible(open_page, name, scheme):
     assert violations == []
 
 
+@pytest.mark.parametrize("name", ["index.html", *PAGES])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_can_be_read(open_page, name, scheme):
+    """Texts have a contrast of 4.5, lines of 3: WCAG wants it, and axe skips pictures."""
+    page = open_page(name, color_scheme=scheme)
+    make_live(page)
+    found = page.evaluate(CONTRASTS)
+    texts = [each for each in found if each["kind"] == "text"]
+    if page.locator(".gumbelrao-panel").count():
+        assert len(texts) > 10
+    assert [each for each in texts if each["contrast"] < 4.5] == []
+    assert [each for each in found if each["kind"] == "line" and each["contrast"] < 3] == []
+
+
+# In the page: texts of figures and the lines of legends, with their contrast to what is behind,
+# after the filter that makes figures dark on a dark page.
+CONTRASTS = """() => {
+    const canvas = document.createElement('canvas');
+    const brush = canvas.getContext('2d', {willReadFrequently: true});
+    const luminance = (layers, filter) => {
+        brush.clearRect(0, 0, 1, 1);
+        brush.filter = filter;
+        for (const [colour, alpha] of layers) {
+            brush.globalAlpha = alpha;
+            brush.fillStyle = colour;
+            brush.fillRect(0, 0, 1, 1);
+        }
+        const [r, g, b] = [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).map(part => {
+            const x = part / 255;
+            return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const found = [];
+    for (const plot of document.querySelectorAll('.js-plotly-plot')) {
+        const filter = getComputedStyle(plot.closest('.gumbelrao-frame > div') ?? plot).filter;
+        const paper = [plot.querySelector('.main-svg').style.background || 'white', 1];
+        const measure = (element, kind, property) => {
+            const style = getComputedStyle(element);
+            const box = element.closest('.annotation')?.querySelector('rect.bg');
+            const behind = [paper];
+            if (box) {
+                const around = getComputedStyle(box);
+                behind.push([around.fill, around.fillOpacity]);
+            }
+            const own = [style[property], style[`${property}Opacity`] * style.opacity];
+            const [low, high] = [luminance(behind, filter), luminance([...behind, own], filter)]
+                .sort((a, b) => a - b);
+            const contrast = (high + 0.05) / (low + 0.05);
+            found.push({kind, text: element.textContent, colour: style[property], contrast});
+        };
+        for (const text of plot.querySelectorAll('.main-svg text')) {
+            if (text.textContent.trim() && text.closest('.bars') === null) {
+                measure(text, 'text', 'fill');
+            }
+        }
+        for (const line of plot.querySelectorAll('.legendlines .js-line')) {
+            measure(line, 'line', 'stroke');
+        }
+    }
+    return found;
+}"""
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_phone_scrolls_one_way(open_page, name):
     page = open_page(name, width=400, height=800, has_touch=True, is_mobile=True)

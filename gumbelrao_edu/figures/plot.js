@@ -4,6 +4,22 @@
 const NARROW = 500;
 const BELOW = { orientation: "h", x: 0.5, xanchor: "center", y: -0.18, yanchor: "top", len: 0.9 };
 
+// On a low screen a figure gets lower, so that its controls and its caption are seen with it.
+const LOW = 230;
+const scrollers = (el) => {
+  const found = [];
+  for (let outer = el.parentElement; outer !== null; outer = outer.parentElement) {
+    if (["auto", "scroll"].includes(getComputedStyle(outer).overflowY)) found.push(outer);
+  }
+  return found;
+};
+const seen = (el) => {
+  const heights = scrollers(el)
+    .filter(({ scrollHeight, clientHeight }) => scrollHeight > clientHeight && clientHeight > LOW)
+    .map(({ clientHeight }) => clientHeight);
+  return Math.min(window.innerHeight, ...heights);
+};
+
 const WIDTH = 700; // while the cell is out of view, and has none
 const CONFIG = { displayModeBar: false }; // its buttons are many, and one uploads the figure
 
@@ -42,17 +58,22 @@ async function render({ model, el }) {
   const beside = { ...scale };
   const margin = figure.layout.margin ?? {};
 
-  const panel = el.closest(".gumbelrao-panel") ?? el;
+  let panel = el; // until the figure is put into its panel
   const isWhole = () => document.fullscreenElement === panel;
   let width;
   let tall;
+  let room = height; // of the figure, in pixels
+  const low = () => {
+    const around = panel.offsetHeight - frame.offsetHeight;
+    return Math.min(height, Math.max(seen(panel) - around, LOW));
+  };
   const size = () => {
     width = frame.clientWidth || WIDTH;
     // On the whole screen everything is as many times as large as there is room for.
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
     tall = panel.clientHeight;
-    let room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : height;
+    room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : low();
     frame.style.height = `${room}px`;
     if (isWhole() && panel.scrollHeight > tall) {
       room -= panel.scrollHeight - tall;
@@ -81,11 +102,10 @@ async function render({ model, el }) {
 
   // The width is known when the cell is in view, and changes with the window and the panes.
   const observer = new ResizeObserver(() => {
+    adopt();
     const changed = frame.clientWidth !== width || (isWhole() && panel.clientHeight !== tall);
-    if (frame.clientWidth && changed) resize();
+    if (frame.clientWidth && (changed || (!isWhole() && low() !== room))) resize();
   });
-  observer.observe(frame);
-  observer.observe(panel);
   const fill = () => (isWhole() ? document.exitFullscreen() : panel.requestFullscreen());
   const changed = () => {
     button.textContent = isWhole() ? "Back (Esc)" : "Full screen";
@@ -97,18 +117,31 @@ async function render({ model, el }) {
     event.stopPropagation(); // JupyterLab would open its search
     fill();
   };
+  const release = () => {
+    observer.disconnect();
+    panel.removeEventListener("fullscreenchange", changed);
+    panel.removeEventListener("keydown", key);
+  };
+  const adopt = (first) => {
+    const around = el.closest(".gumbelrao-panel") ?? el;
+    if (around === panel && !first) return;
+    release();
+    panel = around;
+    panel.addEventListener("fullscreenchange", changed);
+    panel.addEventListener("keydown", key);
+    for (const each of [frame, panel, document.documentElement, ...scrollers(panel)]) {
+      observer.observe(each);
+    }
+  };
+  adopt(true);
   button.hidden = !document.fullscreenEnabled;
   button.addEventListener("click", fill);
-  panel.addEventListener("fullscreenchange", changed);
-  panel.addEventListener("keydown", key);
   model.on("change:caption change:error", write);
   model.on("change:_moved", draw);
   return () => {
     model.off("change:caption change:error", write);
     model.off("change:_moved", draw);
-    panel.removeEventListener("fullscreenchange", changed);
-    panel.removeEventListener("keydown", key);
-    observer.disconnect();
+    release();
     Plotly.purge(plot);
   };
 }

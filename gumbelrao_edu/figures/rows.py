@@ -19,7 +19,7 @@ COLORS = {
     "gumbel_softmax": PALETTE["orange"],
     "straight_through": PALETTE["green"],
     "reinforce": PALETTE["purple"],
-    "rloo": PALETTE["yellow"],
+    "rloo": PALETTE["magenta"],
     "zgr": PALETTE["sky"],
 }
 

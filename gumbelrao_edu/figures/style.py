@@ -13,16 +13,17 @@ from typing import Any, Protocol
 
 # --- Colours --------------------------------------------------------------------------------------
 
-# Okabe and Ito's palette: told apart with every common form of colour blindness.
+# After Okabe and Ito's palette: told apart with every common form of colour blindness. Its light
+# colours are darker here, so that thin lines are seen on white.
 PALETTE = {
     "black": "#000000",
     "blue": "#0072B2",
-    "vermilion": "#D55E00",
+    "vermilion": "#C85000",
     "green": "#009E73",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
+    "orange": "#D08000",
+    "sky": "#3090F0",
     "purple": "#CC79A7",
-    "yellow": "#F0E442",
+    "magenta": "#D020B8",
 }
 
 # For estimators beyond those that have a colour above.
@@ -30,10 +31,10 @@ MORE_COLORS = (
     "#332288",
     "#882255",
     "#117733",
-    "#999933",
+    "#683078",
     "#661100",
     "#8907E5",
-    "#8EC672",
+    "#F81050",
     "#370343",
 )
 MORE_SYMBOLS = (
@@ -166,7 +167,7 @@ def marker(look: Styled, size: float = POINT, **options: Any) -> dict[str, Any]:
 
     Example:
         >>> marker(TURN)
-        {'color': '#D55E00', 'symbol': 'diamond', 'size': 9}
+        {'color': '#C85000', 'symbol': 'diamond', 'size': 9}
     """
     drawn = {"color": look.color, "symbol": look.symbol, "size": size}
     if look.symbol.endswith(("-thin", "-open")):  # made of lines

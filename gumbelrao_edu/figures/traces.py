@@ -56,7 +56,7 @@ def curve(
     Example:
         >>> from gumbelrao_edu.figures.rows import ST_GS
         >>> curve("ST-GS", ST_GS, [1, 2], [3, 4]).line.color
-        '#D55E00'
+        '#C85000'
     """
     mode = options.pop("mode", "lines")
     if "markers" in mode:
@@ -108,7 +108,7 @@ def bars(name: str, look: Styled, *, opacity: float = CLEAR, **options: Any) -> 
     Example:
         >>> from gumbelrao_edu.figures.rows import ST_GS
         >>> bars("ST-GS", ST_GS, x=[0, 1], y=[40, 60]).marker.color
-        '#D55E00'
+        '#C85000'
     """
     colors = {"color": look.color, "line": {"width": 0}}
     return go.Bar(name=name, marker=colors, opacity=opacity, **options)
