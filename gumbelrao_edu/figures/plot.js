@@ -64,7 +64,7 @@ async function render({ model, el }) {
   let tall;
   let room = height; // of the figure, in pixels
   const low = () => {
-    const around = panel.offsetHeight - frame.offsetHeight;
+    const around = panel.offsetHeight - frame.offsetHeight + 1; // heights are rounded
     return Math.min(height, Math.max(seen(panel) - around, LOW));
   };
   const size = () => {
