@@ -623,6 +623,10 @@ SPLIT = {
         (m_of(g, c) - g.mean(0)).square().mean(0),
     ),
     "`range(classes.max())` ends one too early": lambda g, c: one_class_short(g, c),
+    "the sum is right": lambda g, c: (split(g, c)[0] + 1, split(g, c)[1] - 1),
+    "inner is right, outer is not": split_with(None, lambda s, m, v, a: 3 * (s @ m).sum()),
+    "outer is right, inner is not": split_with(lambda s, m, v, a: s.square() @ v, None),
+    "neither is right": split_with(lambda s, m, v, a: v[0], lambda s, m, v, a: a.square().sum()),
     "return two numbers": lambda g, c: sum(split(g, c)),
     "return two numbers, the inner and the outer variance, got (1, 2, 3)": lambda g, c: (1, 2, 3),
 }
@@ -670,6 +674,12 @@ ENOUGH = {
     ),
     "raised ZeroDivisionError": lambda inner, outer, e: next(
         k for k in range(1000) if inner / k <= e * outer
+    ),
+    "too few: K = 47 leaves a variance of": lambda inner, outer, e: max(
+        1, math.ceil(inner / (e * outer)) - 1
+    ),
+    "K = 58 is not the smallest": lambda inner, outer, e: max(
+        1, math.ceil(inner / (e * outer)) + 10
     ),
     "outer stays as it is": lambda inner, outer, e: max(
         1, math.ceil((inner + outer) / ((1 + e) * outer))
@@ -733,6 +743,22 @@ RELAXED_MEAN = {
     "only θ is divided": lambda t, x, tau: (t / tau + noise_of(t, x)).softmax(-1).mean(0),
     "logarithm of the softmax": lambda t, x, tau: (x / tau).log_softmax(-1).mean(0),
     "that is D": lambda t, x, tau: one_hot(x.argmax(-1), len(t)).double().mean(0),
+    "the first sample alone": lambda t, x, tau: ((t + noise_of(t, x)) / tau).softmax(-1)[0],
+    "the temperature twice": lambda t, x, tau: ((t + noise_of(t, x)) / tau**2).softmax(-1).mean(0),
+    "θ is subtracted": lambda t, x, tau: ((noise_of(t, x) - t) / tau).softmax(-1).mean(0),
+    "the sign of G is wrong": lambda t, x, tau: ((t - noise_of(t, x)) / tau).softmax(-1).mean(0),
+    "that of the softmax without noise": lambda t, x, tau: (
+        (x / tau).softmax(-1).mean(0).detach()
+        + (t / tau).softmax(-1)
+        - (t / tau).softmax(-1).detach()
+    ),
+    "no softmax is differentiated": lambda t, x, tau: (
+        (x / tau).softmax(-1).mean(0).detach() + t - t.detach()
+    ),
+    "Make it that first": lambda t, x, tau: (x / tau).softmax(-1).mean(0).roll(1),
+    "with G held fixed, the noise": lambda t, x, tau: (
+        (x / tau).softmax(-1).mean(0).detach() + t.cumsum(0) - t.cumsum(0).detach()
+    ),
     "you draw noise of your own": lambda t, x, tau: (
         (t - torch.empty_like(t).exponential_().log()) / tau
     ).softmax(-1),
@@ -772,6 +798,8 @@ BUMP = {
         bump(x, tau) * ((-x / tau).sigmoid() - (x / tau).sigmoid()) / tau
     ),
     "Return all of it": lambda x, tau: bump(x, tau) * (x > 0),
+    "at x = 0 it is right": lambda x, tau: (-(x**2)).exp() / (4 * tau),
+    "Write s = torch.sigmoid": lambda x, tau: (-(x**2)).exp() / tau,
     "the bump is positive": lambda x, tau: -bump(x, tau),
     "0.5 times what it should be": lambda x, tau: bump(x, tau) / 2,
     "the shape is []": lambda x, tau: bump(x, tau).sum(),
@@ -827,6 +855,12 @@ LIMIT = {
     "the entries of the other classes are missing": lambda g, p, i: with_entry(
         i, zgr(g, p, i)[i], torch.zeros_like(g)
     ),
+    "are right, that of the class that was drawn is not": lambda g, p, i: with_entry(
+        i, g[i], zgr(g, p, i)
+    ),
+    "v_i is right": lambda g, p, i: with_entry(i, zgr(g, p, i)[i], g.cumsum(0)),
+    "the sum is 0, as it has to be": lambda g, p, i: with_sum(i, (1 - p) * (g - g[i])),
+    "times half a bump times the density": lambda g, p, i: g + 1,
     "multiplied by ½ p_j": lambda g, p, i: g - g[i],
     "i counts from 0": lambda g, p, i: zgr(g, p, i - 1),
     "0.5 times what it should be": lambda g, p, i: zgr(g, p, i) / 2,

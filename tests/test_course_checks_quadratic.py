@@ -53,6 +53,12 @@ MATRIX = {
     "covariance of D": with_averages(lambda p, c: p.diag() - torch.outer(p, p)),
     "p_i c_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * p[:, None] * c),
     "c_i p_j twice": with_averages(lambda p, c: p.diag() + c[:, None] * c - 2 * c[:, None] * p),
+    "take Q from the argument q": lambda p, q, c: (
+        wanted(p, c)
+        * (-2.0 * (torch.arange(len(p))[:, None] - torch.arange(len(p))).abs()).exp()
+        / averages(p, c)
+    ),
+    "Q stands there once": lambda p, q, c: matrix(p, q * q, c),
     "p and c are the other way round": lambda p, q, c: matrix(c, q, p),
     "not c_i": with_averages(lambda p, c: averages(p, c) - p.diag() + c.diag()),
     "not p_i²": with_averages(lambda p, c: averages(p, c) - p.diag() + (p**2).diag()),
@@ -83,6 +89,17 @@ def test_quadratic_matrix(says, answer):
 def test_quadratic_matrix_of_an_unknown_mistake_tells_the_expectation():
     verdict = exercises.check_quadratic_matrix(lambda p, q, c: matrix(p, q, c).square())
     wrong(verdict, "E[f(D)] would be", "the value of the programme is 0.04", "not the expected")
+    one, i = torch.ones(3, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    for change, says in (
+        (one - i, "the diagonal is right, the entries"),
+        (i, "are right, the diagonal is not"),
+        (one.triu(), "A is symmetric"),
+    ):
+
+        def answer(p, q, c, change=change):
+            return matrix(p, q, c) + change if len(p) == 3 else matrix(p, q, c)
+
+        wrong(exercises.check_quadratic_matrix(answer), says)
 
 
 def test_quadratic_matrix_for_three_classes_and_equal_c_only():
@@ -133,6 +150,11 @@ FIXED = {
     "not its logarithm": lambda t: t.log_softmax(-1) @ programme.loss(corners, t.softmax(-1)),
     "f at the average": lambda t: programme.loss(t.softmax(-1), t.softmax(-1).detach()),
     "the largest": lambda t: programme.loss(corners, t.softmax(-1)).max(),
+    "exp(θ) are no probabilities yet": lambda t: (
+        t.exp() @ programme.loss(corners, t.softmax(-1).detach())
+    ),
+    "twice the average": lambda t: 2 * expected(t),
+    "this is not E[f(D)]": lambda t: expected(t, inner=lambda p: (p + 0.01).detach()),
     "do not divide": lambda t: expected(t) / 3,
     "whatever contains θ cancels": lambda t: expected(t.detach()) + t.sum() - t.sum(),
     "its sign is wrong": lambda t: 2 * expected(t).detach() - expected(t),
@@ -176,6 +198,10 @@ RATIO = {
     "GR has the outer variance": lambda i, o, k: ((i + o) / (i / k)).log10(),
     "variance of GR. Subtract it": lambda i, o, k: (i / k + o).log10(),
     "variance of ST-GS. Subtract that": lambda i, o, k: (i + o).log10(),
+    "not K + 1": lambda i, o, k: ((i + o) / (i / (k + 1) + o)).log10(),
+    "this is inner / outer": lambda i, o, k: (i / o).log10(),
+    "parentheses are missing": lambda i, o, k: (i + o).log10() - i / k + o,
+    "subtract their logarithms": lambda i, o, k: (i + o).log() - (i / k + o).log10(),
     "You multiply": lambda i, o, k: ((i + o) / (i * k + o)).log10(),
     "its square root does not": lambda i, o, k: ((i + o) / (i / k**0.5 + o)).log10(),
     "the gain as a share": lambda i, o, k: (i - i / k) / (i / k + o),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 _SHOWN = 20  # entries of a list
+_UNKNOWN = "the numbers are not the expected ones."
 
 # What a wrong answer would look like, by the sentence that says what is wrong with it.
 Mistakes = Mapping[str, Tensor | float]
@@ -96,11 +97,16 @@ def told(error: BaseException) -> str:
 
 
 def expect(
-    got: Any, expected: Tensor | float, given: Mapping[str, Any], mistakes: Mistakes
+    got: Any,
+    expected: Tensor | float,
+    given: Mapping[str, Any],
+    mistakes: Mistakes,
+    otherwise: Callable[[Tensor], str] | None = None,
 ) -> None:
     """Raise `Wrong` unless the numbers agree; say what is wrong as closely as is known.
 
-    One number may be of any kind: a tensor, Python's or NumPy's.
+    One number may be of any kind: a tensor, Python's or NumPy's. If nothing else can be said of
+    numbers of the right shape, `otherwise` says which part of the exercise they do not fulfil.
     """
     expected = torch.as_tensor(expected, dtype=torch.float64)
 
@@ -126,7 +132,8 @@ def expect(
         mistake = torch.as_tensor(number_or_tensor)
         if close(value, mistake) and not close(mistake, expected):
             raise wrong(sentence)
-    raise wrong(_in_general(value, expected))
+    sentence = _in_general(value, expected)
+    raise wrong(otherwise(value) if sentence == _UNKNOWN and otherwise else sentence)
 
 
 def plain(got: Any) -> Tensor:
@@ -250,4 +257,4 @@ def _in_general(got: Tensor, expected: Tensor) -> str:
     sums = got.sum(-1)
     if close(expected.sum(-1), torch.ones_like(sums)) and not close(sums, torch.ones_like(sums)):
         return f"the entries of a row sum to {numbers(sums)}, and should sum to 1."
-    return "the numbers are not the expected ones."
+    return _UNKNOWN

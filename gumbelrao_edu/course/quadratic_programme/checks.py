@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...problems import QuadraticProgramme
-from ..verdict import Wrong, call, check, expect, gradient, numbers, plain
+from ..verdict import Wrong, call, check, close, expect, gradient, numbers
 
 
 @check("and with it E[f(D)] is the value of the programme.")
@@ -42,18 +42,28 @@ def check_quadratic_matrix(function: Any) -> None:
         p, q, c = torch.tensor(entries, dtype=torch.float64), programme.q, programme.c
         given = {"p": p, "q": q, "c": c}
         got = call(function, **given)
-        try:
-            expect(got, *_matrix(p, q, c, given))
-        except Wrong as wrong:
-            same = isinstance(got, Tensor) and got.shape == q.shape
-            if not (same and str(wrong).startswith("the numbers")):
-                raise
+        wanted, given, mistakes = _matrix(p, q, c, given)
+
+        def otherwise(answer: Tensor, p: Tensor = p, c: Tensor = c, wanted: Tensor = wanted) -> str:
+            on = torch.eye(len(p), dtype=torch.bool)
+            if close(answer[on], wanted[on]):
+                return "the diagonal is right, the entries i ≠ j are not."
+            if close(answer[~on], wanted[~on]):
+                return "the entries i ≠ j are right, the diagonal is not."
+            if not close(answer, answer.T):
+                return (
+                    "A is symmetric: above and below the fraction bar (i, j) and (j, i) are the "
+                    "same. Yours is not."
+                )
             d = torch.eye(len(p), dtype=torch.float64) - c
-            mean = p @ (d @ plain(got) * d).sum(-1)
-            raise Wrong(
+            mean = p @ (d @ answer * d).sum(-1)
+            value = (wanted * (d.T @ (p[:, None] * d))).sum()
+            return (
                 f"E[f(D)] would be {numbers(mean)}, and the value of the programme is "
-                f"{numbers(programme.value(p))}: {wrong}"
-            ) from None
+                f"{numbers(value)}: the numbers are not the expected ones."
+            )
+
+        expect(got, wanted, given, mistakes, otherwise)
 
 
 def _matrix(
@@ -83,6 +93,12 @@ def _matrix(
         "above the fraction bar stands a product for each pair, torch.outer(p − c, p − c). You "
         "multiply entry by entry.": (p - c).square() * q / averages,
         "Q is multiplied entry by entry, with *. You have a product of matrices.": d @ q / averages,
+        "take Q from the argument q; it is another one here.": (
+            d
+            * torch.exp(-2.0 * (torch.arange(len(p)) - torch.arange(len(p))[:, None]).abs())
+            / averages
+        ),
+        "Q stands there once.": d * q * q / averages,
         "c_i c_j is missing in the averages.": d * q / (averages - torch.outer(c, c)),
         "the averages have −p_i c_j − c_i p_j, with minus signs.": (
             d * q / (torch.outer(c, c) + torch.outer(p, c) + torch.outer(c, p) + p.diag())
@@ -167,7 +183,15 @@ def check_fixed_loss(function: Any) -> None:
                 "the sum of the p_i f(e_i) is the average; do not divide by their number.": (
                     (p * losses).mean()
                 ),
+                "exp(θ) are no probabilities yet: divide by their sum, as softmax does.": (
+                    theta.exp() @ losses
+                ),
+                "this is twice the average.": 2 * (p @ losses),
             },
+            lambda answer: (
+                "this is not E[f(D)]. Take p = softmax(θ), and add up p_i f(e_i) with the three "
+                "losses programme.loss(corners, p)."
+            ),
         )
         cut = "detach the p in A(p), not the p_i that weight the losses."
         derivative = gradient(got, 1.0, logits, cut=cut)
@@ -239,10 +263,24 @@ def check_log_ratio(function: Any) -> None:
             "the logarithm of a sum is another number than the sum of the logarithms.": (
                 inner.log10() + outer.log10() - (inner / k).log10() - outer.log10()
             ),
+            "K stands there, not K + 1.": (st_gs / (inner / (k + 1) + outer)).log10(),
+            "this is inner / outer, K*. Take var[ST-GS] / var[GR].": (inner / outer).log10(),
+            "parentheses are missing: subtract the logarithm of (inner / k + outer).": (
+                st_gs.log10() - inner / k + outer
+            ),
             "this is log(1 + ratio). Take log10 of the ratio itself.": (st_gs / gr).log1p(),
             "GR has the outer variance, too.": (st_gs / (inner / k)).log10(),
             "this is log10 of the variance of GR. Subtract it from that of ST-GS.": gr.log10(),
             "this is log10 of the variance of ST-GS. Subtract that of GR.": st_gs.log10(),
         }
         given: dict[str, Any] = {"inner": inner, "outer": outer, "k": k}
-        expect(call(function, **given), (st_gs / gr).log10(), given, mistakes)
+        expect(
+            call(function, **given),
+            (st_gs / gr).log10(),
+            given,
+            mistakes,
+            lambda answer: (
+                "write var[ST-GS] = inner + outer and var[GR] = inner / k + outer first, then "
+                "subtract their logarithms to the base 10."
+            ),
+        )

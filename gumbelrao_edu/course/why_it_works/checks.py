@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...gumbel import conditional_gumbel
-from ..verdict import Wrong, call, check, expect, gradient, numbers, plain, random, shown
+from ..verdict import Wrong, call, check, close, expect, gradient, numbers, plain, random, shown
 
 
 @check("within the classes, between the classes: together all of the variance.")
@@ -52,7 +52,30 @@ def check_split_variance(function: Any) -> None:
                 f"return two numbers, the inner and the outer variance, got {numbers(got)}."
                 f"\nFor{shown(given)}"
             ) from None
-        expect(answer, *_split(gradients, classes, given))
+        wanted, given, mistakes = _split(gradients, classes, given)
+
+        def otherwise(answer: Tensor, wanted: Tensor = wanted) -> str:
+            first, second = (close(a, w) for a, w in zip(answer, wanted, strict=True))
+            if close(answer.sum(), wanted.sum()):
+                return (
+                    "the sum is right, the two parts are not: what varies within a class is inner."
+                )
+            if first:
+                return (
+                    "inner is right, outer is not: it is the mean squared distance of the means of "
+                    "the classes from the mean of all, each class weighted by its share."
+                )
+            if second:
+                return (
+                    "outer is right, inner is not: it is the mean squared distance of the "
+                    "estimates from the mean of their class."
+                )
+            return (
+                "neither is right, and they do not add up to the variance of all. Begin with the "
+                "mean of each class, a vector; both parts are mean squared distances from or of it."
+            )
+
+        expect(answer, wanted, given, mistakes, otherwise)
 
 
 def _split(
@@ -202,7 +225,22 @@ def check_enough_samples(function: Any) -> None:
         }
         given: dict[str, Any] = {"inner": inner, "outer": outer, "excess": excess}
         got = call(function, **given)
-        expect(got, wanted, given, mistakes)
+
+        def otherwise(
+            answer: Tensor,
+            part: float = inner,
+            rest: float = outer,
+            bound: float = (1 + excess) * outer,
+        ) -> str:
+            k = answer.item()
+            if k >= 1 and part / k + rest > bound:
+                return (
+                    f"too few: K = {k:g} leaves a variance of {part / k + rest:.4g}, and "
+                    f"(1 + excess) · outer is {bound:.4g}."
+                )
+            return f"K = {k:g} is not the smallest: fewer samples are enough."
+
+        expect(got, wanted, given, mistakes, otherwise)
 
 
 @check("the value of (9), the derivative of a softmax at a fixed point.")
@@ -271,7 +309,21 @@ def check_relaxed_mean(function: Any) -> None:
                 ),
                 "that is the logarithm of the softmax.": (fixed / tau).log_softmax(-1).mean(0),
                 "that is D. Return the mean of the softmaxes.": one_hot,
+                "that is the first sample alone. Take the mean over all.": (
+                    (fixed[0] / tau).softmax(-1)
+                ),
+                "you divide by the temperature twice.": (fixed / tau**2).softmax(-1).mean(0),
+                "θ is subtracted, not added: the softmax is taken of θ + G.": (
+                    ((noise - theta.detach()) / tau).softmax(-1).mean(0)
+                ),
+                "the sign of G is wrong: it is perturbed − θ.": (
+                    ((theta.detach() - noise) / tau).softmax(-1).mean(0)
+                ),
             },
+            lambda answer: (
+                "the value is not that of the mean of the softmaxes of `perturbed`. Make it that "
+                "first, then see to the gradient."
+            ),
         )
         g = torch.arange(1.0, len(entries) + 1, dtype=torch.float64).square()
         derivative = gradient(got, g, theta, cut="detach the noise perturbed − θ, not θ itself.")
@@ -289,9 +341,22 @@ def check_relaxed_mean(function: Any) -> None:
             "it is 0. θ comes in with a plus and with a minus, and cancels. Detach all of the "
             "noise, perturbed − θ.": torch.zeros_like(wanted),
             "the temperature is missing in it.": wanted * tau,
+            "it is that of the softmax without noise.": torch.autograd.grad(
+                ((theta / tau).softmax(-1) * g).sum(), theta
+            )[0],
+            "no softmax is differentiated, θ is added to it: the derivative of θ itself is g.": g,
         }
         try:
-            expect(derivative, wanted, {**given, "g": g}, mistakes)
+            expect(
+                derivative,
+                wanted,
+                {**given, "g": g},
+                mistakes,
+                lambda answer: (
+                    "it is not that of the mean of softmax(θ + G) with G held fixed, the noise "
+                    "perturbed − θ."
+                ),
+            )
         except Wrong as wrong:
             raise Wrong(f"the value is right, its gradient is not: {wrong}") from None
 
@@ -346,7 +411,18 @@ def check_bump(function: Any) -> None:
             ),
             "the sign is wrong: the bump is positive.": -bump / tau,
         }
-        expect(call(function, **given), bump / tau, given, mistakes)
+
+        def otherwise(answer: Tensor, x: Tensor = x, tau: float = tau) -> str:
+            if (
+                close(answer[x == 0], torch.full_like(answer[x == 0], 0.25 / tau))
+                and (x == 0).any()
+            ):
+                return "at x = 0 it is right, beside it it is not: s_i = 1 / (1 + exp(−x/τ))."
+            return (
+                "it is not s_i s_j / τ. Write s = torch.sigmoid(x / tau) first; then s_j = 1 − s."
+            )
+
+        expect(call(function, **given), bump / tau, given, mistakes, otherwise)
 
 
 @check("half a bump at each tie: GR at τ = 0, without any softmax.")
@@ -421,7 +497,26 @@ def check_limit(function: Any) -> None:
             ),
         }
         given: dict[str, Any] = {"g": g, "p": p, "i": i}
-        expect(call(function, **given), wanted, given, mistakes)
+
+        def otherwise(answer: Tensor, wanted: Tensor = wanted, chosen: Tensor = chosen) -> str:
+            if close(answer[~chosen], wanted[~chosen]):
+                return (
+                    "the entries j ≠ i are right, that of the class that was drawn is not: it "
+                    "makes the sum 0."
+                )
+            if close(answer[chosen], wanted[chosen]):
+                return "v_i is right, the entries j ≠ i are not: v_j = ½ p_j (g_j − g_i)."
+            if abs(answer.sum()) < 1e-6:
+                return (
+                    "the sum is 0, as it has to be. The entries j ≠ i are not right: multiply the "
+                    "difference g_j − g_i, half a bump and the density p_j."
+                )
+            return (
+                "the entries j ≠ i are g_j − g_i times half a bump times the density p_j, and v_i "
+                "makes the sum 0."
+            )
+
+        expect(call(function, **given), wanted, given, mistakes, otherwise)
 
 
 def _limit(g: Tensor, p: Tensor, i: int) -> Tensor:
