@@ -3,12 +3,17 @@
 Shapes, types and Python numbers are always checked. The *values* of a tensor are checked where
 reading them costs nothing, that is on the CPU and outside of tracing: on a GPU one look at a value
 waits for all work in the queue.
+
+Numbers may be of any kind that Python knows as such, NumPy's included; the checks of numbers return
+them as Python's own, with which the rest computes.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 import operator
+import sys
 from typing import Any
 
 import torch
@@ -16,6 +21,7 @@ from torch import Tensor
 
 Tau = float | Tensor
 
+_LARGEST = sys.float_info.max
 MIN_TAU = 1e-40  # below it τ, and differences of logits divided by it, leave float32
 
 
@@ -34,7 +40,7 @@ def check_logits(logits: Any, name: str = "logits") -> None:
         )
 
 
-def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: bool = False) -> None:
+def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: bool = False) -> Tau:
     """A positive finite number, or a tensor of them that broadcasts to `batch`."""
     wanted = "non-negative" if allow_zero else "positive"
     if isinstance(tau, Tensor):
@@ -50,13 +56,14 @@ def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: boo
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {value.tolist()}")
         if not _holds((value >= MIN_TAU) | (value == 0)):
             raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {value.tolist()}")
-    elif isinstance(tau, bool) or not isinstance(tau, (int, float)):
-        raise TypeError(f"{name}: expected a number or a tensor, got {type(tau).__name__}")
+        return tau
+    number = _python_number(tau, name, "a number or a tensor")
     # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
-    elif not (tau < math.inf and (tau > 0 or (allow_zero and tau == 0))):
+    if not (number <= _LARGEST and (number > 0 or (allow_zero and number == 0))):
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
-    elif 0 < tau < MIN_TAU:
+    if 0 < number < MIN_TAU:
         raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {tau}")
+    return number
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:
@@ -70,28 +77,29 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     return size
 
 
-def check_count(value: Any, name: str) -> None:
+def check_count(value: Any, name: str) -> int:
     """A whole number, at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
         raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
     if value < 1:
         raise ValueError(f"{name}: expected at least 1, got {value}")
+    return value if type(value) is int else int(value)
 
 
-def check_number(value: Any, name: str) -> None:
+def check_number(value: Any, name: str) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not -math.inf < value < math.inf:  # no `isfinite`, see `check_tau`
+    number = _python_number(value, name, "a number")
+    if not -_LARGEST <= number <= _LARGEST:  # no `isfinite`, see `check_tau`
         raise ValueError(f"{name}: expected a finite number, got {value}")
+    return number
 
 
-def check_k(value: Any) -> None:
+def check_k(value: Any) -> int | float:
     """The number of draws given D: a whole number, at least 1, or math.inf."""
-    if value == math.inf:
-        return
+    if isinstance(value, (float, numbers.Real)) and value == math.inf:
+        return math.inf
     try:
-        check_count(value, "k")
+        return check_count(value, "k")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error} (math.inf is allowed, too)") from None
 
@@ -139,6 +147,15 @@ def _check_floating(tensor: Any, name: str) -> None:
         raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
 
 
+def _python_number(value: Any, name: str, expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
+    try:
+        return value if type(value) in (int, float) else float(value)
+    except OverflowError:  # of a fraction
+        return math.inf
+
+
 def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
     return len(shape) <= len(target) and all(
         have in (1, want) for have, want in zip(reversed(shape), reversed(target), strict=False)
@@ -147,9 +164,18 @@ def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
 
 def _holds(condition: Tensor) -> bool:
     """Whether all of `condition` is true; true as well where its values are not to be read."""
+    return _all(condition, unread=True)
+
+
+def seen_true(condition: Tensor) -> bool:
+    """Whether all of `condition` is true; not so where its values are not to be read."""
+    return _all(condition, unread=False)
+
+
+def _all(condition: Tensor, *, unread: bool) -> bool:
     if condition.device.type != "cpu" or torch.compiler.is_compiling():
-        return True
+        return unread
     try:
         return bool(condition.all())
     except RuntimeError:  # inside vmap a value has no single truth
-        return True
+        return unread

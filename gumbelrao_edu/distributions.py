@@ -63,7 +63,7 @@ class GumbelRaoCategorical(OneHotCategorical):
         else:
             check_probs(probs)
         super().__init__(probs, logits, validate_args)
-        check_gumbel_rao(tau, k, noise, self.batch_shape + self.event_shape)
+        tau, k = check_gumbel_rao(tau, k, noise, self.batch_shape + self.event_shape)
         check_generator(generator, self._param.device)
         self._by_probs = logits is None
         self.tau, self.k, self.noise, self.generator = tau, k, noise, generator
@@ -155,7 +155,7 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
             f"sample: expected shape [*batch, n] that goes with the shape {tuple(logits.shape)} "
             f"of the logits, got {tuple(sample.shape)}"
         )
-    check_tau(tau, shape[:-1])
+    tau = check_tau(tau, shape[:-1])
     dtype = computing_dtype(torch.promote_types(sample.dtype, logits.dtype))
     theta, x = logits.to(dtype).expand(shape), sample.to(dtype).expand(shape)
     possible = theta > -torch.inf

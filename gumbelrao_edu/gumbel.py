@@ -19,6 +19,7 @@ from ._checks import (
 )
 
 _REJECTED = 20_000  # draws that `rejection` makes at a time
+_SMALL = 2.0**-18  # exponentials below it are drawn again on a finer grid
 
 
 def sample_gumbel(
@@ -39,7 +40,7 @@ def sample_gumbel(
         generator: source of randomness; the global one when None.
 
     Returns:
-        Finite Gumbels of the given shape, up to 37.4 (in half precision, too).
+        Finite Gumbels of the given shape, up to 29.8; in float64 and on a GPU up to 37.4.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type or range.
@@ -80,7 +81,7 @@ def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
         tensor([0.1192, 0.8808])
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     return temper(logits, tau)
 
 
@@ -134,12 +135,14 @@ def perturb(theta: Tensor, generator: torch.Generator | None) -> tuple[Tensor, T
 def _rounded(perturbed: Tensor, one_hot: Tensor, dtype: torch.dtype) -> Tensor:
     """θ + G in the dtype of the caller, where rounding must not make another entry the largest."""
     limits = torch.finfo(dtype)
-    perturbed = perturbed.clamp(max=limits.max).to(dtype)
-    value, winner = perturbed.detach(), one_hot.detach() == 1
-    top = value.masked_fill(~winner, -torch.inf).amax(-1, keepdim=True)
+    if dtype != perturbed.dtype:
+        perturbed = perturbed.clamp(max=limits.max).to(dtype)
+    index = one_hot.argmax(-1, keepdim=True).expand(*perturbed.shape[:-1], 1)
+    value = perturbed.detach()
+    top = value.gather(-1, index)
     below = top - (top.abs() * limits.eps).clamp(min=limits.tiny)
-    too_large = (value >= top) & ~winner
-    return perturbed + (below - value).masked_fill(~too_large, 0.0)
+    others = below.expand_as(value).scatter(-1, index, torch.inf)  # the largest that they may be
+    return perturbed + (others - value).clamp(max=0.0)
 
 
 def conditional_gumbel(
@@ -175,7 +178,7 @@ def conditional_gumbel(
     """
     check_logits(logits)
     check_one_hot(one_hot, logits)
-    check_count(k, "k")
+    k = check_count(k, "k")
     check_generator(generator, logits.device)
     theta = centred(logits)
     chosen = one_hot == 1
@@ -217,7 +220,7 @@ def rejection(
         (tensor([0, 0, 0, 0, 0]), True)
     """
     check_logits(logits)
-    check_count(k, "k")
+    k = check_count(k, "k")
     check_generator(generator, logits.device)
     if logits.dim() != 1 or not 0 <= index < len(logits) or logits[index] == -torch.inf:
         raise ValueError(f"index: expected a class that occurs, got {index} of {logits.tolist()}")
@@ -240,17 +243,30 @@ def sample_exponential(
 ) -> Tensor:
     """E ~ Exp(1), positive and finite, in float32 or float64.
 
-    U is drawn in float64 wherever there is such a thing (not on Apple's GPUs). In float32 it is a
-    multiple of 2⁻²⁴: no Gumbel would exceed 17.4, and of many classes that are each less probable
-    than 2⁻²⁴ none would ever be drawn. (`Tensor.exponential_` is several times slower on a CPU.)
+    In float32 U is a multiple of 2⁻²⁴: no Gumbel would exceed 17.4, and of many classes that are
+    each less probable than 2⁻²⁴ none would ever be drawn. On a CPU the few E below 2⁻¹⁸ are
+    therefore drawn again, on a finer grid. Where one can't look at them (in vmap and in a compiled
+    function) or the look costs time (on a GPU), U is drawn in float64, if there is such a thing
+    (not on Apple's GPUs). (`Tensor.exponential_` is several times slower on a CPU.)
     """
-    wide = dtype if device.type == "mps" else torch.float64
+
+    def uniform(size: tuple[int, ...], wide: torch.dtype) -> Tensor:
+        if generator is None:  # this way torch.export may leave the size open
+            return torch.rand(size, dtype=wide, device=device)
+        return torch.rand(size, dtype=wide, device=device, generator=generator)
+
     size = tuple(shape)
-    if generator is None:  # this way torch.export may leave the size open
-        uniform = torch.rand(size, dtype=wide, device=device)
-    else:
-        uniform = torch.rand(size, dtype=wide, device=device, generator=generator)
-    return exponential_of(uniform.to(dtype), grid=torch.finfo(wide).eps / 2)
+    if device.type == "cpu" and dtype == torch.float32 and not torch.compiler.is_compiling():
+        draws = exponential_of(uniform(size, dtype), grid=2.0**-24)
+        some_small = _some_below(draws, _SMALL)
+        if some_small:
+            small = draws < _SMALL
+            again = uniform((int(small.sum()),), dtype).mul_(_SMALL)
+            draws.masked_scatter_(small, exponential_of(again, grid=2.0**-24 * _SMALL))
+        if some_small is not None:
+            return draws
+    wide = dtype if device.type == "mps" else torch.float64
+    return exponential_of(uniform(size, wide).to(dtype), grid=torch.finfo(wide).eps / 2)
 
 
 def exponential_of(uniform: Tensor, *, grid: float) -> Tensor:
@@ -258,12 +274,22 @@ def exponential_of(uniform: Tensor, *, grid: float) -> Tensor:
 
     Args:
         uniform: U.
-        grid: what U was drawn as a multiple of. Its first value, 0, stands for the interval
-            [0, grid), on which E has the mean grid/2: this in place of 0 keeps log E finite and the
-            law right. So does −log(ε/4) where U was rounded to 1.
+        grid: what U was drawn as a multiple of. Each value stands for an interval of this length,
+            of which the middle is taken. So E is never 0, log E is finite, and the law is right.
+            −log(ε/4) stands for E where U was rounded to 1.
     """
     largest = -math.log(torch.finfo(uniform.dtype).eps / 4)
-    return uniform.neg_().log1p_().neg_().clamp(min=grid / 2, max=largest)
+    return uniform.add_(grid / 2).neg_().log1p_().neg_().clamp_max_(largest)
+
+
+def _some_below(draws: Tensor, bound: float) -> bool | None:
+    """Whether one is smaller; None where that can't be asked, as inside vmap."""
+    if draws.numel() == 0:
+        return False
+    try:
+        return float(draws.min()) < bound
+    except RuntimeError:
+        return None
 
 
 def computing_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ._checks import check_count, check_generator, check_logits, check_number, check_tau
+from ._checks import Tau, check_count, check_generator, check_logits, check_number, check_tau
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
 
 Shape = Literal["constant", "linear", "exponential", "cosine"]
@@ -55,15 +55,16 @@ class Schedule:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, tau in (("start", self.start), ("end", self.last)):
-            check_number(tau, name)
-            check_tau(tau, torch.Size(), name=name)
-        check_count(self.steps, "steps")
+        for name, tau in (("start", self.start), ("end", self.end)):
+            if name == "start" or tau is not None:
+                check_tau(tau := check_number(tau, name), torch.Size(), name=name)
+                object.__setattr__(self, name, tau)
+        object.__setattr__(self, "steps", check_count(self.steps, "steps"))
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape: expected one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape == "constant" and self.last != self.start:
             raise ValueError(f"end: expected none for a constant schedule, got {self.end}")
-        check_number(self.floor, "floor")
+        object.__setattr__(self, "floor", check_number(self.floor, "floor"))
         if not 0 <= self.floor <= max(self.start, self.last):
             raise ValueError(
                 f"floor: expected a number from 0 to the largest temperature "
@@ -140,7 +141,7 @@ class GumbelRao(nn.Module):
                 f"tau: expected a number, a Schedule or a function of the step, got "
                 f"{type(tau).__name__}: no gradient reaches the temperature, it is not learned"
             )
-        if isinstance(dim, bool) or not isinstance(dim, int):
+        if isinstance(dim, bool) or not isinstance(dim, (int, numbers.Integral)):
             raise TypeError(f"dim: expected a whole number, got {type(dim).__name__} {dim!r}")
         if not isinstance(hard_eval, bool):
             raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
@@ -156,10 +157,12 @@ class GumbelRao(nn.Module):
                 raise TypeError(
                     f"tau: expected a function that returns numbers, got {temperature!r}"
                 )
-            check_gumbel_rao(temperature, k, noise)
-        self.schedule = tau
-        self.k = k
-        self.dim = dim
+        checked = [check_gumbel_rao(temperature, k, noise) for temperature in temperatures]
+        number: Tau
+        number, k = checked[-1]
+        self.schedule: float | Callable[[int], float] = tau if callable(tau) else float(number)
+        self.k: int | float = k
+        self.dim = int(dim)
         self.noise: Noise = noise
         self.hard_eval = hard_eval
         self.generator = generator

@@ -79,6 +79,7 @@ def files(out: Path) -> dict[str, dict[str, Any]]:
     for path in (out / "runs").iterdir():
         row = json.loads(path.read_text(), parse_constant=pytest.fail)  # strict JSON
         assert row.pop("seconds") >= 0
+        assert len(row.pop("checksum")) == 16
         row["provenance"].pop("date")
         # The last line is the error; those above it say where it was raised.
         row["error"] = row["error"] and row["error"].splitlines()[-1]

@@ -187,6 +187,14 @@ DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "nested": lambda content, random_: b"[" * 100_000,
     "list": lambda content, random_: b"[1, 2]",
 }
+
+
+def other_digit(content: bytes, random_: random.Random) -> bytes:
+    """A number, or the checksum, is another one."""
+    place = random_.choice([i for i, letter in enumerate(content) if chr(letter) in "12345678"])
+    return content[:place] + bytes([content[place] + 1]) + content[place + 1 :]
+
+
 ROW_DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "status": lambda row: row.update(status="foo"),
     "results": lambda row: row.update(results=[1]),
@@ -213,13 +221,14 @@ def test_damaged_files(tmp_path, undisturbed, record_property):
         if path.suffix == ".safetensors":
             kinds += ["flipped"] * 4
         if path.parent.name == "runs" and path.suffix == ".json":
-            kinds += ROW_DAMAGES
+            kinds += [*ROW_DAMAGES, "digit"]
         kind = random_.choice(kinds)
         if kind == "link":
             path.unlink()
             path.symlink_to(outside)
-        elif kind == "flipped":
-            path.write_bytes(flipped(content, random_))
+        elif kind in ("flipped", "digit"):
+            change = flipped if kind == "flipped" else other_digit
+            path.write_bytes(change(content, random_))
         elif kind in ROW_DAMAGES:
             row = json.loads(content)
             ROW_DAMAGES[kind](row)

@@ -37,18 +37,62 @@ def test_gumbels_are_finite_and_of_the_wanted_dtype(dtype):
     assert draws.isfinite().all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_extreme_uniforms_give_the_gumbels_of_the_tail(monkeypatch, dtype):
-    """Whatever the dtype, G reaches as far as a uniform number of 53 bits goes."""
-    # torch.rand returns multiples of 2⁻⁵³ in [0, 1): both ends, and some near the first one.
+    """The smallest uniform numbers are drawn again; each stands for the middle of its cell."""
+    first = torch.tensor([0.0, 2**-20, 2**-18, 2**-10, 0.0, 1 - 2**-24])  # multiples of 2⁻²⁴
+    again = torch.tensor([0.0, 0.75, 2**-24])
+    given = iter([first, again])
+    monkeypatch.setattr(torch, "rand", lambda size, **_: next(given).clone().reshape(size))
+    draws = sample_gumbel([6], dtype=dtype)
+    u = [2**-43, 2**-18 * (0.75 + 2**-25), 2**-18 + 2**-25, 2**-10 + 2**-25, 2**-18 * 1.5 * 2**-24]
+    wanted = [-math.log(-math.log1p(-each)) for each in u]
+    torch.testing.assert_close(draws[:5], torch.tensor(wanted, dtype=dtype))
+    assert -3.0 < draws[5] < -2.8
+
+
+def test_extreme_uniforms_of_53_bits(monkeypatch):
+    """In float64; in float32 where no value can be looked at."""
     some = torch.tensor([0.0, 1e-14, 1e-11, 1e-8, 1 - 2**-53], dtype=torch.float64)
-    asked = []
-    monkeypatch.setattr(torch, "rand", lambda *_, **given: asked.append(given) or some.clone())
-    draws = sample_gumbel([5], dtype=dtype)
-    assert asked[0]["dtype"] == torch.float64
-    wanted = [54 * math.log(2), *(-math.log(u) for u in (1e-14, 1e-11, 1e-8))]
-    torch.testing.assert_close(draws[:4], torch.tensor(wanted, dtype=dtype))
+    wanted = torch.tensor([-math.log(u + 2**-54) for u in (0.0, 1e-14, 1e-11, 1e-8)])
+    monkeypatch.setattr(torch, "rand", lambda _, dtype, **__: some.to(dtype).clone())
+    draws = sample_gumbel([5], dtype=torch.float64)
+    torch.testing.assert_close(draws[:4].float(), wanted)
     assert -3.7 < draws[4] < -2.8
+    monkeypatch.setattr("gumbelrao_edu.gumbel._some_below", lambda *_: None)
+    draws = sample_gumbel([5])
+    torch.testing.assert_close(draws[:4], wanted)
+    assert -3.0 < draws[4] < -2.8
+
+
+def test_the_tail_has_its_law(monkeypatch):
+    """P(G > x) = 1 − exp(−exp(−x)), also where the first uniform number is 0."""
+    above = {12.0: 0, 13.0: 0, 16.0: 0, 17.4: 0}  # drawn again beyond 12.48
+    generator, total = seeded(8), 0
+    for _ in range(4):
+        draws = sample_gumbel([10**7], generator=generator)
+        total += len(draws)
+        for x in above:
+            above[x] += int((draws > x).sum())
+    for x, found in above.items():
+        law = stats.binom(total, -math.expm1(-math.exp(-x)))
+        assert law.cdf(found) > FALSE_FAILURE_RATE / 8, (x, found)
+        assert law.sf(found - 1) > FALSE_FAILURE_RATE / 8, (x, found)
+    # The same code with more to draw again shows whether the two parts fit together.
+    monkeypatch.setattr("gumbelrao_edu.gumbel._SMALL", 2.0**-6)
+    draws = sample_gumbel([10**6], generator=seeded(9)).numpy()
+    assert agree(draws, cdf=stats.gumbel_r.cdf)
+    tail = draws[draws > 4.2]
+    assert agree(tail, cdf=lambda x: 1 - stats.gumbel_r.sf(x) / stats.gumbel_r.sf(4.2))
+    assert not agree(tail + 0.1, cdf=lambda x: 1 - stats.gumbel_r.sf(x) / stats.gumbel_r.sf(4.2))
+
+
+def test_gumbels_inside_vmap_and_of_nothing():
+    draw = torch.func.vmap(lambda x: x + sample_gumbel([2000]), randomness="different")
+    draws = draw(torch.zeros(10, 1))
+    assert draws.shape == (10, 2000)
+    assert agree(draws.flatten().numpy(), cdf=stats.gumbel_r.cdf)
+    assert sample_gumbel([0, 3]).shape == (0, 3)
 
 
 OFFSETS = [0.0, 1e4, 2.0**23, 2.0**26, -(2.0**26)]

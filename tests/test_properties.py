@@ -1,13 +1,26 @@
 """Properties of every estimator over random shapes, dtypes, logits and temperatures."""
 
 import math
+from fractions import Fraction
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 
-from gumbelrao_edu import estimators, gumbel_max
+from gumbelrao_edu import (
+    GumbelRao,
+    GumbelRaoCategorical,
+    Schedule,
+    conditional_gumbel,
+    diagnostics,
+    estimators,
+    gumbel_max,
+    gumbel_rao,
+    reinforce,
+    tempered_softmax,
+)
 from gumbelrao_edu.estimators.gumbel_rao import averaged_vjp
 from gumbelrao_edu.quadrature import conditional_vjp, second_moment
 
@@ -136,3 +149,57 @@ def test_propositions_1_and_2_hold_for_random_problems(n, size, tau, seed):
         mse = mse_gr + inner / k
         assert mse_gr < mse < last
         last = mse
+
+
+NUMBERS = {
+    "NumPy's integer": (np.int64(3), np.float64(0.5)),
+    "NumPy's small ones": (np.uint8(3), np.float16(0.5)),
+    "a fraction": (3, Fraction(1, 2)),
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
+def test_any_kind_of_number_is_taken(numbers):
+    """The same results, bit for bit, as with Python's own."""
+    whole, real = numbers
+    logits = torch.tensor([[0.3, -1.0, 0.5, 0.1]])
+
+    def results(k, number):
+        seeded = torch.Generator().manual_seed(0)
+        f = lambda d: (d @ torch.tensor([1.0, 2.0, 3.0, 5.0])) ** 2  # noqa: E731
+        for name in estimators.names():
+            kinds = {"k": k, "num_samples": k, "tau": number, "gap": number, "tau_forward": number}
+            record = estimators.get(name)
+            hyper = {key: kinds.get(key, value) for key, value in record.example.items()}
+            theta = logits.clone().requires_grad_()
+            loss = record.loss(f, theta, generator=seeded, **hyper)
+            yield from (loss, *torch.autograd.grad(loss.sum(), theta))
+        sample = GumbelRao(tau=number, k=k, dim=np.int64(-1), generator=seeded)(logits)
+        yield from (sample, tempered_softmax(logits, number))
+        yield conditional_gumbel(logits, sample, k, generator=seeded)
+        yield reinforce(f, logits, baseline=number, generator=seeded)
+        yield GumbelRaoCategorical(logits=logits, tau=number, k=k, generator=seeded).rsample()
+        schedule = Schedule(1, number, steps=k, shape="cosine")
+        yield torch.tensor([schedule(step) for step in range(5)])
+        terms = diagnostics.exact_terms(f, logits[0], number)
+        yield from (diagnostics.variance(terms, k, k), terms.inner)
+
+    for mine, plain in zip(results(whole, real), results(3, 0.5), strict=True):
+        assert mine.dtype == plain.dtype
+        assert torch.equal(mine, plain)
+    for k in (np.float64("inf"), np.float32("inf")):
+        assert type(GumbelRao(tau=real, k=k).k) is float
+    assert type(GumbelRao(tau=real, k=whole).k) is int
+
+
+@pytest.mark.parametrize("wrong", [True, np.True_, "3", 3 + 0j, None, torch.tensor([3]), 3.5])
+def test_what_is_no_whole_number_is_named(wrong):
+    with pytest.raises((TypeError, ValueError), match=r"^k: expected a whole number, got"):
+        gumbel_rao(torch.zeros(3), tau=0.5, k=wrong)
+    if wrong != 3.5 and not isinstance(wrong, torch.Tensor):
+        with pytest.raises(TypeError, match=r"^tau: expected a number or a tensor, got"):
+            gumbel_rao(torch.zeros(3), tau=wrong, k=3)
+    with pytest.raises(ValueError, match=r"^tau: expected a positive finite number"):
+        gumbel_rao(torch.zeros(3), tau=10**400, k=3)
+    with pytest.raises(ValueError, match=r"^tau: expected a positive finite number"):
+        gumbel_rao(torch.zeros(3), tau=Fraction(10**400), k=3)

@@ -7,6 +7,7 @@ import contextvars
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -326,12 +327,17 @@ def test_the_table_grows_with_each_run(tmp_path: Path) -> None:
     assert lengths == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"config": {"ra', b"[]", b"\xff", "other"])
+@pytest.mark.parametrize("content", [b"", b'{"config": {"ra', b"[]", b"\xff", "other", "digit"])
 def test_a_damaged_row_is_computed_anew(
     reference: tuple[Path, pd.DataFrame], tmp_path: Path, content: bytes | str
 ) -> None:
     compute(fit, CONFIGS[:2], tmp_path)
     one, other = sorted((tmp_path / "runs").iterdir())
+    if content == "digit":  # of a result
+        text = one.read_text()
+        changed = re.sub('(?<="weight": [01][.])[0-9]', lambda d: str(9 - int(d[0])), text)
+        assert changed != text
+        content = changed.encode()
     one.write_bytes(other.read_bytes() if content == "other" else content)
     lines: list[str] = []
     with pytest.warns(DamagedFileWarning, match=rf"{one.name} is .*now {one.name}.damaged\."):
@@ -342,6 +348,38 @@ def test_a_damaged_row_is_computed_anew(
     other.write_text("{")
     with pytest.raises(DamagedFileError, match="damaged"):
         [load_row(config, tmp_path) for config in CONFIGS[:2]]
+
+
+def test_a_row_without_a_checksum_is_taken(tmp_path: Path) -> None:
+    """Older versions wrote such rows."""
+    compute(fit, CONFIGS[:1], tmp_path)
+    row = load_row(CONFIGS[0], tmp_path)
+    (path,) = (tmp_path / "runs").iterdir()
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    assert load_row(CONFIGS[0], tmp_path) == row
+
+
+def damaging(run: Run) -> dict[str, Any]:
+    """Its checkpoint is damaged when it comes to it."""
+    run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    run.checkpoint.write_bytes(b"nonsense")
+    return fit(run)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_damages_that_a_worker_finds_are_told_by_the_command(tmp_path: Path, jobs: int) -> None:
+    with pytest.warns(DamagedFileWarning) as told:
+        table = compute(damaging, CONFIGS[:2], tmp_path, jobs=jobs)
+    assert table.status.tolist() == ["done", "done"]
+    assert len(told) == 2
+    for warning in told:
+        assert re.fullmatch(
+            r".*checkpoint.safetensors is damaged or of another kind .* "
+            r"It is now checkpoint.safetensors.damaged.",
+            str(warning.message),
+        )
 
 
 def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:

@@ -20,10 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # file, what stands there, what it becomes, which mistake that is
 MUTATIONS = [
-    ("gumbel.py", "uniform.neg_().log1p_().neg_()", "uniform.neg_().log1p_().neg_().mul_(0.9)", "exponentials of another rate"),
-    ("gumbel.py", ".clamp(min=grid / 2, max=largest)", "", "log of zero"),
-    ("gumbel.py", ".clamp(min=grid / 2, max=largest)", ".clamp(min=grid / 2, max=largest).log().neg()", "Gumbels where exponentials belong"),
-    ("gumbel.py", "uniform.neg_().log1p_().neg_()", "uniform.neg_().add_(1 + 1e-3).log_().neg_().abs_()", "ε inside a log"),
+    ("gumbel.py", ".neg_().log1p_().neg_()", ".neg_().log1p_().neg_().mul_(0.9)", "exponentials of another rate"),
+    ("gumbel.py", "uniform.add_(grid / 2)", "uniform", "log of zero"),
+    ("gumbel.py", ".clamp_max_(largest)", "", "log of an infinite exponential"),
+    ("gumbel.py", ".clamp_max_(largest)", ".clamp_max_(largest).log().neg()", "Gumbels where exponentials belong"),
+    ("gumbel.py", ".neg_().log1p_().neg_()", ".neg_().add_(1 + 1e-3).log_().neg_().abs_()", "ε inside a log"),
+    ("gumbel.py", "some_small = _some_below(draws, _SMALL)", "some_small = False", "no Gumbel above 17.4"),
+    ("gumbel.py", "dtype).mul_(_SMALL)", "dtype)", "the tail drawn as if it were all"),
+    ("gumbel.py", "return perturbed + (others - value).clamp(max=0.0)", "return perturbed", "rounding makes two entries the largest"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta", "D = argmax θ, without noise"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta + log_e", "Gumbels of the wrong sign"),
     ("gumbel.py", "largest = log_z - (log_e", "largest = -(log_e", "(9) without log Z"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -229,12 +229,12 @@ def compare(
         raise TypeError(f"f: expected a function, got {type(f).__name__}")
     check_logits(logits)
     check_generator(generator, logits.device)
+    num_samples = check_count(num_samples, "num_samples")
+    reference_samples = check_count(reference_samples, "reference_samples")
     for count, name in ((num_samples, "num_samples"), (reference_samples, "reference_samples")):
-        check_count(count, name)
         if count < 2:
             raise ValueError(f"{name}: expected at least 2, got {count}")
-    for m in batch_sizes:
-        check_count(m, "batch_sizes")
+    batch_sizes = [check_count(m, "batch_sizes") for m in batch_sizes]
     if not batch_sizes:
         raise ValueError("batch_sizes: expected at least one number, got none")
     settings = _settings(estimators, _several(tau, "tau"), _several(k, "k"), logits.shape[-1])
@@ -265,17 +265,14 @@ def compare(
 
 
 def _several(value: float | Sequence[float], name: str) -> list[float]:
-    values = [value] if isinstance(value, (int, float)) else list(value)
+    values = list(value) if isinstance(value, Iterable) else [value]
     if not values:
         raise ValueError(f"{name}: expected at least one number, got none")
-    for each in values:
-        if name == "k":
-            check_k(each)
-        else:
-            check_tau(each, torch.Size())
-            if isinstance(each, Tensor):
-                raise TypeError("tau: expected numbers, got a tensor")
-    return values
+    if name == "k":
+        return [check_k(each) for each in values]
+    if any(isinstance(each, Tensor) for each in values):
+        raise TypeError("tau: expected numbers, got a tensor")
+    return [float(check_tau(each, torch.Size())) for each in values]
 
 
 def _settings(

@@ -60,8 +60,8 @@ class Draws:
         check_logits(logits)
         if logits.dim() != 1:
             raise ValueError(f"logits: expected [n], got {tuple(logits.shape)}")
-        check_count(num_samples, "num_samples")
-        check_count(k_max, "k_max")
+        num_samples = check_count(num_samples, "num_samples")
+        k_max = check_count(k_max, "k_max")
         self.theta = logits.detach().double()
         self.p = self.theta.softmax(0)
         n = len(self.theta)
@@ -151,8 +151,7 @@ class Measurements:
         num_samples: int = 12_800,
         seed: int = 0,
     ) -> None:
-        for k in ks:
-            check_k(k)
+        ks = [check_k(k) for k in ks]
         drawn = [int(k) for k in ks if not math.isinf(k)]
         generator = torch.Generator().manual_seed(seed)
         self._estimates: dict[tuple[float, float], Tensor] = {}  # each [num_samples, n]
@@ -191,7 +190,7 @@ class Measurements:
             known = list(self._estimates)
             raise ValueError(f"tau, k: expected one of {known}, got {(tau, k)}")
         count = len(self._estimates[tau, k])
-        check_count(batch_size, "batch_size")
+        batch_size = check_count(batch_size, "batch_size")
         if count % batch_size or count // batch_size < 2:
             raise ValueError(
                 f"batch_size: expected a number that divides {count} at least twice, "

@@ -52,7 +52,7 @@ def gradient_samples(
         torch.Size([100, 4, 3])
     """
     check_logits(logits)
-    check_count(num_samples, "num_samples")
+    num_samples = check_count(num_samples, "num_samples")
     theta = logits.detach().expand(num_samples, *logits.shape).clone().requires_grad_()
     with torch.enable_grad():
         if isinstance(estimator, str):

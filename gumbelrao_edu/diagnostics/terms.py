@@ -61,7 +61,7 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
         True
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     n, batch = logits.shape[-1], logits.shape[:-1]
     classes = torch.arange(n, device=logits.device).view(n, *[1] * len(batch)).expand(n, *batch)
     one_hot = F.one_hot(classes, n).to(logits.dtype).requires_grad_()
@@ -115,7 +115,7 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
         >>> bool(abs(terms.inner - 1.0) < 6 * terms.inner_se)
         True
     """
-    check_count(num_samples, "num_samples")
+    num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     means, inner, left, outer = (Moments() for _ in range(4))
@@ -161,8 +161,8 @@ def variance(terms: Terms, k: int | float, batch_size: int = 1) -> Tensor:
         >>> variance(Terms(torch.tensor(8.0), torch.tensor(1.0), torch.zeros(2)), k=4, batch_size=2)
         tensor(1.5000)
     """
-    check_k(k)
-    check_count(batch_size, "batch_size")
+    k = check_k(k)
+    batch_size = check_count(batch_size, "batch_size")
     return (terms.inner / k + terms.outer) / batch_size
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._checks import seen_true
+
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
     """Average the losses of S samples, with the gradient of REINFORCE (S = 1) or RLOO (S > 1).
@@ -50,8 +52,10 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
     losses = losses.to(torch.promote_types(losses.dtype, log_p.dtype))
     advantage = losses - baseline if len(losses) == 1 else leave_one_out(losses)
     ratio = (log_p - log_p.detach()).exp()  # 1, with the gradient of log p
-    # A loss that is infinite stays so: ∞ · 0 would be no number.
     finite = advantage.detach().isfinite()
+    if seen_true(finite):
+        return (losses + advantage * (ratio - 1)).mean(0)
+    # A loss that is infinite stays so: ∞ · 0 would be no number.
     score = advantage.masked_fill(~finite, 0.0) * (ratio - 1)
     return torch.where(finite, losses + score, losses * ratio).mean(0)
 
@@ -72,10 +76,10 @@ def log_probability(logits: Tensor, index: Tensor, axes: int) -> Tensor:
 
     Args:
         logits: θ, `[*batch, n]`.
-        index: the classes that were drawn, `[*batch]`.
+        index: the classes that were drawn, `[*batch]`, or several for each variable, `[S, *batch]`.
         axes: how many axes of the batch the losses have.
     """
-    log_p = logits.log_softmax(-1).gather(-1, index.unsqueeze(-1))
+    log_p = logits.log_softmax(-1).expand(*index.shape, -1).gather(-1, index.unsqueeze(-1))
     return log_p.flatten(axes).sum(-1)
 
 

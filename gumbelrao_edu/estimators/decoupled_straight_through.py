@@ -55,8 +55,8 @@ def decoupled_straight_through(
     straight-through Gumbel-Softmax.
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
-    check_tau(tau_forward, logits.shape[:-1], name="tau_forward")
+    tau = check_tau(tau, logits.shape[:-1])
+    tau_forward = check_tau(tau_forward, logits.shape[:-1], name="tau_forward")
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)

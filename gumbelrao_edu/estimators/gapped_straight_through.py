@@ -51,8 +51,8 @@ def gapped_straight_through(
     straight-through estimator.
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
-    check_number(gap, "gap")
+    tau = check_tau(tau, logits.shape[:-1])
+    gap = check_number(gap, "gap")
     if gap < 0:
         raise ValueError(f"gap: expected at least 0, got {gap}")
     check_generator(generator, logits.device)

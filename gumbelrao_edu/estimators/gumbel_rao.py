@@ -86,7 +86,7 @@ def gumbel_rao(
     Source: Paulus, Maddison & Krause (2021), equation (10) and appendix A.
     """
     check_logits(logits)
-    check_gumbel_rao(tau, k, noise, logits.shape)
+    tau, k = check_gumbel_rao(tau, k, noise, logits.shape)
     check_generator(generator, logits.device)
     if not isinstance(tau, Tensor) and tau == 0:
         return zgr(logits, generator=generator)
@@ -101,16 +101,16 @@ def check_gumbel_rao(
     shape: torch.Size | None = None,
     *,
     allow_zero: bool = True,
-) -> None:
-    """The hyper-parameters of `gumbel_rao`, for logits of the given shape where that is known.
+) -> tuple[Tau, int | float]:
+    """τ and K of `gumbel_rao`, checked, for logits of the given shape where that is known.
 
     `allow_zero`: with K = ∞ the number τ = 0 stands for the limit.
     """
-    check_k(k)
+    k = check_k(k)
     if noise not in get_args(Noise):
         raise ValueError(f"noise: expected one of {get_args(Noise)}, got {noise!r}")
     limit = allow_zero and k == math.inf and not isinstance(tau, Tensor)
-    check_tau(tau, torch.Size() if shape is None else shape[:-1], allow_zero=limit)
+    tau = check_tau(tau, torch.Size() if shape is None else shape[:-1], allow_zero=limit)
     if isinstance(tau, Tensor) and tau.requires_grad:
         raise ValueError("tau: expected a tensor without gradient, got one that requires it")
     if noise == "sobol" and shape is not None and shape[-1] > SobolEngine.MAXDIM:
@@ -125,6 +125,7 @@ def check_gumbel_rao(
                 f"k: expected a finite number for more than {MAX_CLASSES} classes, got inf "
                 f"for {shape[-1]}"
             )
+    return tau, k
 
 
 def averaged_given(
@@ -434,7 +435,7 @@ def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -
     inverse_p = theta.softmax(0).reciprocal()  # +inf where p_j is 0: r_j is then 0
     at_i = index.unsqueeze(1).expand(1, *noise.shape[1:])
     ratio = noise.div_(noise.gather(0, at_i)).mul_(inverse_p.unsqueeze(1))
-    r = ratio.log1p_().div_(-tau if isinstance(tau, float | int) else -tau.unsqueeze(0)).exp_()
+    r = ratio.log1p_().div_(-tau.unsqueeze(0) if isinstance(tau, Tensor) else -tau).exp_()
     r.scatter_(0, at_i, 1.0)
     return r.div_(r.sum(0, keepdim=True))
 

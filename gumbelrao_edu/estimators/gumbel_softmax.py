@@ -39,7 +39,7 @@ def gumbel_softmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | Non
     Source: Jang, Gu & Poole (2017); Maddison, Mnih & Teh (2017).
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
     _, perturbed = perturb(centred(logits), generator)
     return temper(perturbed, tau).to(logits.dtype)

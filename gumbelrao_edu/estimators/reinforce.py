@@ -113,8 +113,7 @@ def _value_of(baseline: Any, losses: Tensor) -> float | Tensor:
     if isinstance(baseline, RunningMean):
         return baseline.value
     if not isinstance(baseline, Tensor):
-        check_number(baseline, "baseline")
-        return float(baseline)
+        return check_number(baseline, "baseline")
     shape = losses.shape[losses.dim() - baseline.dim() :] if baseline.dim() else torch.Size()
     if baseline.shape != shape or baseline.is_complex():
         # One number a loss: [5, 1] beside [5] would broadcast to [5, 5] without a word.

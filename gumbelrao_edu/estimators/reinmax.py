@@ -48,7 +48,7 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
     Source: Liu, Dong, Liu, Yu & Gao (2023), Bridging discrete and backpropagation.
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "reinmax")
     one_hot, _ = perturb(theta.detach(), generator)

@@ -63,8 +63,8 @@ def reinmax_cv(
     variables.
     """
     check_logits(logits)
-    check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
-    check_number(eta, "eta")
+    tau, k = check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
+    eta = check_number(eta, "eta")
     check_generator(generator, logits.device)
     theta = centred(logits)
     p = theta.detach().softmax(-1)

@@ -60,7 +60,7 @@ def reinmax_rao(
     variables.
     """
     check_logits(logits)
-    check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
+    tau, k = check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
     check_generator(generator, logits.device)
     theta = centred(logits)
     p = theta.detach().softmax(-1)

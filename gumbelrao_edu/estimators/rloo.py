@@ -56,14 +56,14 @@ def rloo(
     """
     check_logits(logits)
     check_generator(generator, logits.device)
-    check_count(num_samples, "num_samples")
+    num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
-    theta = logits.expand(num_samples, *logits.shape)
-    one_hot, _ = perturb(centred(theta.detach()), generator)
+    theta = centred(logits.detach()).expand(num_samples, *logits.shape)
+    one_hot, _ = perturb(theta, generator)
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
     losses = f(one_hot.to(logits.dtype))
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each sample, got a single number")
-    return score_loss(losses, log_probability(theta, index, losses.dim()))
+    return score_loss(losses, log_probability(logits, index, losses.dim()))

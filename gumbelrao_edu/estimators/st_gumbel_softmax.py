@@ -43,7 +43,7 @@ def st_gumbel_softmax(
     Source: Jang, Gu & Poole (2017).
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
     one_hot, perturbed = perturb(centred(logits), generator)
     return replace_gradient(one_hot, temper(perturbed, tau)).to(logits.dtype)

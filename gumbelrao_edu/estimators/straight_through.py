@@ -44,7 +44,7 @@ def straight_through(
     Source: Bengio, Léonard & Courville (2013); Chung, Ahn & Bengio (2017).
     """
     check_logits(logits)
-    check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1])
     check_generator(generator, logits.device)
     one_hot, _ = perturb(centred(logits.detach()), generator)
     return replace_gradient(one_hot.to(logits.dtype), temper(logits, tau))

@@ -285,10 +285,10 @@ def generate(
 
     Source: Nangia & Bowman (2018).
     """
-    check_count(num, "num")
+    num = check_count(num, "num")
     check_generator(generator, torch.device("cpu"))
     if max_length is not None:
-        check_count(max_length, "max_length")
+        max_length = check_count(max_length, "max_length")
         # Up to 12 tokens there are more than anybody draws.
         if num > (most := sum(map(_expressions, range(1, min(max_length, 12) + 1)))):
             raise ValueError(
@@ -415,7 +415,7 @@ class Split:
         Raises:
             ValueError: when there is none.
         """
-        check_count(length, "length")
+        length = check_count(length, "length")
         examples = [example for example in self.examples if len(example.tokens) <= length]
         if not examples:
             raise ValueError(f"length: no example of {self.name} has at most {length} tokens")

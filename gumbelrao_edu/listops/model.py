@@ -155,8 +155,9 @@ class TreeLSTM(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("dim", dim), ("vocabulary", vocabulary), ("classes", classes)):
-            check_count(value, name)
+        dim = check_count(dim, "dim")
+        vocabulary = check_count(vocabulary, "vocabulary")
+        classes = check_count(classes, "classes")
         if not callable(estimator):
             raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
         self.estimator, self.dim = estimator, dim

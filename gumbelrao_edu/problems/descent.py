@@ -60,7 +60,7 @@ def descend(
     check_logits(p, "p")
     if p.dim() != 2:
         raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")
-    check_count(steps, "steps")
+    steps = check_count(steps, "steps")
     keep = torch.as_tensor(whole).expand(len(p))[:, None]
     theta, path = p.log(), [p]
     for _ in range(steps):

@@ -113,7 +113,7 @@ def monte_carlo(
         >>> sorted(columns["fixed"])
         ['gr_mc', 'gr_se', 'st_gs_mc', 'st_gs_se']
     """
-    check_count(num_samples, "num_samples")
+    num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in DERIVATIVES}

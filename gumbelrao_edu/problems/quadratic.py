@@ -231,7 +231,7 @@ def simplex_grid(rows: int) -> Tensor:
                 [0.1667, 0.6667, 0.1667],
                 [0.6667, 0.1667, 0.1667]], dtype=torch.float64)
     """
-    check_count(rows, "rows")
+    rows = check_count(rows, "rows")
     i, j = torch.tensor(
         [(i, j) for i in range(rows) for j in range(rows - i)], dtype=torch.float64
     ).T

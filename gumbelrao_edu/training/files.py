@@ -12,6 +12,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from . import claims
 from .errors import DamagedFileError, DamagedFileWarning, OtherSettingsError
+
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
 @contextmanager
@@ -102,7 +105,31 @@ def set_aside(path: Path, why: object) -> None:
     aside = path.with_name(path.name + ".damaged")
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)
-    warnings.warn(f"{why}. It is now {aside.name}.", DamagedFileWarning, stacklevel=2)
+    text = f"{why}. It is now {aside.name}."
+    notes = _notes.get()
+    if notes is None:
+        warnings.warn(text, DamagedFileWarning, stacklevel=2)
+    else:
+        notes.append(text)
+
+
+@contextmanager
+def noting_damages() -> Iterator[list[str]]:
+    """Note what `set_aside` would warn of; after an exception it is warned of after all.
+
+    A worker process gives the notes to the command that the reader started: what the worker itself
+    wrote would have the form of Python's warnings, or stay on another machine.
+    """
+    notes: list[str] = []
+    token = _notes.set(notes)
+    try:
+        yield notes
+    except BaseException:
+        for text in notes:
+            warnings.warn(text, DamagedFileWarning, stacklevel=2)
+        raise
+    finally:
+        _notes.reset(token)
 
 
 def storable(value: Any, name: str) -> Any:

@@ -88,7 +88,7 @@ class Training:
         generators: Sequence[torch.Generator] = (),
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        check_count(batch_size, "batch_size")
+        batch_size = check_count(batch_size, "batch_size")
         if batch_size > len(examples):
             raise ValueError(
                 f"batch_size: expected at most the {len(examples)} examples, got {batch_size}"

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import CancelledError
@@ -42,16 +43,18 @@ from . import MAX_JOBS, claims
 from .errors import (
     BackendError,
     DamagedFileError,
+    DamagedFileWarning,
     OtherSettingsError,
     TakenOverError,
     TrainingDivergedError,
 )
-from .files import provenance, set_aside, write
+from .files import noting_damages, provenance, set_aside, write
 
 if TYPE_CHECKING:
     from .stacked import Together
 
 Function = Callable[["Run"], dict[str, Any]]
+Computed = tuple[str, dict[str, Any], list[str]]  # a run's name, its row, damages to tell of
 
 BACKENDS = ("joblib", "dask", "ray")
 _FLOATS = {"inf", "-inf", "nan"}  # strict JSON has no numbers for them
@@ -196,7 +199,8 @@ class Run:
             "seconds": round(seconds, 3),
             "provenance": provenance(device),
         }
-        write(self.row, json.dumps(row, indent=1, allow_nan=False) + "\n")
+        kept = {**row, "checksum": _checksum(row)}
+        write(self.row, json.dumps(kept, indent=1, allow_nan=False) + "\n")
         if status != "failed":  # which goes on from its checkpoint
             shutil.rmtree(self.folder, ignore_errors=True)
         return {**row, "config": self.config, "results": results}
@@ -221,12 +225,22 @@ def read_row(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
         what = _wrong(row)
+        # Rows of older versions have none.
+        if not what and row.pop("checksum", expected := _checksum(row)) != expected:
+            what = "its content and its checksum do not belong together"
         parts = {name: _from_json(row[name]) for name in ("config", "results")} if not what else {}
     except (ValueError, RecursionError) as error:
         what = f"{type(error).__name__}: {str(error)[:200]}"
     if what:
         raise DamagedFileError(f"{path} is damaged: {what}")
     return {**row, **parts}
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    """Of all that a row holds, but for a checksum: a changed digit is noticed when it is read."""
+    held = {name: value for name, value in row.items() if name != "checksum"}
+    text = json.dumps(held, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _wrong(row: Any) -> str:
@@ -397,7 +411,7 @@ def run_all(
         >>> table_of(rows)[["x", "square", "status"]].values.tolist()
         [[2, 4, 'done'], [3, 9, 'done']]
     """
-    check_count(jobs, "jobs")
+    jobs = check_count(jobs, "jobs")
     if jobs > MAX_JOBS:
         raise ValueError(f"jobs: expected at most {MAX_JOBS}, got {jobs}")
     if backend not in BACKENDS:
@@ -543,7 +557,9 @@ def _ended(
             pool = Parallel(batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered")
             try:
                 with closing(pool(tasks)) as rows:
-                    for name, row in rows:
+                    for name, row, damages in rows:
+                        for damage in damages:
+                            warnings.warn(damage, DamagedFileWarning, stacklevel=2)
                         yield left.pop(name), row
                 continue
             except lost as error:
@@ -595,10 +611,10 @@ def _load_quietly(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def _compute(function: Function, run: Run) -> tuple[str, dict[str, Any]]:
+def _compute(function: Function, run: Run) -> Computed:
     """What a worker does: one run, whatever becomes of it, to its row."""
-    with claims.holding(run._claims or {}):
-        return run.name, _row(function, run)
+    with claims.holding(run._claims or {}), noting_damages() as damages:
+        return run.name, _row(function, run), damages
 
 
 def _begun(run: Run) -> Run:
@@ -648,7 +664,7 @@ def _check_results(results: Any, run: Run) -> None:
 @contextmanager
 def _workers(
     backend: str, jobs: int, runs: int
-) -> Iterator[tuple[Callable[..., tuple[str, dict[str, Any]]], tuple[type[Exception], ...]]]:
+) -> Iterator[tuple[Callable[..., Computed], tuple[type[Exception], ...]]]:
     """Set joblib up; gives what computes a run, and the errors that say that a process died.
 
     On a cluster joblib's threads wait for the cluster's own tasks, and the cluster tries a task

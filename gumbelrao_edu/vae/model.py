@@ -66,8 +66,8 @@ class DiscreteVAE(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_count(arity, "arity")
-        check_count(latent_bits, "latent_bits")
+        arity = check_count(arity, "arity")
+        latent_bits = check_count(latent_bits, "latent_bits")
         bits = arity.bit_length() - 1
         if arity != 2**bits or bits == 0:
             raise ValueError(f"arity: expected a power of 2 from 2 on, got {arity}")
@@ -163,7 +163,7 @@ class DiscreteVAE(nn.Module):
             count: how many.
             generator: source of randomness; the global one when None.
         """
-        check_count(count, "count")
+        count = check_count(count, "count")
         shape, device = (count, self.num_variables), self.corners.device
         code = torch.randint(self.arity, shape, generator=generator, device=device)
         return self.decode(F.one_hot(code, self.arity).to(self.corners)).sigmoid()
@@ -206,8 +206,8 @@ def importance_weighted_bound(
 
     Source: Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
-    check_count(num_samples, "num_samples")
-    check_count(chunk, "chunk")
+    num_samples = check_count(num_samples, "num_samples")
+    chunk = check_count(chunk, "chunk")
     x = x.to(model.pixel_mean)
     log_q = model.encode(x).log_softmax(-1)
     cumulative = log_q.exp().cumsum(-1)

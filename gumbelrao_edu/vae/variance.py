@@ -68,7 +68,7 @@ def gradient_variance(
 
     Source: Paulus, Maddison & Krause (2021), Figures 2a and 3 and appendix D.2.
     """
-    check_count(num_samples, "num_samples")
+    num_samples = check_count(num_samples, "num_samples")
     if num_samples < 4 or num_samples % 2:
         raise ValueError(f"num_samples: expected an even number from 4 on, got {num_samples}")
     _check_batches(batches)
@@ -133,8 +133,8 @@ def variance_split(
 
     Source: Paulus, Maddison & Krause (2021), Figure 3 and appendices D.2 and E.
     """
-    check_count(batch_size, "batch_size")
-    check_count(num_batches, "num_batches")
+    batch_size = check_count(batch_size, "batch_size")
+    num_batches = check_count(num_batches, "num_batches")
     if num_batches < 4 or num_batches % 2:
         raise ValueError(f"num_batches: expected an even number from 4 on, got {num_batches}")
     if images.dim() != 2:
@@ -210,8 +210,8 @@ def squared_bias(
     Source: Paulus, Maddison & Krause (2021), Figure 2b and appendix D.2; Kool, van Hoof & Welling
     (2019) for RLOO.
     """
-    check_count(num_samples, "num_samples")
-    check_count(reference_samples, "reference_samples")
+    num_samples = check_count(num_samples, "num_samples")
+    reference_samples = check_count(reference_samples, "reference_samples")
     if reference_samples < 2:
         raise ValueError(f"reference_samples: expected at least 2, got {reference_samples}")
     _check_batches(batches)
