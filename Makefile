@@ -76,5 +76,5 @@ bench:
 	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-colab .venv-site build *.egg-info .*_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-site .venv*.lock build *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

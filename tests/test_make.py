@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -228,6 +229,71 @@ def test_what_is_killed_at_any_moment_is_started_over(project: Path) -> None:
         again = prepare_for(project, 120) or ""
         assert ".venv is ready." in again or ".venv is up to date." in again
         assert prepare_for(project, 120) == ".venv is up to date.\n"
+
+
+# Installs with a program that notes that it has begun, and goes on when it is told to.
+SLOWLY = """
+import os, runpy, sys
+from pathlib import Path
+functions = runpy.run_path("tools/bootstrap.py")
+def create(venv):
+    print("pip may end:", Path("go").exists(), flush=True)
+    (venv / "lib/python3/site-packages/pip").mkdir(parents=True, exist_ok=True)
+functions["prepare"].__globals__.update(
+    create=create,
+    venv_python=lambda venv: Path("slow-python").resolve(),
+    torch_index=lambda choice: [],
+)
+functions["prepare"]("course", "cpu")
+"""
+SLOW_PYTHON = f"""#!/bin/sh
+[ "$1" = -c ] && exec {sys.executable} "$@"
+touch began
+while [ ! -e go ]; do sleep 0.1; done
+"""
+WAITS = "Another command is making .venv; this one waits for it.\n"
+
+
+@contextmanager
+def preparing(project: Path) -> Iterator[subprocess.Popen[str]]:
+    (project / "slow-python").write_text(SLOW_PYTHON)
+    (project / "slow-python").chmod(0o755)
+    command = [sys.executable, "-c", SLOWLY]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        (project / "go").touch()
+        process.kill()
+        process.communicate()
+
+
+def appears(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_command_waits(project: Path, killed: bool) -> None:
+    """For the first one, and if that is killed, for the pip that it had started."""
+    with preparing(project) as first:
+        appears(project / "began")
+        if killed:
+            first.kill()
+            first.wait()
+        with preparing(project) as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == WAITS
+            (project / "go").touch()
+            said = second.communicate(timeout=60)[0].splitlines()
+    if killed:
+        assert "the last installation was interrupted" in said[0]
+        assert said[1] == "pip may end: True"
+        assert said[-1] == ".venv is ready."
+    else:
+        assert said == [".venv is up to date."]
 
 
 # What pip wrote in each case, and what a person is told.

@@ -26,9 +26,17 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -119,6 +127,41 @@ def why_new(venv: Path, record: dict[str, Any]) -> str | None:
     return None
 
 
+def lock(file: IO[str]) -> bool:
+    """Locks an open file; returns False while another process holds it.
+
+    The system unlocks it when that process ends, even if it is killed.
+    """
+    if sys.platform == "win32":
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: one has to do without
+        pass
+    return True
+
+
+@contextmanager
+def alone(venv: Path) -> Iterator[None]:
+    """Waits until no other command makes this environment, and keeps others waiting meanwhile."""
+    with venv.with_name(venv.name + ".lock").open("a") as file:
+        if sys.platform != "win32":
+            # What is started with close_fds=False holds the lock, too: a pip that outlives this
+            # process is waited for.
+            os.set_inheritable(file.fileno(), True)
+        if not lock(file):
+            print(f"Another command is making {venv.name}; this one waits for it.", flush=True)
+            while not lock(file):
+                time.sleep(0.2)
+        yield
+
+
 def create(venv: Path) -> None:
     """Makes an environment in place of what is there; from here on its record says so."""
     if importlib.util.find_spec("ensurepip") is None:
@@ -135,7 +178,7 @@ def create(venv: Path) -> None:
             path.unlink()
     # The base interpreter: the one running may belong to the environment that was cleared.
     python = getattr(sys, "_base_executable", sys.executable)
-    made = subprocess.run([python, "-m", "venv", venv], check=False)
+    made = subprocess.run([python, "-m", "venv", venv], check=False, close_fds=False)
     if made.returncode:
         sys.exit(f"Could not make {venv} (the lines above say why). Is the folder writable?")
 
@@ -183,7 +226,8 @@ def pip_install(venv: Path, *arguments: str) -> None:
         "--disable-pip-version-check",
         "--no-input",
     ]
-    done = subprocess.run([*pip, "--log", str(log), *arguments], cwd=ROOT, check=False)
+    command = [*pip, "--log", str(log), *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False, close_fds=False)
     if done.returncode:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         sys.exit(explain("\n".join(lines[-60:]), log))
@@ -206,12 +250,23 @@ def prepare(name: str, torch: str) -> None:
         file: hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
         for file in [*requirements, "pyproject.toml"]
     }
+
+    def up_to_date() -> bool:
+        record = read_record(venv)
+        return why_new(venv, record) is None and files.items() <= record.get("files", {}).items()
+
+    if not up_to_date():  # for which nothing has to be written
+        with alone(venv):
+            if not up_to_date():  # the other command may have made it
+                install(venv, requirements, files, torch)
+                return
+    print(f"{folder} is up to date.", flush=True)
+
+
+def install(venv: Path, requirements: list[str], files: dict[str, str], torch: str) -> None:
+    folder = venv.name
     record = read_record(venv)
     reason = why_new(venv, record)
-    if reason is None and files.items() <= record.get("files", {}).items():
-        print(f"{folder} is up to date.", flush=True)
-        return
-
     if reason is not None:
         print(f"Making {folder} with Python {sys.version.split()[0]}: {reason}.", flush=True)
         record = {}
