@@ -150,8 +150,10 @@ def _check_floating(tensor: Any, name: str) -> None:
 def _python_number(value: Any, name: str, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)):
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
+    if type(value) is int or type(value) is float:
+        return value
     try:
-        return value if type(value) in (int, float) else float(value)
+        return float(value)
     except OverflowError:  # of a fraction
         return math.inf
 
