@@ -391,12 +391,11 @@ def rao(rows, hold_fixed):
     return replace_gradient(d, tempered_softmax(perturbed, 1.0))
 
 
-means = {}
+# %%
 for name in ["held fixed", "through G^k"]:
     generator.manual_seed(5)
     gradients = estimates(lambda rows, name=name: rao(rows, name == "held fixed"))
-    means[name] = gradients.mean(0)
-    write(f"{name}, mean", means[name])
+    write(f"{name}, mean", gradients.mean(0))
     write("    ± standard errors", gradients.std(0) / num_samples**0.5)
 write("ST-GS at τ = 1, mean", estimates(lambda r: st_gumbel_softmax(r, tau=1.0)).mean(0))
 
@@ -501,9 +500,9 @@ for caption in panel.captions(b=[1], k=[1, math.inf]):
 # has to come near to a target. The training is plain gradient descent. Each is run eight times, all from the same
 # start.
 #
-# **Predict:** at which of the two temperatures, 0.05 and 1, do ST-GS and GR differ more?
+# The function trains and returns the expected losses.
 
-# %% tags=["hide-output"]
+# %%
 from gumbelrao_edu.problems.mixture import Mixture
 
 problem = Mixture.draw(choices=20, classes=8)
@@ -522,6 +521,10 @@ def train(tau, k, steps=200):
     return torch.stack(losses)  # [steps + 1, runs]
 
 
+# %% [markdown]
+# **Predict:** at which of the two temperatures, 0.05 and 1, do ST-GS and GR differ more?
+
+# %% tags=["hide-output"]
 runs = {
     (name, tau): train(tau, k)
     for tau in [0.05, 1.0]
