@@ -10,7 +10,7 @@ from notebook_files import SOURCES, read
 from notebooks import HIDE, for_learners, read_script, tags
 
 # The notebooks that keep the conventions of CONTRIBUTING, "Notebooks"; at the end, all.
-KEEP = ("00", "01", "02", "03", "04", "05", "08")
+KEEP = ("00", "01", "02", "03", "04", "05", "06", "07", "08")
 KEPT = [source for source in SOURCES if source.stem.startswith(KEEP)]
 
 FOLDED = re.compile(r"<details><summary>([^<$]+)</summary>\n\n(.+?)\n\n</details>", re.DOTALL)

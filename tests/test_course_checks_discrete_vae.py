@@ -85,7 +85,7 @@ def test_kl_to_uniform_right():
     right(exercises.check_kl_to_uniform(by_torch))
 
 
-# --- Exercise 2: the importance-weighted bound ----------------------------------------------------
+# --- Exercise 4: the importance-weighted bound ----------------------------------------------------
 
 
 def bound(joint, q):
@@ -108,7 +108,9 @@ BOUND = {
     "this is a loss": lambda p, q: -bound(p, q),
     "these are bits": lambda p, q: bound(p, q) / math.log(2),
     "is rounded to 0": lambda p, q: (p - q).exp().mean().log(),
-    "exp of numbers like −190": lambda p, q: (p.exp() / q.exp()).mean().log(),
+    "exp of a number like -188": lambda p, q: (p.exp() / q.exp()).mean().log(),
+    "exp of a number like -1876": lambda p, q: (p - q).double().exp().mean().log(),
+    "less log M, which cancels": lambda p, q: p.logsumexp(0) - q.logsumexp(0) - math.log(len(q)),
 }
 
 
@@ -127,7 +129,7 @@ def test_importance_weighted_bound_right(answer):
     right(exercises.check_importance_weighted_bound(answer))
 
 
-# --- Exercise 3: V_K from V_1 and V_∞ -------------------------------------------------------------
+# --- Exercise 2: V_K from V_1 and V_∞ -------------------------------------------------------------
 
 
 def predicted(v1, e1, limit, e, k):
@@ -189,7 +191,7 @@ def test_predicted_variance_right():
     right(exercises.check_predicted_variance(lambda *given: tuple(collected(*given))))
 
 
-# --- Exercise 4: the best temperature -------------------------------------------------------------
+# --- Exercise 3: the best temperature -------------------------------------------------------------
 
 
 def best(taus, bias, variance, m):

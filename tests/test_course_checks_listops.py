@@ -88,7 +88,8 @@ MERGE = {
     "D_j proposal_j alone": drawn_alone,
     "that was drawn alone": one_factor,
     "the shape is [2]": lambda c, p, x: merged(c, p, x).sum(0),
-    "raised RuntimeError": lambda c, p, x: c * p,
+    "needs a second axis": lambda c, p, x: c * p,
+    "raised RuntimeError": lambda c, p, x: torch.stack([]),
 }
 
 
@@ -147,6 +148,8 @@ LOG_Q = {
     "the last step alone": lambda s, c: log_p(s[-1], c[-1]),
     "you have added up the rows": lambda s, c: log_q(s, c).sum(),
     "averaged over the rows": lambda s, c: log_q(s, c).mean(),
+    "this is a loss, averaged": of_steps(log_p, lambda total: -total.mean()),
+    "the sign is the other way round, and you have added": of_steps(log_p, lambda t: -t.sum()),
     "sum over the last axis": lambda s, c: torch.stack(
         [log_p(t, d).sum() for t, d in zip(s, c, strict=True)]
     ),
@@ -178,7 +181,7 @@ def test_log_probability_right(answer):
     right(exercises.check_log_probability(answer))
 
 
-# --- Exercise 3: K times the first term of (13) ---------------------------------------------------
+# --- Exercise 4: K times the first term of (13) ---------------------------------------------------
 
 
 def squares(rows, exact):
@@ -209,6 +212,10 @@ FIRST_TERM = {
     "exact rows are not used": with_value(lambda r, e, k: k * squares(r, 0).mean()),
     "do not average over the exact": with_value(lambda r, e, k: k * squares(r, e.mean(0)).mean()),
     "distance of the means": with_value(lambda r, e, k: k * squares(r.mean(0), e.mean(0))),
+    "you subtract the mean of the differences": with_value(
+        lambda r, e, k: k * (r - e).var(0, unbiased=False).sum()
+    ),
+    "the variance of the differences": with_value(lambda r, e, k: k * (r - e).var(0).sum()),
     "not squared with it": with_value(lambda r, e, k: squares(k * r, k * e).mean()),
     "the standard deviation of one row": with_error(lambda r, e, k: k * squares(r, e).std()),
     "not by n": with_error(lambda r, e, k: k * squares(r, e).std() / len(r)),
@@ -243,7 +250,7 @@ def test_first_term_right():
     right(exercises.check_first_term(lambda r, e, k: [x.item() for x in first_term(r, e, k)]))
 
 
-# --- Exercise 4: a paired difference --------------------------------------------------------------
+# --- Exercise 5: a paired difference --------------------------------------------------------------
 
 
 def interval(one, other, t):
@@ -265,6 +272,7 @@ PAIRED = {
     "and without t": lambda a, b, t: around(a, b, two_groups(a, b)),
     "deviation by √n.": lambda a, b, t: around(a, b, t * (a - b).std()),
     "not by n": lambda a, b, t: around(a, b, t * (a - b).std() / len(a)),
+    "not by √(n − 1)": lambda a, b, t: around(a, b, t * (a - b).std() / math.sqrt(len(a) - 1)),
     "t is missing": lambda a, b, t: interval(a, b, 1),
     "1.96 in place of t": lambda a, b, t: interval(a, b, 1.96),
     "2 in place of t": lambda a, b, t: interval(a, b, 2),
@@ -294,7 +302,7 @@ def test_paired_interval_right():
     right(exercises.check_paired_interval(lambda a, b, t: torch.stack(interval(a, b, t))))
 
 
-# --- Exercise 5: clip all -------------------------------------------------------------------------
+# --- Exercise 3: clip all -------------------------------------------------------------------------
 
 EXAMPLES = Split([read("[MIN 3 5 ]"), read("[MAX 3 5 ]")], "two")
 ESTIMATORS = {

@@ -11,6 +11,7 @@ from gumbelrao_edu import gumbel_max
 from gumbelrao_edu.course.listops import figures
 from gumbelrao_edu.figures import trace
 from gumbelrao_edu.listops import Seen, Split, TreeLSTM, generate, read, trees
+from gumbelrao_edu.listops.model import merge
 
 TEXT = "[MAX 2 9 [MIN 4 7 ] 0 ]"
 
@@ -53,7 +54,8 @@ def dots(points, up=1):
     ("text", "message"),
     [
         ("", "expected one expression, got 0"),
-        ("[MAX 2 9", "1 of the operations are not closed"),
+        ("[MAX 2 9", "1 operation is not closed"),
+        ("[MAX 2 [MIN 9", "2 operations are not closed"),
         ("[MAX ]", "] closes no operation"),
         ("[SUM 1 2 ]", "'[SUM' is not one of the tokens"),
         ("[MAX 12 3 ]", "'12' is not one of the tokens"),
@@ -92,9 +94,14 @@ def test_the_gold_tree_and_its_values_are_drawn():
         if length > 1:
             assert values.text[-1] == f"<b>{example.label}</b>"
             assert values.y[-1] == max(line[1][1] for line in lines)
-        assert panel.caption.startswith(f"{example} = {example.label}. It has {length} tokens")
+        counted = "1 token" if length == 1 else f"{length} tokens"
+        assert panel.caption.startswith(f"{example} = {example.label}. It has {counted}")
         assert panel.caption.endswith(f"{trees.bracketed(example.spans, words)}.")
     assert panel.errors == []
+
+
+def test_one_token_is_counted_as_one():
+    assert figures.expressions("7").caption.startswith("7 = 7. It has 1 token and")
 
 
 def test_values_inside_are_said():
@@ -149,7 +156,8 @@ def test_each_step_is_drawn(example, parse):
         # What is drawn is the next node, at the place of one of the possible ones.
         assert spans_drawn(polylines(edges) + polylines(drawn), length) == done
         assert dots(possible)[position] == polylines(drawn)[0][1]
-        assert panel.caption.startswith(f"{step} merges are done, {length - step} nodes are left")
+        counted = "1 merge" if step == 1 else f"{step} merges"
+        assert panel.caption.startswith(f"{counted} done, {length - step} nodes left: ")
         assert panel.caption.endswith(f"Drawn: {' '.join(words[slice(*one)])}.")
     assert left == [(0, length)]
     assert len(possible.x) == len(drawn.x) == 0
@@ -222,24 +230,39 @@ def test_length_and_direction_of_each_gradient():
     exact = torch.randn(7, 4, generator=generator, dtype=torch.float64) + 1
     noise = torch.randn(2, 7, 4, generator=generator, dtype=torch.float64)
     estimates = {1: exact + 9 * noise[0], 10: exact + noise[1], math.inf: exact}
-    panel = figures.gradients(estimates)
+    figure, alt = figures.gradients(estimates)
     for k, rows in estimates.items():
-        panel.controls["k"].value = k
         lengths = [math.hypot(*row) for row in rows.tolist()]
         cosines = []
         for i, row in enumerate(rows.numpy()):
             others = np.delete(exact.numpy(), i, 0).mean(0)
             cosines.append(row @ others / np.linalg.norm(row) / np.linalg.norm(others))
-        st_gs = trace(panel.figure, "K = 1, that is ST-GS")
-        gr = trace(panel.figure, "GR with the K of the slider")
-        assert list(gr.x) == pytest.approx(lengths)
-        assert list(gr.y) == pytest.approx(cosines)
-        assert f"the largest is {max(lengths):.2g}" in panel.caption
-        assert f"the mean cosine is {np.mean(cosines):.2f}" in panel.caption
-        if k == 1:
-            assert (gr.x, gr.y) == (st_gs.x, st_gs.y)
-    assert "K = ∞" in panel.caption
-    assert panel.errors == []
+        cloud = trace(figure, f"K = {k}".replace("inf", "∞"))
+        assert list(cloud.x) == pytest.approx(lengths)
+        assert list(cloud.y) == pytest.approx(cosines)
+        assert (
+            f"the largest is {max(lengths):.2g}; the mean cosine is {np.mean(cosines):.2f}" in alt
+        )
+    # Side by side, on the same axes: one cloud lies over no other.
+    assert len({each.xaxis for each in figure.data}) == 3
+    assert len({axis.range for axis in figure.select_xaxes()}) == 1
+    assert "Too short" not in alt
+    tiny = {**estimates, 1: estimates[1] * torch.tensor([1.0] * 5 + [1e-9] * 2)[:, None]}
+    assert figures.gradients(tiny)[1].endswith(" Too short for the axis: 2 of K = 1.")
+    means = [shape.y0 for shape in figure.layout.shapes]
+    assert means == pytest.approx([np.mean(each.y) for each in figure.data])
+
+
+def test_the_terms_of_13():
+    generator = torch.Generator().manual_seed(0)
+    exact, noise = torch.randn(2, 50, 4, generator=generator, dtype=torch.float64)
+    table = figures.terms({10: exact + noise, math.inf: exact}).set_index("K")
+    scaled = 10 * (noise**2).sum(1)
+    assert table["K times the first term"]["10"] == pytest.approx(scaled.mean().item(), abs=1e-4)
+    assert table["± of it"]["10"] == pytest.approx(scaled.std().item() / math.sqrt(50), abs=1e-4)
+    own = exact.var(0, unbiased=False).sum().item()
+    assert table["variance"]["∞"] == pytest.approx(own, abs=1e-4)
+    assert math.isnan(table["K times the first term"]["∞"])
 
 
 # --- The table ------------------------------------------------------------------------------------
@@ -250,22 +273,48 @@ def test_measured_accuracies_stand_beside_the_paper():
         {
             "row": ["ST-GS", "GR-∞", "ST-GS"],
             "tau": [1.0, 0.01, 0.01],
-            "accuracy": [66.0, 67.0, 17.0],
-            "standard_error": [0.5, math.nan, 2.0],
+            "accuracy": [68.0, 67.0, 18.0],
+            "standard_error": [0.4, math.nan, 1.0],
+            "published_accuracy": [66.0, math.nan, 17.0],
+            "published_error": [0.5, math.nan, 2.0],
             "paper": [65.8, math.nan, 38.8],
         }
     )
     figure, alt = figures.against_paper(cells)
-    measured = trace(figure, "measured, with the standard error")
-    paper = trace(figure, "in the paper")
-    assert list(measured.x) == ["GR-∞<br>τ = 0.01", "ST-GS<br>τ = 0.01", "ST-GS<br>τ = 1"]
-    assert list(measured.y) == [67.0, 17.0, 66.0]
-    assert list(measured.error_y.array) == [0.0, 2.0, 0.5]
-    assert dict(zip(paper.x, paper.y, strict=True)) == {
-        "ST-GS<br>τ = 0.01": 38.8,
-        "ST-GS<br>τ = 1": 65.8,
-    }
+    measured = "measured, with the standard error"
+    for axis, names, values, errors, paper in (
+        ("x", ("GR-∞", "ST-GS"), (67.0, 17.0), (0.0, 2.0), (("ST-GS",), (38.8,))),
+        ("x2", ("ST-GS",), (66.0,), (0.5,), (("ST-GS",), (65.8,))),
+    ):
+        ours, printed = (trace(figure, name, xaxis=axis) for name in (measured, "in the paper"))
+        assert (ours.x, ours.y, ours.error_y.array) == (names, values, errors)
+        assert (printed.x, printed.y) == paper
+    assert figure.layout.yaxis2.matches is None  # an axis of its own shows small differences
     assert alt == (
-        "Test accuracy: GR-∞ at τ = 0.01: 67.0 measured; ST-GS at τ = 0.01: 17.0 measured, 38.8 in "
-        "the paper; ST-GS at τ = 1: 66.0 measured, 65.8 in the paper."
+        "Accuracy, with an axis of its own for each τ. GR-∞ at τ = 0.01: 67.0 measured; ST-GS at "
+        "τ = 0.01: 17.0 measured, 38.8 in the paper; ST-GS at τ = 1: 66.0 measured, 65.8 in the "
+        "paper."
     )
+
+
+def test_the_trees_have_no_line_through_their_tokens():
+    example = read("[MIN 3 5 ]")
+    at = {step: Seen([example.spans], [step]) for step in (0, 9)}
+    panel = figures.trees_over_training([example, example], {1: at, 10: at})
+    assert panel.figure.layout.yaxis.zeroline is False
+    assert panel.figure.layout.yaxis.showgrid is False
+
+
+def test_the_merge_that_is_drawn_is_the_one_of_the_formula():
+    """The texts of the boxes, row by row, are those that `merge` makes of them."""
+    panel = figures.one_merge()
+    words = [each.text for each in panel.figure.layout.annotations]
+    nodes, proposals = ["[MIN", "3", "5", "]"], ["[MIN 3", "3 5", "5 ]"]
+    assert [text for text in words if "<br>" in text] == [
+        f"{pair}<br>{chance} %, D<sub>{j}</sub> = {d}"
+        for j, pair, chance, d in zip((1, 2, 3), proposals, (21, 55, 24), (0, 1, 0), strict=True)
+    ]
+    code = torch.tensor([[[float(i)] for i in range(4)]])
+    made = merge(torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[[10.0], [11], [12]]]), code)
+    left = [(nodes + [""] * 6 + proposals)[int(i)] for i in made.flatten()]
+    assert [text for text in words if text in left][-3:] == left == ["[MIN", "3 5", "]"]

@@ -74,7 +74,9 @@ def test_the_others_go_on_when_one_diverges():
     trainings = {"slow": new(0.01), "wild": new(1e9)}
     live = LiveTraining(trainings, {"slow": ST_GS, "wild": GR_10})
     live.run(until=30, every=10)
+    assert live.children[0].value == live.children[0].max == 60  # nothing is left to do
     live.run(until=40, every=10)
+    assert live.children[0].value == live.children[0].max == 80
     assert (live.diverged, trainings["slow"].step) == (["wild"], 40)
     at = trainings["wild"].step + 1
     assert at < 10

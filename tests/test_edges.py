@@ -145,7 +145,7 @@ def test_what_holds_nothing_leaves_a_running_mean_as_it_is():
     ("call", "message"),
     [
         (lambda: Example((14, 3), 0).spans, r"tokens: \] closes no operation \(token 1\)"),
-        (lambda: Example((10, 3), 0).spans, "tokens: 1 of the operations are not closed"),
+        (lambda: Example((10, 3), 0).spans, "tokens: 1 operation is not closed"),
         (lambda: Example((99,), 0), "tokens: expected 0 to 14, got 99"),
         (
             lambda: TreeLSTM(greedy, dim=4)(Split([Example((7,), 7)], "one")[slice(0, 0)]),

@@ -12,7 +12,7 @@ import gumbelrao_edu
 from gumbelrao_edu import estimators
 from gumbelrao_edu.experiments import table1, table3
 from gumbelrao_edu.figures import curve, layout
-from gumbelrao_edu.figures.rows import CLIPPED, COLORS, EXACT, GR, Row, rows
+from gumbelrao_edu.figures.rows import CLIPPED, COLORS, EXACT, GR, SHADES, Row, rows
 from gumbelrao_edu.figures.style import MORE_COLORS, PALETTE, TEMPLATE
 
 PACKAGE = Path(gumbelrao_edu.__file__).parent
@@ -73,7 +73,7 @@ def distance(one, other, sight):
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colours_of_estimators_are_told_apart(sight):
-    colors = [*COLORS.values(), *MORE_COLORS]
+    colors = [*COLORS.values(), *SHADES.values(), *MORE_COLORS]
     near = [
         (one, other)
         for one, other in itertools.combinations(colors, 2)

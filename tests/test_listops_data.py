@@ -203,7 +203,7 @@ def test_every_list_of_two_and_three() -> None:
         (ids("1 ]"), "closes no operation"),
         (ids("[MIN 1 2 ] ]"), "closes no operation"),
         (ids("[MIN ]"), r"closes no operation with arguments \(token 2\)"),
-        (ids("[MIN 1 [MAX 2"), "2 of the operations are not closed"),
+        (ids("[MIN 1 [MAX 2"), "2 operations are not closed"),
         ((3, 15), r"expected 0 to 14, got 15 \(token 2\)"),
         ((-1,), "expected 0 to 14, got -1"),
     ],

@@ -8,6 +8,7 @@ exercise that is not solved does not stop the notebook.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def write(name: str, numbers: Iterable[float], digits: int = 3) -> None:
@@ -23,3 +24,21 @@ def write(name: str, numbers: Iterable[float], digits: int = 3) -> None:
         probabilities p              0.250   0.750
     """
     print(f"{name:26}", " ".join(f"{number:{digits + 4}.{digits}f}" for number in numbers))
+
+
+def stored(name: str) -> str:
+    """Return where a stored result is: beside the notebook, or else its address.
+
+    On Colab a notebook is opened without the files beside it.
+
+    Args:
+        name: of the file in `notebooks/results`.
+
+    Example:
+        >>> stored("table1/runs.csv").endswith("results/table1/runs.csv")
+        True
+    """
+    for folder in ("results", "../results"):  # from the notebooks' folder, and from the solutions'
+        if (path := Path(folder, name)).exists():
+            return str(path)
+    return f"https://github.com/gumbelrao-edu/gumbelrao_edu/raw/main/notebooks/results/{name}"

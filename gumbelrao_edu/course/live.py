@@ -85,7 +85,9 @@ class LiveTraining(Panel):
                     except TrainingDivergedError:
                         self.diverged.append(name)
                     self.seconds[name] += time.process_time() - begin
-                    self._bar.value = sum(each.step for each in self.trainings.values())
+                    ended = dict.fromkeys(self.diverged, until)  # nothing is left to do there
+                    done = {name: each.step for name, each in self.trainings.items()} | ended
+                    self._bar.value = sum(done.values())
                 if time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_REDRAWS:
                     self._draw(until)
         finally:

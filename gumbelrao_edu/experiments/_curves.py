@@ -30,17 +30,18 @@ def body(figure: go.Figure, said: str, table: pd.DataFrame) -> str:
     return "\n".join(["<figure>", embedded(figure), caption, "</figure>", numbers])
 
 
-def plots(rows: int, titles: Sequence[str], *, spacing: float, **options: Any) -> go.Figure:
+def plots(
+    rows: int, columns: int, titles: Sequence[str], *, spacing: float, **options: Any
+) -> go.Figure:
     """Return an empty grid.
 
     Args:
-        rows: of the grid.
-        titles: of the plots in its first row.
+        rows, columns: of the grid.
+        titles: of the plots, from the first on; those that are left out have none.
         spacing: between the columns.
         **options: of `make_subplots`.
     """
-    titles = [*titles, *[""] * (len(titles) * (rows - 1))]
-    columns = len(titles) // rows
+    titles = [*titles, *[""] * (rows * columns - len(titles))]
     figure = make_subplots(
         rows, columns, subplot_titles=titles, horizontal_spacing=spacing, **options
     )

@@ -21,6 +21,7 @@ from ..figures.rows import (
     label_rank,
     row_of,
 )
+from ..figures.style import DECADES
 from ..training.errors import DamagedFileError
 from . import search, trajectories
 from .experiment import Experiment, Outcome, Tables
@@ -132,26 +133,28 @@ def figure_2(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -> go.
     from ._curves import add, plots
 
     titles = ["variance of the draws", "mean squared error", "speed of training"]
-    figure = plots(1, titles[: 2 if thresholds is None else 3], spacing=0.1)
+    titles = titles[: 2 if thresholds is None else 3]
+    figure = plots(len(titles), 1, titles, spacing=0.1, vertical_spacing=0.36 / len(titles))
+    figure.update_layout(height=300 * len(titles))
     at_first = table[(table.tau == table.tau.iloc[0]) | table.tau.isna()]
     add(figure, (1, 1), at_first, "step", "monte_carlo", "monte_carlo_error")
     at_last = table[table.step == table.step.max()].fillna({"tau": 0.0}).sort_values("tau")
-    add(figure, (1, 2), at_last, "tau", "mse")
-    figure.update_xaxes(row=1, col=1, type="log", title_text="training step")
-    figure.update_yaxes(row=1, type="log")
-    figure.update_yaxes(col=1, title_text=f"trace of covariance, τ = {table.tau.iloc[0]:g}")
+    add(figure, (2, 1), at_last, "tau", "mse")
+    figure.update_xaxes(DECADES, row=1, title_text="training step")
+    figure.update_yaxes(row=1, title_text=f"trace of covariance, τ = {table.tau.iloc[0]:g}")
     figure.update_xaxes(
-        row=1, col=2, title_text=f"τ (0: no τ), at step {table.step.max():,}", rangemode="tozero"
+        row=2, title_text=f"τ (0: no τ), at step {table.step.max():,}", rangemode="tozero"
     )
-    figure.update_yaxes(col=2, title_text="MSE given the minibatch")
+    figure.update_yaxes(DECADES, title_text="MSE given the minibatch", row=2)
+    figure.update_yaxes(DECADES, row=1)
     if thresholds is not None:
         reached = thresholds[(thresholds.reached > 0) & thresholds.arity.isin(table.arity)]
         reached = reached[reached.batch_size == 20]  # that of the trajectories
-        add(figure, (1, 3), reached, "threshold", "steps", "standard_error")
+        add(figure, (3, 1), reached, "threshold", "steps", "standard_error")
         figure.update_xaxes(
-            row=1, col=3, autorange="reversed", title_text="validation loss to reach, nats"
+            row=3, autorange="reversed", title_text="validation loss to reach, nats"
         )
-        figure.update_yaxes(row=1, col=3, type="linear", title_text="training steps")
+        figure.update_yaxes(row=3, title_text="training steps")
     return figure
 
 
@@ -165,11 +168,11 @@ def page(tables: Tables) -> str:
 
     thresholds = tables.get("thresholds")
     said = (
-        "Left: variance of the encoder's gradient given the minibatch, over training. Middle: its "
+        "Top: variance of the encoder's gradient given the minibatch, over training. Middle: its "
         "mean squared error over τ, at the last step. Bars are two standard errors."
     )
     if thresholds is not None:
-        said += " Right: mean number of steps of those runs that reach a loss at all."
+        said += " Bottom: mean number of steps of those runs that reach a loss at all."
     return body(figure_2(tables["fig2"], thresholds), said, tables["fig2"])
 
 

@@ -30,7 +30,7 @@ def figure_3(table: pd.DataFrame) -> go.Figure:
 
     arities = sorted({*table.arity})
     titles = [*map(search.arity_name, arities)]
-    figure = plots(2, titles, spacing=0.03, shared_yaxes="rows")
+    figure = plots(2, len(titles), titles, spacing=0.03, shared_yaxes="rows")
     for column, arity in enumerate(arities, 1):
         cells = table[table.arity == arity]
         for row, part in enumerate(("monte_carlo", "minibatch"), 1):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..training.runs import Run
 
-# By Proposition 1 all K have one mean, so the bias is measured with the K of least variance.
+# All K have one mean (total expectation), so the bias is measured with the K of least variance.
 _BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000)}
 _MEASURED = ("monte_carlo", "minibatch", "squared_bias")
 RESULTS = {

@@ -10,8 +10,8 @@ from typing import Any
 from .. import estimators
 from .style import MORE_COLORS, MORE_SYMBOLS, PALETTE
 
-# One colour for an estimator in the whole course, whatever its hyper-parameters. Those that are not
-# named here get the next of MORE_COLORS.
+# One colour for an estimator in the whole course. Those that are not named here get the next of
+# MORE_COLORS.
 COLORS = {
     "exact": PALETTE["black"],
     "gumbel_rao": PALETTE["blue"],
@@ -22,6 +22,9 @@ COLORS = {
     "rloo": PALETTE["magenta"],
     "zgr": PALETTE["sky"],
 }
+
+# Of one that is drawn beside others of the same estimator, by its K.
+SHADES: dict[tuple[str, float | None], str] = {("gumbel_rao", 10): "#7C70FF"}
 
 # Forms tell apart what has the same colour, and help those who do not see colours: the symbol of
 # the markers and the dash of the line, by label.
@@ -57,7 +60,7 @@ class Row:
     Example:
         >>> row = Row("gumbel_rao", {"k": 10})
         >>> row.label, row.color, row.symbol, row.dash
-        ('GR-MC10', '#0072B2', 'triangle-down', 'solid')
+        ('GR-MC10', '#7C70FF', 'triangle-down', 'solid')
     """
 
     estimator: str
@@ -79,6 +82,8 @@ class Row:
 
     @property
     def color(self) -> str:
+        if shade := SHADES.get((self.estimator, self.hyper.get("k"))):
+            return shade
         return COLORS.get(self.estimator) or MORE_COLORS[self._number % len(MORE_COLORS)]
 
     @property

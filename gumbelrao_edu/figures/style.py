@@ -121,6 +121,7 @@ WHOLE = Look(PALETTE["green"], "square")
 POSSIBLE = Look(PALETTE["orange"], "diamond-open")
 CHOSEN = Look(PALETTE["black"], dash="dot")
 FORWARD = Look(PALETTE["black"])  # pictures of ideas: the forward pass, and what only helps to read
+BACKWARD = Look(PALETTE["blue"], dash="dash")
 HINT = Look(QUIET, dash="dot")
 # Three temperatures, from cold to hot.
 TEMPERATURES = (

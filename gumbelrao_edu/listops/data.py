@@ -87,8 +87,12 @@ class Example:
             if opened:  # a digit, or an operation that is complete, is an argument
                 spans.add((opened[-1], place + 1))
         if opened:
-            raise ValueError(f"tokens: {len(opened)} of the operations are not closed by ]")
+            raise ValueError(f"tokens: {_not_closed(len(opened))}")
         return frozenset(spans)
+
+
+def _not_closed(count: int) -> str:
+    return f"{count} operation{' is' if count == 1 else 's are'} not closed by ]"
 
 
 def evaluate(tokens: Sequence[int]) -> int:
@@ -125,7 +129,7 @@ def evaluate(tokens: Sequence[int]) -> int:
         else:
             raise ValueError(f"tokens: expected 0 to {_END}, got {token} (token {place + 1})")
     if len(lists) > 1:
-        raise ValueError(f"tokens: {len(lists) - 1} of the operations are not closed by ]")
+        raise ValueError(f"tokens: {_not_closed(len(lists) - 1)}")
     if len(lists[0]) != 1:
         raise ValueError(f"tokens: expected one expression, got {len(lists[0])}")
     return lists[0][0]

@@ -103,7 +103,7 @@ def variance_split(
 
     since g₁ − h₁ and g₂ − h₂ share the minibatches, and nothing else. The paper takes 5,000
     minibatches of 20 images and 100 passes for each; the pairs measure the same quantities without
-    bias, at any number. By Proposition 1 the minibatch part of GR is that of ST-GS.
+    bias, at any number. GR and ST-GS have one mean, so one minibatch part.
 
     Args:
         model: is not changed.
@@ -175,8 +175,8 @@ def squared_bias(
 
         MSE = gradient_variance(…).value + squared_bias(…).value
 
-    By Proposition 1 ST-GS and GR have the same bias for every K. `gumbel_rao` with ``k=math.inf``
-    has the least variance of them, and is the cheapest to measure the bias of all with.
+    GR is a conditional mean of ST-GS, so both have the same bias for every K. `gumbel_rao` with
+    ``k=math.inf`` has the least variance of them, and is the cheapest to measure the bias with.
 
     Args:
         model: is not changed.

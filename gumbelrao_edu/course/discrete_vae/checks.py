@@ -73,7 +73,7 @@ def check_kl_to_uniform(function: Any) -> None:
 
 @check("a sum of weights, all of which are too small for a computer to hold.")
 def check_importance_weighted_bound(function: Any) -> None:
-    """Check exercise 2 of notebook 07: log (1/M) Σ_j p(x, D_j) / q(D_j|x), by log-sum-exp.
+    """Check exercise 4 of notebook 07: log (1/M) Σ_j p(x, D_j) / q(D_j|x), by log-sum-exp.
 
     Args:
         function: maps log p(x, D_j) and log q(D_j|x), `[M]` each, to one number.
@@ -90,6 +90,7 @@ def check_importance_weighted_bound(function: Any) -> None:
     cases = (
         ([-2.0, -1.5, -3.0], [-1.0, -0.7, -1.2]),
         ([-312.0, -305.5, -318.0, -307.0], [-121.0, -118.0, -125.0, -116.5]),
+        ([-3120.0, -3055.5, -3056.0], [-1210.0, -1180.0, -1180.5]),  # double precision is no help
     )
     for joint, draws in cases:
         log_joint, log_q = torch.tensor(joint), torch.tensor(draws)
@@ -114,6 +115,8 @@ def check_importance_weighted_bound(function: Any) -> None:
             "this is a quotient of two means. What is wanted is the mean of the quotients.": (
                 log_joint.logsumexp(0) - log_q.logsumexp(0)
             ),
+            "this is a quotient of two means, less log M, which cancels. Take the mean of the "
+            "quotients.": log_joint.logsumexp(0) - log_q.logsumexp(0) - math.log(m),
             "this is the largest weight alone. The others count, too.": log_w.amax(),
             "this is the largest weight alone, less log M.": log_w.amax() - math.log(m),
             "these are the single log-weights. Take the logarithm of their mean.": log_w,
@@ -127,9 +130,9 @@ def check_importance_weighted_bound(function: Any) -> None:
         flat = torch.as_tensor(got) if isinstance(got, (Tensor, float)) else torch.zeros(())
         if flat.dim() == 0 and not flat.is_complex() and not bool(flat.isfinite()):
             raise Wrong(
-                f"the result is {numbers(flat)}: exp of numbers like −190 is rounded to 0, and "
-                f"then there is nothing to take the logarithm of. Stay with logarithms: "
-                f"torch.logsumexp.\nFor\n    log_joint = {numbers(log_joint)}\n"
+                f"the result is {numbers(flat)}: exp of a number like {log_w.max():.0f} is "
+                f"rounded to 0, and then there is nothing to take the logarithm of. Stay with "
+                f"logarithms: torch.logsumexp.\nFor\n    log_joint = {numbers(log_joint)}\n"
                 f"    log_q = {numbers(log_q)}"
             )
         expect(got, bound, given, mistakes)
@@ -137,7 +140,7 @@ def check_importance_weighted_bound(function: Any) -> None:
 
 @check("two measurements tell every other, and how far off the prediction may be.")
 def check_predicted_variance(function: Any) -> None:
-    """Check exercise 3 of notebook 07: V_K from V_1 and V_∞ by (13), with its standard error.
+    """Check exercise 2 of notebook 07: V_K from V_1 and V_∞ by (13), with its standard error.
 
     Args:
         function: maps V_1, its standard error, V_∞, its standard error, and K to two numbers:
@@ -214,7 +217,7 @@ def check_predicted_variance(function: Any) -> None:
 
 @check("more gradients make the bias count, and the best τ falls.")
 def check_best_temperature(function: Any) -> None:
-    """Check exercise 4 of notebook 07: the best τ for a mean of m gradients, and its MSE.
+    """Check exercise 3 of notebook 07: the best τ for a mean of m gradients, and its MSE.
 
     Args:
         function: maps τ, bias² and variance, `[t]` each, and m to two numbers: the τ for which

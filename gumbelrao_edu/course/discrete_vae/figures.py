@@ -12,13 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...diagnostics import Measured
+from ...figures.diagrams import Arrow, Box, diagram
 from ...figures.panel import Panel, slider
 from ...figures.rows import GR, GR_INF, ST_GS, Row
-from ...figures.style import BIAS, HAIR, error_bars, label, layout
+from ...figures.style import BACKWARD, BIAS, HAIR, error_bars, label, layout, log_axis
 from ...figures.traces import curve, points, trace
 from ...vae import DiscreteVAE
 
 _SIDE = 28  # pixels of a digit
+_TICKS = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 3)]
 
 
 def digits(rows: Mapping[str, Tensor], *, title: str = "") -> go.Figure:
@@ -189,7 +191,7 @@ def variance_over_training(
         ],
         layout("training step", "variance of the gradient"),
     )
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(log_axis(_TICKS))
 
     def draw(figure: go.Figure, *, k: float) -> str:
         one, limit = values[1], values[math.inf]
@@ -227,19 +229,19 @@ def mse_of_means(
     Args:
         taus: in order.
         variances: for each K, measured at these τ; K = 1 is ST-GS.
-        biases: the squared bias at these τ, which is the same for every K (Proposition 1).
+        biases: the squared bias at these τ; all K have one mean, and so one bias.
 
     Returns:
-        A panel with the control ``m``.
+        A panel with the control ``m``, which starts at 100.
 
     Example:
         >>> variances = {1: [Measured(90.0, 1.0), Measured(10.0, 1.0)]}
         >>> panel = mse_of_means([0.1, 1.0], variances, [Measured(0.0, 0.1), Measured(5.0, 1.0)])
-        >>> trace(panel.figure, "ST-GS").y
-        (90.0, 15.0)
-        >>> panel.controls["m"].value = 100
         >>> panel.caption
         'Mean of 100 gradients. The MSE is lowest at τ = 0.1 for ST-GS (0.9).'
+        >>> panel.controls["m"].value = 1
+        >>> trace(panel.figure, "ST-GS").y
+        (90.0, 15.0)
     """
     names = {k: "ST-GS" if k == 1 else f"GR, K = {label(k)}" for k in variances}
     bias = [b.value for b in biases], [b.standard_error for b in biases]
@@ -259,7 +261,7 @@ def mse_of_means(
         ],
         layout("τ", "MSE of the mean gradient"),
     )
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(log_axis(_TICKS))
 
     def draw(figure: go.Figure, *, m: int) -> str:
         best = []
@@ -272,4 +274,44 @@ def mse_of_means(
         return f"{start}. The MSE is lowest at {', at '.join(best)}."
 
     tooltip = "gradients that are averaged"
-    return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 100], 1, tooltip=tooltip))
+    return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 100], 100, tooltip=tooltip))
+
+
+def autoencoder() -> Panel:
+    """Return the picture of a discrete VAE: what it computes, and where an estimator comes in.
+
+    Returns:
+        A panel without controls.
+
+    Example:
+        >>> autoencoder().caption.startswith("Forward (black)")
+        True
+    """
+    boxes = {
+        "x": Box("picture x<br>784 pixels", 0, 2),
+        "logits": Box("logits θ<br>80 × 8", 1, 2),
+        "code": Box("code D<br>80 one-hot", 2, 2),
+        "pixels": Box("784<br>probabilities", 3, 2),
+        "kl": Box("KL(q ‖ uniform)", 1, 0),
+        "likelihood": Box("−log p(x|D)", 3, 0),
+        "loss": Box("loss", 2, 0),
+        "estimator": Box("estimator", 1.5, 1, BACKWARD),
+    }
+    arrows = [
+        Arrow("x", "logits", "encoder"),
+        Arrow("logits", "code", "draw"),
+        Arrow("code", "pixels", "decoder"),
+        Arrow("logits", "kl"),
+        Arrow("pixels", "likelihood"),
+        Arrow("kl", "loss"),
+        Arrow("likelihood", "loss"),
+        Arrow("code", "estimator", look=BACKWARD),
+        Arrow("estimator", "logits", look=BACKWARD),
+    ]
+    return Panel(
+        diagram(boxes, arrows, height=300),
+        alt="Forward (black): the encoder turns a picture into 80 times 8 logits, the code is "
+        "drawn from them, and the decoder turns it into a probability for each pixel. The loss has "
+        "two parts, one from the logits and one from the pixels. Backward (blue): from the code to "
+        "the logits, past the draw, the gradient needs an estimator.",
+    )

@@ -76,7 +76,7 @@ def check_merge(function: Any) -> None:
                 [(1 - after) * left + new + (after - d) * right, nodes[-1:]]
             ),
         }
-        got = call(function, **given)
+        got = _told_what_to_do(function, given, _SECOND_AXIS)
         expect(got, merge(choice[None], proposals[None], nodes[None])[0], given, mistakes)
         # Weights that tell all entries apart.
         weights = torch.rand(m - 1, 2, dtype=torch.float64, generator=generator)
@@ -147,13 +147,17 @@ def check_log_probability(function: Any) -> None:
         "this is the last step alone.": each[1],
         "one number for each row is wanted; you have added up the rows.": total.sum(),
         "you have averaged over the rows; one number for each is wanted.": total.mean(),
+        "this is a loss, averaged over the rows. One log-probability for each row is wanted, and "
+        "it is not above 0.": -total.mean(),
+        "the sign is the other way round, and you have added up the rows.": -total.sum(),
         "the rows are added up: sum over the last axis, sum(-1).": torch.stack(
             [(log_p * d).sum() for log_p, d in steps]
         ),
         "the logarithms are natural ones: log, not log2.": total / math.log(2),
         "the logarithms are natural ones: log, not log10.": total / math.log(10),
     }
-    expect(_all_steps(function, given), total, given, _tensors(mistakes))
+    got = _told_what_to_do(function, given, _ONE_BY_ONE)
+    expect(got, total, given, _tensors(mistakes))
 
     # Each draw changes what is scored next.
     orders = torch.tensor(list(product(range(4), range(3), range(2))))
@@ -162,7 +166,7 @@ def check_log_probability(function: Any) -> None:
     scored = [tables[0].expand(24, 4), tables[1][orders[:, 0]]]
     scored.append(tables[2][orders[:, 0], orders[:, 1]])
     drawn = [one_hot(order, n).float() for order, n in zip(orders.T, (4, 3, 2), strict=True)]
-    got = _all_steps(function, {"scores": scored, "choices": drawn})
+    got = _told_what_to_do(function, {"scores": scored, "choices": drawn}, _ONE_BY_ONE)
     wanted = torch.zeros(24)
     for theta, d in zip(scored, drawn, strict=True):
         wanted = wanted + (theta.log_softmax(-1) * d).sum(-1)
@@ -176,21 +180,33 @@ def check_log_probability(function: Any) -> None:
         ) from None
 
 
-def _all_steps(function: Any, given: Mapping[str, Any]) -> Any:
+# What to do about an error of PyTorch, and what it says.
+_ONE_BY_ONE = (
+    "the steps have different numbers of proposals, so they fit into no common tensor. Go through "
+    "them one by one.",
+    ("equal size", "Sizes of tensors must match"),
+)
+_SECOND_AXIS = (
+    "a factor for each node needs a second axis to multiply vectors: choice[:, None].",
+    ("must match the size of tensor",),
+)
+
+
+def _told_what_to_do(
+    function: Any, given: Mapping[str, Any], advice: tuple[str, tuple[str, ...]]
+) -> Any:
     try:
         return call(function, **given)
     except Wrong as wrong:
-        if "equal size" in str(wrong) or "Sizes of tensors must match" in str(wrong):
-            raise Wrong(
-                f"the steps have different numbers of proposals, so they fit into no common "
-                f"tensor. Go through them one by one. {wrong}"
-            ) from None
+        sentence, signs = advice
+        if any(sign in str(wrong) for sign in signs):
+            raise Wrong(f"{sentence} {wrong}") from None
         raise
 
 
 @check("K times the mean squared distance, with the error of a mean.")
 def check_first_term(function: Any) -> None:
-    """Check exercise 3 of notebook 06: K times the first term of (13), with its standard error.
+    """Check exercise 4 of notebook 06: K times the first term of (13), with its standard error.
 
     Args:
         function: maps estimates at K and those at K = ∞ for the same trees, `[n, d]` each, and K to
@@ -243,6 +259,12 @@ def check_first_term(function: Any) -> None:
                 ),
                 "you take the distance of the means. Square the distance of each row, then take "
                 "the mean.": k * apart.mean(0).square().sum(),
+                "you subtract the mean of the differences. Their squared lengths are wanted.": (
+                    k * (apart - apart.mean(0)).square().sum(-1).mean()
+                ),
+                "this is the variance of the differences. Their mean squared length is wanted.": (
+                    k * apart.var(0).sum()
+                ),
                 "K multiplies the squared distance, it is not squared with it.": k * squares.mean(),
             },
         )
@@ -273,7 +295,7 @@ def check_first_term(function: Any) -> None:
 
 @check("the mean difference of pairs, and t standard errors up and down.")
 def check_paired_interval(function: Any) -> None:
-    """Check exercise 4 of notebook 06: the interval of a paired difference.
+    """Check exercise 5 of notebook 06: the interval of a paired difference.
 
     Args:
         function: maps two tensors of n accuracies, of the same seeds, and t to the two ends of the
@@ -320,6 +342,9 @@ def check_paired_interval(function: Any) -> None:
                 "these are the errors of two groups, and without t.": around(mean, apart_alone),
                 "divide the standard deviation by √n.": around(mean, t * apart.std()),
                 "divide the standard deviation by √n, not by n.": around(mean, t * apart.std() / n),
+                "divide the standard deviation by √n, not by √(n − 1).": (
+                    around(mean, t * apart.std() / math.sqrt(n - 1))
+                ),
                 "t is missing.": around(mean, error),
                 "you take 1.96 in place of t. With so few pairs t is larger.": (
                     around(mean, 1.96 * error)
@@ -357,7 +382,7 @@ _SENTENCES = {
 
 @check("the large gap was one of stability. One seed does not say who of the three is best.")
 def check_clip_all(answer: Any) -> None:
-    """Check exercise 5 of notebook 06: all three estimators with clipping, and what it shows.
+    """Check exercise 3 of notebook 06: all three estimators with clipping, and what it shows.
 
     Args:
         answer: a dictionary with a `Training` for each of the names of the race, ``"ST-GS"``,

@@ -11,18 +11,24 @@ import ipywidgets
 import pandas as pd
 import plotly.graph_objects as go
 import torch.nn.functional as F
+from plotly.subplots import make_subplots
 from torch import Tensor
 
+from ...experiments import table1
+from ...figures.diagrams import Arrow, Box, diagram
 from ...figures.panel import Panel, slider
-from ...figures.rows import GR, ST_GS
+from ...figures.rows import ST_GS, Row
 from ...figures.style import (
+    CENTRE,
     CHOSEN,
     CLEAR,
     DECADES,
     DOT,
     FONT_SIZE,
+    FORWARD,
     FOUND,
     GOLD,
+    HINT,
     MARK,
     MERGED,
     MISSED,
@@ -30,10 +36,12 @@ from ...figures.style import (
     POSSIBLE,
     PREDICTED,
     PRINTED,
+    THIN,
     WHOLE,
     boxes,
     label,
     layout,
+    line,
 )
 from ...figures.traces import curve, points, trace
 from ...listops import VOCABULARY, Example, Parse, Seen, evaluate, read, spans_of, trees
@@ -101,6 +109,10 @@ def _bracketed(spans: frozenset[Span], example: Example) -> str:
     return trees.bracketed(spans, _words(example))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _operations(example: Example) -> dict[Span, int]:
     """The values of the operations, by the nodes that are whole ones, in the order of their end."""
     opened, values = [], {}
@@ -141,7 +153,7 @@ def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
         '[MIN 3 5 ] = 3. It has 4 tokens and the gold tree ( ( ( [MIN 3 ) 5 ) ] ).'
         >>> panel.controls["expression"].value = "[MIN 3 5"
         >>> panel.caption
-        'No tree: 1 of the operations are not closed by ].'
+        'No tree: 1 operation is not closed by ].'
     """
 
     def draw(figure: go.Figure, *, expression: str) -> str:
@@ -164,7 +176,7 @@ def expressions(text: str = "[MAX 2 9 [MIN 4 7 ] 0 ]") -> Panel:
             if span != (0, len(example.tokens))
         ]
         return (
-            f"{example} = {example.label}. It has {len(example.tokens)} tokens"
+            f"{example} = {example.label}. It has {_counted(len(example.tokens), 'token')}"
             + (f", inside of it {', '.join(inside)}," if inside else "")
             + f" and the gold tree {_bracketed(example.spans, example)}."
         )
@@ -238,14 +250,15 @@ def merging(example: Example, parse: Parse) -> Panel:
             possible.text = []
             found = len(done & example.spans)
             return (
-                f"All is merged after {step} steps: {_bracketed(done, example)}. "
+                f"All is merged after {_counted(step, 'step')}: {_bracketed(done, example)}. "
                 f"Nodes that are in the gold tree: {found} of {length - 1}."
             )
         percent = [f"{100 * p:.1f} %" for p in probabilities[step]]
         possible.text = percent
         return (
-            f"{step} merges are done, {len(left)} nodes are left: {', '.join(map(name, left))}. "
-            f"The next merge makes one of {', '.join(map(name, pairs))}, with the probabilities "
+            f"{_counted(step, 'merge')} done, {len(left)} nodes left: "
+            f"{', '.join(map(name, left))}. The next merge makes one of "
+            f"{', '.join(map(name, pairs))}, with the probabilities "
             f"{', '.join(percent)}. Drawn: {name(winner[0])}."
         )
 
@@ -323,7 +336,13 @@ def trees_over_training(
     figure = go.Figure(traces, axes)
     figure.update_layout(
         xaxis={"showticklabels": False},
-        yaxis={"range": [-reach, reach], "showticklabels": False, "showgrid": False},
+        # Without the line at 0, where the tokens are written.
+        yaxis={
+            "range": [-reach, reach],
+            "showticklabels": False,
+            "showgrid": False,
+            "zeroline": False,
+        },
     )
     ks = list(seen)
     steps = list(seen[ks[0]])
@@ -336,86 +355,162 @@ def trees_over_training(
     )
 
 
-def gradients(estimates: Mapping[float, Tensor]) -> Panel:
-    """Return length and direction of gradient estimates, with a slider for K.
+def gradients(estimates: Mapping[float, Tensor]) -> tuple[go.Figure, str]:
+    """Return length and direction of gradient estimates, a plot for each K, and the text to it.
 
     The direction is the cosine of the angle with the mean of the other estimates at K = ∞.
 
     Args:
-        estimates: `[samples, dim]` for each K, 1 and `math.inf` among them; the same row belongs
-            to the same trees.
-
-    Returns:
-        A panel with the control ``k``.
-
-    Example:
-        >>> import torch
-        >>> panel = gradients({1: torch.randn(5, 3), math.inf: torch.ones(5, 3)})
-        >>> panel.controls["k"].value = math.inf
-        >>> panel.caption
-        'K = ∞: half of the lengths are above 1.7, the largest is 1.7; the mean cosine is 1.00.'
-    """
-    exact = estimates[math.inf]
-    others = exact.sum(0) - exact
-    lengths = {k: rows.norm(dim=1) for k, rows in estimates.items()}
-    cosines = {k: F.cosine_similarity(rows, others) for k, rows in estimates.items()}
-
-    def draw(figure: go.Figure, *, k: float) -> str:
-        x, y = lengths[k].tolist(), cosines[k].tolist()
-        trace(figure, "GR with the K of the slider").update(x=x, y=y)
-        return (
-            f"K = {label(k)}: half of the lengths are above {lengths[k].median():.2g}, "
-            f"the largest is {lengths[k].max():.2g}; "
-            f"the mean cosine is {cosines[k].mean():.2f}."
-        )
-
-    st_gs = points("K = 1, that is ST-GS", ST_GS, lengths[1].tolist(), cosines[1].tolist())
-    gr = points("GR with the K of the slider", GR)
-    figure = go.Figure(
-        [each.update(marker={"size": DOT, "opacity": CLEAR}) for each in (st_gs, gr)],
-        layout("length of the gradient", "cosine with the mean", height=400),
-    )
-    # A softmax that is flat gives lengths next to zero, for which the axis would have no end.
-    longest = math.log10(max(rows.max().item() for rows in lengths.values()))
-    figure.update_layout(
-        xaxis={**DECADES, "range": [longest - 5, longest + 0.1]},
-        yaxis={"range": [-1.05, 1.05]},
-        showlegend=True,
-    )
-    ks = list(estimates)
-    return Panel(figure, draw, k=slider("K", ks, ks[0], tooltip="inner samples"))
-
-
-def against_paper(cells: pd.DataFrame) -> tuple[go.Figure, str]:
-    """Return measured test accuracies beside those that the paper prints, and the text to it.
-
-    Args:
-        cells: as `table1.summarise` returns them.
+        estimates: `[samples, dim]` for each K, `math.inf` among them; the same row belongs to the
+            same trees.
 
     Returns:
         What `show` takes.
 
     Example:
-        >>> cell = {"row": "ST-GS", "tau": 1.0, "accuracy": 65.0, "standard_error": 0.5}
-        >>> figure, alt = against_paper(pd.DataFrame([cell | {"paper": 65.8}]))
+        >>> import torch
+        >>> figure, alt = gradients({1: torch.eye(2), math.inf: torch.eye(2) + 1})
         >>> alt
-        'Test accuracy: ST-GS at τ = 1: 65.0 measured, 65.8 in the paper.'
+        'K = 1: half of the lengths are above 1, the largest is 1; the mean cosine is 0.45. \
+K = ∞: half of the lengths are above 2.2, the largest is 2.2; the mean cosine is 0.80.'
     """
-    cells = cells.sort_values("tau", kind="stable")
-    names = [f"{cell.row}<br>τ = {label(cell.tau)}" for cell in cells.itertuples()]
-    errors = cells.standard_error.fillna(0.0) / 2  # drawn once, as its name says
-    measured = points(
-        "measured, with the standard error", OURS, names, cells.accuracy.tolist(), errors.tolist()
+    exact = estimates[math.inf]
+    others = exact.sum(0) - exact
+    lengths = {k: rows.norm(dim=1) for k, rows in estimates.items()}
+    cosines = {k: F.cosine_similarity(rows, others) for k, rows in estimates.items()}
+    figure = make_subplots(
+        1,
+        len(estimates),
+        subplot_titles=[f"K = {label(k)}{', ST-GS' * (k == 1)}" for k in estimates],
+        shared_yaxes=True,
+        horizontal_spacing=0.06,
     )
-    printed = cells[cells.paper.notna()]
-    there = [name for name, has in zip(names, cells.paper.notna(), strict=True) if has]
-    paper = points("in the paper", PRINTED, there, printed.paper.tolist(), size=MARK)
-    axes = layout("estimator and temperature", "test accuracy (%)", height=400)
-    texts = [
-        f"{cell.row} at τ = {label(cell.tau)}: {cell.accuracy:.1f} measured"
-        + ("" if math.isnan(cell.paper) else f", {cell.paper:.1f} in the paper")
-        for cell in cells.itertuples()
+    figure.update_layout(layout("", "", height=360))
+    # A softmax that is flat gives lengths next to zero, for which the axis would have no end.
+    longest = math.log10(max(rows.max().item() for rows in lengths.values()))
+    for column, k in enumerate(estimates, 1):
+        look = ST_GS if k == 1 else Row("gumbel_rao", {"k": k})
+        cloud = points(f"K = {label(k)}", look, lengths[k].tolist(), cosines[k].tolist())
+        cloud.update(marker={"size": DOT, "opacity": CLEAR})
+        figure.add_trace(cloud, row=1, col=column)
+        mean = cosines[k].mean().item()
+        figure.add_hline(mean, line=line(CENTRE, THIN), row=1, col=column)
+    figure.update_xaxes(DECADES, dtick=2, range=[longest - 5, longest + 0.2], title="length")
+    figure.update_yaxes(range=[-1.05, 1.05])
+    figure.update_layout(yaxis={"title": {"text": "cosine with the mean"}}, showlegend=False)
+    said = [
+        f"K = {label(k)}: half of the lengths are above {lengths[k].median():.2g}, the largest is "
+        f"{lengths[k].max():.2g}; the mean cosine is {cosines[k].mean():.2f}."
+        for k in estimates
     ]
-    figure = go.Figure([measured, paper], {**axes, "showlegend": True})
-    figure.update_layout(xaxis={"title": {"standoff": 20}}, margin={"b": 90})
-    return figure, f"Test accuracy: {'; '.join(texts)}."
+    shorter = {k: int((rows < 10 ** (longest - 5)).sum()) for k, rows in lengths.items()}
+    if any(shorter.values()):
+        counts = ", ".join(f"{n} of K = {label(k)}" for k, n in shorter.items() if n)
+        said.append(f"Too short for the axis: {counts}.")
+    return figure, " ".join(said)
+
+
+def terms(estimates: Mapping[float, Tensor]) -> pd.DataFrame:
+    """Return the variance of gradient estimates, and K times the first term of (13).
+
+    Args:
+        estimates: `[samples, dim]` for each K, `math.inf` among them; the same row belongs to the
+            same trees, so that the first term is the mean squared distance from that at K = ∞.
+
+    Returns:
+        A row for each K, with standard errors.
+
+    Example:
+        >>> import torch
+        >>> terms({10: torch.eye(3), math.inf: torch.eye(3)})["K times the first term"].tolist()
+        [0.0, nan]
+    """
+    found = []
+    for k, rows in estimates.items():
+        squares = (rows - rows.mean(0)).square().sum(1)
+        first = k * (rows - estimates[math.inf]).square().sum(1)  # NaN at K = ∞, where it is 0
+        error, first_error = (x.std().item() / math.sqrt(len(rows)) for x in (squares, first))
+        found.append((label(k), squares.mean().item(), error, first.mean().item(), first_error))
+    columns = ["K", "variance", "±", "K times the first term", "± of it"]
+    return pd.DataFrame(found, columns=columns).round(4)
+
+
+def against_paper(cells: pd.DataFrame) -> tuple[go.Figure, str]:
+    """Return measured accuracies beside those that the paper prints, and the text to it.
+
+    Args:
+        cells: as `table1.summarise` returns them; each τ has a plot of its own.
+
+    Returns:
+        What `show` takes.
+
+    Example:
+        >>> cell = {"row": "ST-GS", "tau": 1.0, "accuracy": 68.0, "standard_error": 0.5}
+        >>> cell |= {"published_accuracy": 65.0, "published_error": 0.4, "paper": 65.8}
+        >>> figure, alt = against_paper(pd.DataFrame([cell]))
+        >>> alt.endswith("ST-GS at τ = 1: 65.0 measured, 65.8 in the paper.")
+        True
+    """
+    taus = sorted({*cells.tau})
+    figure = make_subplots(
+        1, len(taus), subplot_titles=[f"τ = {label(tau)}" for tau in taus], horizontal_spacing=0.12
+    )
+    figure.update_layout({**layout("", "", height=400), "showlegend": True})
+    texts = []
+    for column, tau in enumerate(taus, 1):
+        mine = cells[cells.tau == tau]
+        ours = [table1.comparable(cell) for cell in mine.itertuples()]
+        values = [value for value, _ in ours]
+        errors = [0.0 if math.isnan(error) else error / 2 for _, error in ours]  # as the name says
+        printed = mine[mine.paper.notna()]
+        for each in (
+            points("measured, with the standard error", OURS, mine.row.tolist(), values, errors),
+            points(
+                "in the paper", PRINTED, printed.row.tolist(), printed.paper.tolist(), size=MARK
+            ),
+        ):
+            figure.add_trace(each.update(showlegend=column == 1), row=1, col=column)
+        texts += [
+            f"{cell.row} at τ = {label(tau)}: {value:.1f} measured"
+            + ("" if math.isnan(cell.paper) else f", {cell.paper:.1f} in the paper")
+            for cell, value in zip(mine.itertuples(), values, strict=True)
+        ]
+    figure.update_xaxes(title="estimator")
+    figure.update_yaxes(title="accuracy (%)")
+    figure.update_layout(legend={"y": 1.1}, margin={"t": 90})
+    return figure, f"Accuracy, with an axis of its own for each τ. {'; '.join(texts)}."
+
+
+def one_merge() -> Panel:
+    """Return the picture of one step: four nodes, three proposals, three nodes.
+
+    Returns:
+        A panel without controls.
+
+    Example:
+        >>> one_merge().caption.startswith("Four nodes in the first row")
+        True
+    """
+    words = ["[MIN", "3", "5", "]"]
+    boxes = {f"node {j}": Box(word, 2 * j, 2) for j, word in enumerate(words)}
+    arrows = []
+    # The logits of a softmax that gives these chances.
+    for j, (chance, d) in enumerate([("21 %", 0), ("55 %", 1), ("24 %", 0)]):
+        look = GOLD if d else HINT
+        text = f"{words[j]} {words[j + 1]}<br>{chance}, D<sub>{j + 1}</sub> = {d}"
+        boxes[f"proposal {j}"] = Box(text, 2 * j + 1, 1, look)
+        arrows += [Arrow(f"node {i}", f"proposal {j}", look=look) for i in (j, j + 1)]
+    for j, text in enumerate(["[MIN", "3 5", "]"]):
+        boxes[f"next {j}"] = Box(text, 3 * j, 0, GOLD if j == 1 else FORWARD)
+    arrows += [
+        Arrow("node 0", "next 0", "stays"),
+        Arrow("proposal 1", "next 1", "drawn", GOLD),
+        Arrow("node 3", "next 2", "moves up"),
+    ]
+    return Panel(
+        diagram(boxes, arrows, height=330),
+        alt="Four nodes in the first row, [MIN, 3, 5 and ]. Each two neighbours make a proposal, "
+        "in the second row; its chance comes from its logit. The second is drawn, D = (0, 1, 0). "
+        "In the third row it has taken the place of its two parts; the node to its left stays, the "
+        "one to its right moves up: three nodes are left.",
+    )

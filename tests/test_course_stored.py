@@ -1,0 +1,176 @@
+"""What notebooks 06 and 07 say of the stored runs in their text, checked against the rows."""
+
+import math
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy import stats
+
+from gumbelrao_edu.experiments import table1
+from gumbelrao_edu.figures.rows import row_of
+
+RESULTS = ROOT / "notebooks/results"
+
+
+def stored(name):
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def labelled(runs):
+    return runs.assign(row=[row_of(run).label for run in runs.to_dict("records")])
+
+
+# --- 06, Table 1 ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def listops():
+    return labelled(stored("table1/runs"))
+
+
+def by_seed(runs, tau, rate=0.1):
+    cell = runs[(runs.tau == tau) & (runs.learning_rate == rate)]
+    return cell.pivot(index="seed", columns="row", values="published_accuracy")
+
+
+def test_at_a_low_temperature_the_estimators_are_tens_of_points_apart(listops):
+    cells = table1.summarise(listops).set_index(["tau", "row"])
+    values = {row: table1.comparable(cells.loc[(0.01, row)])[0] for row in ("ST-GS", "GR-MC10")}
+    assert values["GR-MC10"] - values["ST-GS"] > 20
+    for row in ("ST-GS", "GR-MC10"):  # "below those of the paper"
+        assert values[row] < cells.loc[(0.01, row)].paper - 3
+    assert (cells.learning_rate == 0.1).all()  # "the smaller won everywhere"
+    generated = cells.accuracy - cells.published_accuracy
+    assert generated.between(0, 2.5).all()  # "a point or two higher"
+
+
+def test_when_the_runs_with_a_low_temperature_diverged(listops):
+    low = listops[listops.tau == 0.01].set_index(["row", "learning_rate", "seed"]).diverged_at
+    assert low[["ST-GS", "GR-MC10"]].notna().all()
+    assert low["ST-GS"].max() < 2 * 2847  # two epochs
+    assert (low["GR-MC10"] > low["ST-GS"]).all()
+    assert low["GR-∞"][0.1].isna().all()  # half of them, those with the larger learning rate
+    assert low["GR-∞"][0.2].notna().all()
+    assert low["GR-∞"][0.2].min() > low["GR-MC10"][0.2].max()
+
+
+def test_three_seeds_do_not_tell_whether_there_is_a_gain_at_one(listops):
+    warm, cold = by_seed(listops, 1.0), by_seed(listops, 0.01)
+    at_one = stats.ttest_rel(warm["GR-∞"], warm["ST-GS"]).confidence_interval(0.95)
+    assert (round(at_one.low, 1), round(at_one.high, 1)) == (-1.0, 2.6)  # question 6
+    assert stats.ttest_rel(cold["GR-∞"], cold["ST-GS"]).confidence_interval(0.95).low > 20
+    # The exercise's way, with the t of three differences.
+    apart = warm["GR-∞"] - warm["ST-GS"]
+    reach = 4.30 * apart.std() / math.sqrt(3)
+    assert apart.mean() - reach == pytest.approx(at_one.low, abs=0.01)
+    assert stats.t.ppf(0.975, 2) == pytest.approx(4.30, abs=0.005)
+
+
+def test_what_the_trees_are_worth(listops):
+    cells = table1.summarise(listops).set_index(["tau", "row"])
+    assert cells.loc[(0.01, "GR-∞")].f1 == pytest.approx(0.25, abs=0.05)
+    assert (cells.loc[1.0].f1 > 0.5).all()
+    assert abs(cells.loc[(0.01, "GR-∞")].accuracy - cells.loc[1.0].accuracy).max() < 1
+
+
+# --- 07, Table 2 ----------------------------------------------------------------------------------
+
+GR = ["GR-MC10", "GR-∞"]
+
+
+@pytest.fixture(scope="module")
+def bounds():
+    """Minus the bound of each draw; lower is better."""
+    runs = labelled(stored("table2/runs"))
+    drawn = ["seed", "momentum", "tau"]
+    return -runs.pivot(index=drawn, columns="row", values="valid_bound")
+
+
+def test_what_the_draws_led_to(bounds):
+    low = bounds.xs(0.288, level="tau").iloc[0]
+    assert 3 < low["ST-GS"] - low[GR].max() < low["ST-GS"] - low[GR].min() < 4
+    others = bounds.drop(index=3, level="seed")
+    assert (others.index.get_level_values("tau") > 0.5).all()
+    small = others.index.get_level_values("momentum") < 0.9
+    gap = others["ST-GS"] - others["GR-∞"]
+    assert gap[small].abs().max() < 1
+    assert gap[~small].min() > 10
+    ahead = (others["GS"] < others[["ST-GS", *GR]].min(axis=1)).groupby("seed").all()
+    assert ahead.to_dict() == {0: False, 1: True, 2: True, 4: True, 5: True}
+    momentum = bounds.index.get_level_values("momentum")
+    assert momentum.max() == 0.941
+    assert (bounds[momentum == 0.941][GR].max(axis=1) < bounds[momentum == 0.941].GS).all()
+    # Rows differ more than columns.
+    assert bounds.std(axis=0).min() > bounds.std(axis=1).median()
+
+
+def test_the_table_is_near_the_paper_and_in_its_order():
+    table = stored("table2/table2").set_index("row")
+    assert (table.test - table.paper).abs().max() < 2
+    assert table.test["ST-GS"] > table.test[GR].max() > table.test[GR].min() > table.test["GS"]
+    assert table.paper["ST-GS"] > table.paper["GR-MC10"] > table.paper["GS"]
+    assert table.tau[["ST-GS", *GR]].nunique() == 1
+
+
+def test_with_each_seed_st_gs_is_three_nats_behind():
+    seeds = stored("seeds/seeds").set_index(["tau", "row"]).loc[0.288]
+    gaps = seeds.loc["ST-GS"] - seeds.loc[GR].max()
+    assert len(gaps) >= 2
+    assert gaps.between(2.5, 4).all()
+
+
+# --- 07, Figure 2 ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def figure2():
+    return stored("fig2/fig2")
+
+
+def wide(figure2, name):
+    return figure2.pivot(index=["step", "tau"], columns="row", values=name).dropna(subset="ST-GS")
+
+
+def test_the_gain_is_largest_at_first_and_at_low_temperatures(figure2):
+    v = wide(figure2, "monte_carlo")
+    gain = (v["ST-GS"] / v["GR-∞"]).unstack("tau")
+    assert (gain.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
+    assert (gain.loc[100] > 1.3 * gain.loc[1000:].max()).all()
+    later = gain.loc[1000:]
+    assert (later.max() / later.min() < 1.2).all()  # "hardly changes"
+
+
+@pytest.mark.paper("(13)")
+def test_the_variance_at_k_is_the_one_predicted(figure2):
+    v, error = wide(figure2, "monte_carlo"), wide(figure2, "monte_carlo_error")
+    for k in (10, 100):
+        predicted = v["GR-∞"] + (v["ST-GS"] - v["GR-∞"]) / k
+        assert ((v[f"GR-MC{k}"] - predicted).abs() < 3 * error[f"GR-MC{k}"]).all()
+        assert ((v["ST-GS"] - predicted).abs() > 3 * error[f"GR-MC{k}"]).all()  # it could fail
+
+
+def test_the_best_temperatures(figure2):
+    last = figure2[figure2.step == figure2.step.max()].dropna(subset="tau")
+    best = {}
+    for m in (1, 10, 100):
+        mse = last.set_index(["row", "tau"]).eval(f"squared_bias + monte_carlo / {m}")
+        best[m] = {row: values.droplevel("row").idxmin() for row, values in mse.groupby("row")}
+        if m == 1:
+            lowest = mse.groupby("row").min()
+            assert (lowest[["GS", "ST"]] < lowest["GR-∞"]).all()
+    assert set(best[1].values()) == {1.0}
+    assert best[100]["GR-∞"] < best[100]["ST-GS"]
+    cell = last[last.row == "GR-∞"].set_index("tau")
+    cool, cold = cell.loc[0.25], cell.loc[0.1]
+    between = cool.squared_bias - cold.squared_bias + (cool.monte_carlo - cold.monte_carlo) / 100
+    assert abs(between) < math.hypot(cool.squared_bias_error, cold.squared_bias_error)
+    assert last.squared_bias_error.median() == pytest.approx(1, abs=0.9)  # "about one unit"
+
+
+def test_the_speed_of_training():
+    thresholds = stored("fig2/thresholds").set_index(["row", "threshold"])
+    assert thresholds.steps["ST-GS", 140] == 12_600
+    assert thresholds.steps.xs(140, level="threshold").idxmax() == "ST-GS"
+    assert set(thresholds.reached.xs(140, level="threshold")) == {5}
+    assert thresholds.reached.unstack("threshold").nunique().max() > 1  # not the same ones
