@@ -11,6 +11,7 @@ from gumbelrao_edu import estimators
 from gumbelrao_edu.course.relatives import figures
 from gumbelrao_edu.figures import trace
 from gumbelrao_edu.figures.rows import GR_INF, ST_GS, Row
+from gumbelrao_edu.gumbel import exponential_of
 from gumbelrao_edu.problems import polynomial
 from gumbelrao_edu.quadrature import conditional_vjp
 
@@ -208,3 +209,16 @@ def test_negative_control_the_public_forms_fail():
     for shift in (100.0, -110.0):  # exp overflows at 88.7, and is 0 at −104
         assert math.isnan(error(of_form(THETA + shift, 0.0)))
         assert not error(of_form(THETA + shift, 1e-20)) < 0.5
+
+
+def test_negative_control_a_uniform_number_of_zero_ends_a_public_form():
+    """torch.rand gives exactly 0 once in 2^24 numbers; −log of it is infinite, and (9) is ∞/∞."""
+    u = torch.tensor([[0.0, 0.3, 0.5, 0.2]])
+    assert as_it_stands(THETA, 0, u.log().neg(), 0.0).softmax(-1).isnan().any()
+    e = exponential_of(u.clone(), grid=torch.finfo(u.dtype).eps / 2)
+    assert e.isfinite().all()
+    assert as_it_stands(THETA, 0, e, 0.0).softmax(-1).isfinite().all()
+    # It does occur: a training that draws as many in each step ends at this one.
+    generator = torch.Generator().manual_seed(3)
+    zeros = [bool((torch.rand(10, 20, 12, 16, generator=generator) == 0).any()) for _ in range(40)]
+    assert zeros == [False] * 39 + [True]
