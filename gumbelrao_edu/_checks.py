@@ -21,6 +21,7 @@ from torch import Tensor
 
 Tau = float | Tensor
 
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST = sys.float_info.max
 MIN_TAU = 1e-40  # below it τ, and differences of logits divided by it, leave float32
 
@@ -104,6 +105,14 @@ def check_k(value: Any) -> int | float:
         raise type(error)(f"{error} (math.inf is allowed, too)") from None
 
 
+def check_device(device: Any) -> torch.device:
+    """A device, or what names one."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device: expected one that torch knows, got {device!r}") from None
+
+
 def check_one_hot(one_hot: Any, logits: Tensor) -> None:
     """One-hot rows of the same shape as `logits`."""
     if not isinstance(one_hot, Tensor):
@@ -143,8 +152,12 @@ def check_generator(generator: Any, device: torch.device) -> None:
 def _check_floating(tensor: Any, name: str) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
+    if tensor.dtype not in FLOATING:
+        raise TypeError(
+            f"{name}: expected a floating-point tensor of 16 to 64 bits, got {tensor.dtype}"
+        )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")
 
 
 def _python_number(value: Any, name: str, expected: str) -> float:

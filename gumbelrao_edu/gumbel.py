@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ._checks import (
+    FLOATING,
     Tau,
     check_count,
+    check_device,
     check_generator,
     check_logits,
     check_one_hot,
@@ -52,12 +54,13 @@ def sample_gumbel(
     Source: Maddison, Tarlow & Minka (2014), A* sampling.
     """
     size = check_shape(shape)
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"dtype: expected a floating-point type, got {dtype}")
+    if dtype not in FLOATING:
+        raise TypeError(f"dtype: expected a floating-point type of 16 to 64 bits, got {dtype}")
     if device is None:
         device = generator.device if isinstance(generator, torch.Generator) else "cpu"
-    check_generator(generator, torch.device(device))
-    draws = sample_exponential(size, computing_dtype(dtype), torch.device(device), generator)
+    where = check_device(device)
+    check_generator(generator, where)
+    draws = sample_exponential(size, computing_dtype(dtype), where, generator)
     return draws.log_().neg_().to(dtype)
 
 
@@ -181,6 +184,7 @@ def conditional_gumbel(
     k = check_count(k, "k")
     check_generator(generator, logits.device)
     theta = centred(logits)
+    one_hot = one_hot.to(theta.dtype)
     chosen = one_hot == 1
     log_e = sample_exponential((k, *logits.shape), theta.dtype, logits.device, generator).log_()
     log_z = theta.logsumexp(-1, keepdim=True)

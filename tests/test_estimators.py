@@ -965,3 +965,39 @@ def test_classes_that_never_occur_may_have_an_infinite_loss():
         assert g.isfinite().all()
         assert (g[:, 2] == 0).all()
     torch.testing.assert_close(exact(lambda d: cost[d.argmax(-1)], logits), torch.full((50,), 1.5))
+
+
+@pytest.mark.parametrize("name", ["exact", "reinforce", "rloo"])
+def test_losses_that_are_sparse_are_named(name):
+    with pytest.raises(TypeError, match=r"^f: expected a dense tensor of losses, got torch.sparse"):
+        estimators.get(name).loss(lambda d: d[..., 0].to_sparse(), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("name", estimators.names())
+def test_shapes_are_found_without_numbers(name):
+    """On the device "meta", where models are planned: forward and backward."""
+    logits = torch.zeros(4, 3, device="meta", requires_grad=True)
+    loss = estimators.get(name).loss(lambda d: d.square().sum(-1), logits)
+    loss.sum().backward()
+    assert loss.shape == (4,)
+    assert logits.grad.shape == (4, 3)
+    assert logits.grad.device.type == "meta"
+
+
+def test_exact_inside_vmap_and_with_a_loss_that_overwrites_its_input():
+    weights, many = torch.tensor([1.0, 2.0, 4.0]), torch.randn(5, 2, 3, generator=seeded())
+    f = lambda d: (d @ weights) ** 2  # noqa: E731
+    gradient = torch.func.grad(lambda x: exact(f, x).sum())
+    together = torch.func.vmap(gradient)(many)
+    torch.testing.assert_close(together, torch.stack([gradient(x) for x in many]))
+    overwriting = exact(lambda d: (d.mul_(weights).sum(-1)) ** 2, many[0])
+    torch.testing.assert_close(overwriting, exact(f, many[0]))
+
+
+@pytest.mark.parametrize("name", estimators.names())
+@pytest.mark.parametrize("kind", ["sparse", "float8"])
+def test_logits_of_no_use_are_named(name, kind):
+    logits = torch.zeros(2, 3)
+    logits = logits.to_sparse() if kind == "sparse" else logits.to(torch.float8_e4m3fn)
+    with pytest.raises(TypeError, match=r"^logits: expected a (dense|floating-point) tensor"):
+        estimators.get(name).loss(lambda d: d[..., 0], logits)

@@ -332,3 +332,18 @@ def test_rejection_needs_a_class_that_occurs(index):
     logits = torch.tensor([0.0, -math.inf, 0.0])
     with pytest.raises(ValueError, match="index: expected a class that occurs, got"):
         rejection(logits, index, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float64])
+def test_a_choice_may_have_any_dtype(dtype):
+    logits = torch.tensor([[0.3, -1.0, 2.0], [0.1, 0.2, -INF]])
+    one_hot = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    plain = conditional_gumbel(logits, one_hot, 4, generator=seeded())
+    assert torch.equal(conditional_gumbel(logits, one_hot.to(dtype), 4, generator=seeded()), plain)
+
+
+def test_a_device_or_a_type_of_no_use_is_named():
+    with pytest.raises(ValueError, match=r"^device: expected one that torch knows, got 'nowhere'"):
+        sample_gumbel([2], device="nowhere")
+    with pytest.raises(TypeError, match=r"^dtype: expected a floating-point type of 16 to 64 bits"):
+        sample_gumbel([2], dtype=torch.float8_e4m3fn)

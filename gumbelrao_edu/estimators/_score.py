@@ -87,6 +87,8 @@ def check_losses(losses: Any, batch: torch.Size, name: str = "f") -> None:
     """Real losses that have the leading axes of the batch."""
     if not isinstance(losses, Tensor):
         raise TypeError(f"{name}: expected a tensor of losses, got {type(losses).__name__}")
+    if losses.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor of losses, got {losses.layout}")
     if losses.is_complex():
         raise TypeError(f"{name}: expected real losses, got {losses.dtype}")
     if losses.shape != batch[: losses.dim()]:

@@ -48,7 +48,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     check_logits(logits)
     *batch, n = logits.shape
     with torch.no_grad():
-        first = F.one_hot(logits.argmax(-1), n).to(logits.dtype)
+        first = torch.zeros_like(logits.detach()).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         losses = f(first.unsqueeze(0))
     check_losses(losses, torch.Size([1, *batch]))
     if losses.dim() == 0:
@@ -75,7 +75,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     p_each = (log_p.masked_fill(never, 0.0) * values).sum(-1).exp()
     p_each = p_each.masked_fill((never & (values == 1)).any(-1), 0.0)
     p = p_each.flatten(losses.dim()).prod(-1) if joint else p_each
-    losses = f(values)
+    losses = f(values.contiguous())  # which may overwrite what it is given
     check_losses(losses, values.shape[:-1])
     # What never occurs may have an infinite loss: 0 · ∞ is not a number either.
     return (p * losses.masked_fill(p.detach() == 0, 0)).sum(0)

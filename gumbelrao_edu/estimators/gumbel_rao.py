@@ -229,6 +229,8 @@ def _computed(
     """gᵀ times the Jacobian of (10) or (7)."""
     if k == math.inf:
         return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
+    if logits.is_meta:  # shapes without numbers
+        return torch.empty_like(logits)
     generator = torch.Generator(logits.device).manual_seed(int(seed))
     return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
 
