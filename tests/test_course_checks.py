@@ -86,7 +86,7 @@ ONE_HOT = {
     "you take the smallest": lambda t, g: one_hot((-t - g).argmax(-1), len(t)),
     "softmax of θ + G": lambda t, g: (t + g).softmax(-1),
     "raised": lambda t, g: one_hot((t.unsqueeze(-1) + g).argmax(-1), len(t)),
-    "the shape is [5]": lambda t, g: one_hot((t + g)[0].argmax(-1), len(t)),
+    "the shape is [6]": lambda t, g: one_hot((t + g)[0].argmax(-1), len(t)),
 }
 
 
@@ -242,7 +242,8 @@ CONDITIONAL = {
     "this is G.": lambda t, i, e: equation_9(t, i, e) - t,
     "2θ + G": lambda t, i, e: equation_9(t, i, e) + t,
     "the times": lambda t, i, e: (-equation_9(t, i, e)).exp(),
-    "not the largest in every row": lambda t, i, e: equation_9(t, (i + 1) % len(t), e),
+    "this is (9) for class 2": lambda t, i, e: equation_9(t, (i + 1) % len(t), e),
+    "not the largest in every row": lambda t, i, e: equation_9(t, (i + 1) % len(t), e) / 2,
     "the shape is [3]": lambda t, i, e: equation_9(t, i, e)[:, i],
 }
 

@@ -15,6 +15,16 @@ from torch import Tensor
 _SHOWN = 20  # entries of a list
 _UNKNOWN = "the numbers are not the expected ones."
 
+# To errors of PyTorch that say little to those who meet them first.
+_ADVICE = {
+    "must match the size of tensor": "Two shapes do not fit. x[:, [i]] is a column, and "
+    "x.sum(-1, keepdim=True) keeps the axis that it sums over.",
+    "only one element tensors can be converted": "The functions of `math` take one number. Use "
+    "those of torch.",
+    "smaller than num_classes": "A place is beyond the number of classes. Take the argmax over "
+    "the classes, argmax(-1), and give one_hot their number.",
+}
+
 # What a wrong answer would look like, by the sentence that says what is wrong with it.
 Mistakes = Mapping[str, Tensor | float]
 
@@ -75,7 +85,8 @@ def call(function: Any, **arguments: Any) -> Any:
     try:
         result = function(*copies)
     except (Exception, SystemExit) as error:
-        raise Wrong(f"{name} raised {told(error)}\nfor{shown(arguments)}") from error
+        advice = "".join(f"\n{advice}" for text, advice in _ADVICE.items() if text in told(error))
+        raise Wrong(f"{name} raised {told(error)}{advice}\nfor{shown(arguments)}") from error
     if result is None or result is ...:
         raise Wrong(f"{name} returned nothing. Write its body, and end it with `return`.")
     return result
@@ -86,6 +97,34 @@ def random(function: Any, got: Any, given: Mapping[str, Any]) -> bool:
     again = call(function, **given)
     both = isinstance(got, Tensor) and isinstance(again, Tensor)
     return both and not torch.equal(plain(got).nan_to_num(), plain(again).nan_to_num())
+
+
+def try_out(
+    function: Any,
+    expected: Tensor,
+    given: Mapping[str, Any],
+    mistakes: Mistakes,
+    otherwise: Callable[[Tensor], str] | None = None,
+) -> None:
+    """Call the learner's function and `expect` its numbers; tell one that draws by itself.
+
+    Args:
+        function: the learner's.
+        expected: what it should return.
+        given: its arguments, in order.
+        mistakes: see `expect`.
+        otherwise: what to say of numbers of the right shape that no known mistake gives.
+    """
+    got = call(function, **given)
+    try:
+        expect(got, expected, given, mistakes, otherwise)
+    except Wrong:
+        if random(function, got, given):
+            raise Wrong(
+                "your function draws: called twice with the same numbers, it gives two results. "
+                "Use what is given, and nothing random beside it."
+            ) from None
+        raise
 
 
 def told(error: BaseException) -> str:
@@ -130,7 +169,8 @@ def expect(
         return
     for sentence, number_or_tensor in mistakes.items():
         mistake = torch.as_tensor(number_or_tensor)
-        if close(value, mistake) and not close(mistake, expected):
+        known = close(value, mistake) and mistake.isfinite().any()
+        if known and not close(mistake, expected):
             raise wrong(sentence)
     sentence = _in_general(value, expected)
     raise wrong(otherwise(value) if sentence == _UNKNOWN and otherwise else sentence)
@@ -209,10 +249,10 @@ def expect_of(
 
 
 def close(got: Tensor, expected: Tensor) -> bool:
-    """Equal to about single precision; shapes too."""
+    """Equal to about single precision; shapes, and what is not a number, too."""
     if got.shape != expected.shape:
         return False
-    return torch.allclose(got.double(), expected.double(), rtol=1e-4, atol=1e-6)
+    return torch.allclose(got.double(), expected.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def shown(arguments: Mapping[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..verdict import Wrong, call, check, expect, plain
+from ..verdict import Wrong, call, check, close, expect, numbers, plain, try_out
 
 
 def _exponentials(k: int, n: int) -> Tensor:
@@ -32,9 +33,10 @@ def check_truncated_gumbel(function: Any) -> None:
         Right: it never passes the bound, and has the shape of a Gumbel below it.
     """
     e = torch.tensor([0.05, 0.7, 2.0], dtype=torch.float64)
-    for numbers in ((0.5, 1.2), (-1.0, 0.3), (2.0, -0.5)):
-        theta, bound = torch.tensor(numbers, dtype=torch.float64)
+    for values in ((0.5, 1.2), (-1.0, 0.3), (2.0, -0.5)):
+        theta, bound = torch.tensor(values, dtype=torch.float64)
         t, start = e / theta.exp(), (-bound).exp()
+        right = -(t + start).log()
         mistakes = {
             "this is θ + G, which can pass the bound. Let the clock start at exp(−bound).": (
                 -t.log()
@@ -48,13 +50,43 @@ def check_truncated_gumbel(function: Any) -> None:
             "θ is missing: the clock runs at the rate exp θ.": -(e + start).log(),
             "E is divided by θ; the rate of the clock is exp θ.": -(e / theta + start).log(),
             "this is the time at which it rings. x = −log of it.": t + start,
-            "the bound is moved by the noise; in time it is exp(−bound), added before the log.": (
+            "the bound is added to θ + G. In time it is exp(−b), added before the logarithm.": (
+                bound - t.log()
+            ),
+            "the bound is moved by the noise; in time it is exp(−b), added before the log.": (
                 bound - t
             ),
+            "the time from exp(−b) to the ring is E / exp θ. You multiply it by exp(−b).": (
+                bound - (1 + t).log()
+            ),
+            "exp(−b) is divided by exp θ, too. Only E is.": -((start + e) / theta.exp()).log(),
+            "exp(−b) is subtracted. The clock rings after it: add.": -(t - start).log(),
+            "this is the bound itself: the waiting time E / exp θ is missing.": bound.expand(3),
+            "θ is subtracted: this is G below the bound b − θ. Wanted is θ + G.": right - theta,
+            "θ is added once more: −log of the time is θ + G already.": right + theta,
+            "b is subtracted: the time counts from the start, so that exp(−b) is added to it.": (
+                right - bound
+            ),
+            "the bound is a number for θ + G. The time that belongs to it is exp(−b).": (
+                -(t + bound).log()
+            ),
+            "e holds exponentials E, not Gumbels. The time is E / exp θ.": -(
+                (-theta - e).exp() + start
+            ).log(),
+            "e holds exponentials already: take no logarithm of it.": -(
+                -e.log() / theta.exp() + start
+            ).log(),
+            "the logarithm is the natural one: torch.log.": -(t + start).log10(),
         }
         given = {"theta": theta, "bound": bound, "e": e}
-        got = call(function, **given)
-        expect(got, -(t + start).log(), given, mistakes)
+        try_out(function, right, given, mistakes, functools.partial(_as_times, t + start))
+
+
+def _as_times(right: Tensor, got: Tensor) -> str:
+    return (
+        f"what you return stands for the times {numbers((-got).exp())}, exp of minus it; "
+        f"exp(−b) + E / exp θ is {numbers(right)}."
+    )
 
 
 @check("equation (9), from the same noise to the last digit.")
@@ -75,8 +107,8 @@ def check_conditional_gumbel(function: Any) -> None:
         >>> check_conditional_gumbel(conditional)
         Right: equation (9), from the same noise to the last digit.
     """
-    for numbers, i, k in (([0.5, 0.0, -0.5], 0, 3), ([1.0, -1.0, 0.2, 0.0], 1, 2)):
-        logits = torch.tensor(numbers, dtype=torch.float64)
+    for values, i, k in (([1.0, -1.0, 0.2, 0.4], 1, 3), ([0.5, 0.1, -0.5], 0, 2)):
+        logits = torch.tensor(values, dtype=torch.float64)
         rates, z = logits.exp(), logits.exp().sum()
         e = _exponentials(k, len(logits))
         chosen = torch.arange(len(logits)) == i
@@ -109,15 +141,89 @@ def check_conditional_gumbel(function: Any) -> None:
             "this is 2θ + G: equation (9) gives θ + G already.": right + logits,
             "you return the times at which the clocks ring. Take −log of them.": (-right).exp(),
         }
+        # More of them, by what stands in a place where it does not belong.
+        wrong_z = {
+            "Z is the sum of the exp θ; you sum the logits.": logits.sum(),
+            "Z is the sum of the exp θ; you have log Z.": z.log(),
+            "Z is the sum of the exp θ; you have their mean.": rates.mean(),
+            "E_i is not divided by Z.": torch.ones(()),
+        }
+        for sentence, other in wrong_z.items():
+            ring = e[:, [i]] / other
+            mistakes[sentence] = merge(ring, e / rates + ring)
+        n = len(logits)
+        for place in ((i - 1) % n, (i + 1) % n):
+            ring = e[:, [place]] / z
+            of_another = torch.where(torch.arange(n) == place, ring, e / rates + ring)
+            sentence = (
+                f"this is (9) for class {place}. Classes count from 0: i is the index itself."
+            )
+            mistakes[sentence] = -of_another.log()
+        swapped = torch.where(chosen, -(e / rates + first).log(), -first.log())
+        mistakes |= {
+            "the others lack the division of E_i by Z.": merge(first, e / rates + e[:, [i]]),
+            "E_i / Z is divided by exp θ_j, too. Only E_j is.": merge(first, (e + first) / rates),
+            "E_i stands in the bracket with E_j, and lacks its own division by Z.": merge(
+                first, (e + e[:, [i]]) / rates
+            ),
+            "the others are divided by p_j. The rate of clock j is exp θ_j.": merge(
+                first, e / logits.softmax(-1) + first
+            ),
+            "the others are divided by θ_j. The rate of clock j is exp θ_j.": merge(
+                first, e / logits + first
+            ),
+            "you use p_j where exp θ_j belongs: all is shifted by log Z.": right - z.log(),
+            "θ is added to the others once more: −log of the time is θ + G already.": torch.where(
+                chosen, right, right + logits
+            ),
+            "the others are times. Take −log of them, too.": torch.where(
+                chosen, right, e / rates + first
+            ),
+            "the winner is a time. Take −log of it, too.": torch.where(chosen, first, right),
+            "the others are cut off at the winner. They start from its ring: add E_i / Z.": (
+                torch.where(chosen, right, torch.minimum(-(e / rates).log(), -first.log()))
+            ),
+            "E_i / Z is subtracted from the times of the others. They ring later: add it.": merge(
+                first, e / rates - first
+            ),
+            "the two lines of (9) have changed places.": swapped,
+            "the smallest E of each row stands in place of E_i.": merge(
+                e.amin(-1, keepdim=True) / z, e / rates + e.amin(-1, keepdim=True) / z
+            ),
+            "log Z is multiplied in the winner. Add it.": torch.where(
+                chosen, -e.log() * z.log(), right
+            ),
+            "the sign is wrong everywhere: −log of the times, not log.": -right,
+        }
+        if i < k:
+            row = e[i] / z
+            in_row = (e / rates + first).index_put((torch.tensor(i),), row)
+            columns = "The column of the winner is e[:, [i]]."
+            mistakes |= {
+                f"e[i] is a row, draw number i. {columns}": -(
+                    torch.where(chosen, first, e / rates + row)
+                ).log(),
+                f"e[i] is a row, draw number i, in both lines. {columns}": -(
+                    torch.where(chosen, row, e / rates + row)
+                ).log(),
+                f"e[i] is a row, draw number i, and stands for E_i. {columns}": -(
+                    torch.where(chosen, e[i, i] / z, e / rates + e[i, i] / z)
+                ).log(),
+                "x[i] = … sets a row. The column of the winner is x[:, i].": -in_row.log(),
+            }
         given: dict[str, Any] = {"logits": logits, "i": i, "e": e}
-        got = call(function, **given)
-        try:
-            expect(got, right, given, mistakes)
-        except Wrong as wrong:
-            same = isinstance(got, Tensor) and got.shape == right.shape
-            if same and str(wrong).startswith("the numbers") and (plain(got).argmax(-1) != i).any():
-                raise Wrong(f"class i = {i} is not the largest in every row: {wrong}") from None
-            raise
+        try_out(function, right, given, mistakes, functools.partial(_which_line, right, i))
+
+
+def _which_line(right: Tensor, i: int, got: Tensor) -> str:
+    others = torch.arange(right.shape[-1]) != i
+    if close(got[:, i], right[:, i]):
+        return f"the winner, column {i}, is right; the others are not: look at the second line."
+    if close(got[:, others], right[:, others]):
+        return f"the others are right; the winner, column {i}, is not: look at the first line."
+    if (got.argmax(-1) != i).any():
+        return f"class i = {i} is not the largest in every row, and it has won."
+    return "the winner is the largest, but neither line of (9) gives the right numbers."
 
 
 @check("and nothing overflows, in whatever precision.")
@@ -145,9 +251,9 @@ def check_conditional_softmax(function: Any) -> None:
             r[:, i] = winner
         return r / r.sum(-1, keepdim=True)
 
-    for numbers, i, tau in (([0.5, 0.3, 0.2], 0, 0.5), ([0.1, 0.2, 0.3, 0.4], 2, 2.0)):
-        p = torch.tensor(numbers, dtype=torch.float64)
-        e = _exponentials(2, len(p))
+    for values, i, tau in (([0.1, 0.2, 0.3, 0.4], 1, 0.5), ([0.5, 0.3, 0.2], 0, 2.0)):
+        p = torch.tensor(values, dtype=torch.float64)
+        e = _exponentials(3 if len(p) == 4 else 2, len(p))
         x = e / (e[:, [i]] * p)
         r = (1 + x) ** (-1 / tau)
         unnormalised = r.clone()
@@ -169,8 +275,47 @@ def check_conditional_softmax(function: Any) -> None:
             "the sum runs over all rows. Each row sums to 1.": unnormalised / unnormalised.sum(),
             "the sum runs over the draws. Each row sums to 1.": unnormalised / unnormalised.sum(0),
         }
+        row = (1 + e / (e[i] * p)) ** (-1 / tau)
+        one_row = r.clone()
+        one_row[i] = 1
+        mistakes |= {
+            "** -1/tau is read as (… ** -1) / tau. Put brackets: ** (-1/tau).": softmax(
+                1 / (1 + x) / tau, i
+            ),
+            "** -1/tau is read as (… ** -1) / tau, and r_i is not set to 1.": softmax(
+                1 / (1 + x) / tau, i, None
+            ),
+            "this is a softmax of r. Divide r by its sum: it is made of exponentials already.": (
+                unnormalised.softmax(-1)
+            ),
+            "e[i] is a row, draw number i. The column of the winner is e[:, [i]].": softmax(row, i),
+            "r[i] = 1 sets a row. The column of the winner is r[:, i].": (
+                one_row / one_row.sum(-1, keepdim=True)
+            ),
+            "r_i is 1, and not 0: the winner has the largest weight.": softmax(r, i, 0.0),
+            "p_j is missing.": softmax((1 + e / e[:, [i]]) ** (-1 / tau), i),
+            "p is a probability already: no logarithm of it.": softmax(
+                (1 + e / (e[:, [i]] * p.log())) ** (-1 / tau), i
+            ),
+            "p is a probability already: no softmax of it.": softmax(
+                (1 + e / (e[:, [i]] * p.softmax(-1))) ** (-1 / tau), i
+            ),
+            "the 1 + belongs into the base, before the power.": softmax(1 + x ** (-1 / tau), i),
+            "the power is −1/τ; you have +τ.": softmax((1 + x) ** tau, i),
+            "the power is −1/τ; you have −1/τ².": softmax((1 + x) ** (-1 / tau**2), i),
+            "the base is 1 + …; you have 1 − ….": softmax((1 - x) ** (-1 / tau), i),
+            "the base is raised to the power −1/τ; you take exp of it.": softmax(
+                (-(1 + x) / tau).exp(), i
+            ),
+            "p_j is divided by p_i. p_i does not appear.": softmax((1 + x * p[i]) ** (-1 / tau), i),
+            "this is the logarithm of S_τ.": softmax(r, i).log(),
+            "this is D. S_τ is softer: the weights r, divided by their sum.": (
+                (torch.arange(len(p)) == i).double().expand_as(e)
+            ),
+        }
         given: dict[str, Any] = {"p": p, "i": i, "e": e, "tau": tau}
-        expect(call(function, **given), softmax(r, i), given, mistakes)
+        otherwise = functools.partial(_ratios, unnormalised, i)
+        try_out(function, softmax(r, i), given, mistakes, otherwise)
     hard = torch.tensor([100.0, 0.0, -100.0], dtype=torch.float32).softmax(-1)
     e = torch.tensor([[0.1, 1.0, 2.0], [1.5, 0.3, 0.05]], dtype=torch.float32)
     for i in (0, 2):
@@ -182,3 +327,11 @@ def check_conditional_softmax(function: Any) -> None:
             )
         right = softmax((1 + e / (e[:, [i]] * hard)) ** -100.0, i)
         expect(got, right.double(), {"p": hard, "i": i, "e": e, "tau": 0.01}, {})
+
+
+def _ratios(r: Tensor, i: int, got: Tensor) -> str:
+    found = got / got[:, [i]]
+    return (
+        f"divided by the winner's, the first row is {numbers(found[0])}; these are the weights r, "
+        f"and should be {numbers(r[0])}."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..verdict import Wrong, call, check, expect, number, plain
+from ..verdict import Wrong, call, check, expect, number, numbers, plain, try_out
 
 _EULER = 0.5772156649015329  # the mean of a standard Gumbel
+_LOG_OF_EXP = math.log(math.exp(2) + math.exp(3) + math.exp(5))
 
 
 def _gumbels(rows: int, n: int) -> Tensor:
-    generator = torch.Generator().manual_seed(rows)
+    generator = torch.Generator().manual_seed(2)
     return -torch.rand(rows, n, dtype=torch.float64, generator=generator).log().neg().log()
 
 
@@ -42,14 +44,36 @@ def check_gumbel_from_uniform(function: Any) -> None:
             "this is log u. There are two logarithms, each with a minus before it.": -e,
             "this is F(u). You need its inverse: solve u = F(x) for x.": (-(-u).exp()).exp(),
             "a Gumbel, too, but of 1 − u: F⁻¹(u) has no 1 − u in it.": -(-(1 - u).log()).log(),
+            "this is −log(1 − u), an exponential. Two logarithms are needed, and u itself.": (
+                -(1 - u).log()
+            ),
             "the logarithms are natural ones: torch.log.": -(-u.log10()).log10(),
             "the logarithms are natural: torch.log, not log2.": -(-u.log2()).log2(),
+            "one of the logarithms has the base 10; both are natural: torch.log.": -e.log10(),
             "log(log u) is not a number: log u is negative, and needs a minus.": u.log().log(),
+            "the inner logarithm comes first and the outer one is taken of it; you multiply "
+            "the two.": e * e,
+            "this is exp(−exp u). To undo two exponentials take two logarithms.": (
+                (-u.exp()).exp()
+            ),
+            "this is the density at u. You need the inverse of F.": (-u - (-u).exp()).exp(),
+            "the inverse of a function is not one divided by it: solve u = F(x) for x.": (
+                (-u).exp().exp()
+            ),
+            "this is 1/E. Leave out the last exponential.": 1 / e,
+            "the minus of the outer logarithm has become 1 / …": 1 / e.log(),
         }
         got = call(function, u=u)
         if isinstance(got, Tensor) and plain(got).isnan().all():
             raise Wrong("all is NaN. log u is negative: put a minus before it, then log again.")
-        expect(got, -e.log(), {"u": u}, mistakes)
+        try_out(function, -e.log(), {"u": u}, mistakes, _back)
+
+
+def _back(x: Tensor) -> str:
+    return (
+        f"put what you return into F(x) = exp(−exp(−x)): it gives {numbers((-(-x).exp()).exp())}, "
+        f"and should give u."
+    )
 
 
 @check("the place of the largest θ + G is the choice.")
@@ -69,12 +93,13 @@ def check_one_hot_sample(function: Any) -> None:
         Right: the place of the largest θ + G is the choice.
     """
     # Fewer draws than classes: the argmax over the wrong axis has a one-hot, too.
-    for weights, m in (([0.3, 0.05, 0.05, 0.45, 0.15], 3), ([0.2, 0.5, 0.3], 2)):
-        p = torch.tensor(weights, dtype=torch.float64)
-        logits, n = p.log(), len(p)
-        gumbels = _gumbels(m, n)
-        index = (logits + gumbels).argmax(-1)
-        columns = (logits + gumbels).argmax(0)
+    for theta, m in (([1.2, -0.5, 0.8, -1.5, 0.1, 1.6], 5), ([-2.5, -1.6, -2.1], 2)):
+        logits, n = torch.tensor(theta, dtype=torch.float64), len(theta)
+        p = logits.softmax(-1)
+        gumbels = _gumbels(m, n)  # with these every known mistake draws other classes
+        sums = logits + gumbels
+        index, columns = sums.argmax(-1), sums.argmax(0)
+        right = one_hot(index, n).double()
         mistakes = {
             "these are the numbers of the classes. Make a one-hot row of each: F.one_hot.": index,
             "this is the largest value. Its place is wanted: argmax.": (logits + gumbels).amax(-1),
@@ -91,6 +116,24 @@ def check_one_hot_sample(function: Any) -> None:
             "the argmax runs over the draws. It belongs over the classes: argmax(-1).": one_hot(
                 columns, max(m, n)
             ),
+            "this is θ + G. The place of the largest number of each row is wanted, as a one-hot "
+            "row.": sums,
+            "a one belongs in each place, and not θ + G itself.": right * sums,
+            "you multiply θ by the noise. Add it.": one_hot((logits * gumbels).argmax(-1), n),
+            "you add the noise to exp θ. It belongs to the logits.": one_hot(
+                (logits.exp() + gumbels).argmax(-1), n
+            ),
+            "you look for the largest absolute value. The sign counts.": one_hot(
+                sums.abs().argmax(-1), n
+            ),
+            "this is the second largest. Take the largest.": one_hot(sums.argsort(-1)[:, -2], n),
+            "this is the largest of the whole table. Each row has one: argmax(-1).": (
+                sums == sums.max()
+            ),
+            "these are the largest of each column. Each row is a draw: argmax(-1).": (
+                sums == sums.amax(0)
+            ),
+            "these are the places in order of size. Only the largest is wanted.": sums.argsort(-1),
             "the noise is subtracted. Add it.": one_hot((logits - gumbels).argmax(-1), n),
             "each place is one too far: the classes count from 0.": one_hot((index + 1) % n, n),
             "each place is one too low: the classes count from 0.": one_hot((index - 1) % n, n),
@@ -99,7 +142,16 @@ def check_one_hot_sample(function: Any) -> None:
             ),
         }
         given = {"logits": logits, "gumbels": gumbels}
-        expect(call(function, **given), one_hot(index, n).double(), given, mistakes)
+        try_out(function, right, given, mistakes, functools.partial(_first_row, sums))
+
+
+def _first_row(sums: Tensor, got: Tensor) -> str:
+    index = sums.argmax(-1)
+    row = int((got != one_hot(index, sums.shape[-1])).any(-1).nonzero()[0])
+    return (
+        f"row {row} is the first with another class: there θ + G is {numbers(sums[row])}, and the "
+        f"largest stands at the place {index[row]}, counted from 0."
+    )
 
 
 @check("log Z + 0.577: a Gumbel located at log Z has its mean a little above.")
@@ -130,11 +182,29 @@ def check_mean_of_max(answer: Any) -> None:
         math.log(30): "the sum of the logits. Z is the sum of their exponentials.",
         math.log(30) + _EULER: "the sum of the logits + 0.577. Z = Σ exp θ.",
         log_z - _EULER: "log Z − 0.577: the mean of a Gumbel lies above its location.",
+        3 * _EULER: "the sum of three means. The mean of the largest is above each of them.",
+        log_z * _EULER: "log Z · 0.577. The 0.577 is added.",
+        log_z + math.pi / math.sqrt(6): "log Z + 1.28, the standard deviation. The mean of a "
+        "Gumbel is 0.577.",
+        math.log(2) + _EULER: "the mean of the first entry alone; the maximum is larger.",
+        math.log(3) + _EULER: "the mean of the second entry alone; the maximum is larger.",
+        math.log(30) / 3 + _EULER: "the average of the three means; the maximum is larger.",
+        math.log(10 / 3) + _EULER: "log of the mean + 0.577. Z is the sum, not the mean.",
+        math.log(10 / 3): "log of the mean. Z is the sum, and the mean of a Gumbel is 0.577 more.",
+        _LOG_OF_EXP + _EULER: "taken from θ = (2, 3, 5). These numbers are exp θ already.",
+        _LOG_OF_EXP: "taken from θ = (2, 3, 5). These numbers are exp θ already.",
+        5.0: "the largest exp θ. Take logarithms: the maximum is located at log Z.",
+        5.0 + _EULER: "taken from θ₃ = 5. The numbers are exp θ, and the maximum is at log Z.",
         math.log10(10) + _EULER: "log10 Z + 0.577. The logarithm is the natural one.",
     }
     for mistake, sentence in mistakes.items():
         if math.isclose(value, mistake, abs_tol=0.01):
             raise Wrong(f"{value:.4g} is {sentence}")
+    if math.isclose(value, log_z + _EULER, abs_tol=0.03):
+        raise Wrong(
+            f"{value:.4g} is close, but the second digit is wrong: use log 10 = 2.3026 and 0.5772, "
+            f"and round at the end. It is not the mean to two digits."
+        )
     raise Wrong(
         f"{value:.4g} is not the mean. First find Z = Σ exp θ, then the location of the maximum, "
         f"then its mean."
@@ -159,7 +229,7 @@ def check_relaxed_sample(function: Any) -> None:
     """
     logits = torch.tensor([0.3, -0.4, 0.0], dtype=torch.float64)
     gumbels = _gumbels(2, 3)
-    for tau in (0.5, 2.0):
+    for tau in (2.0, 0.5):
         x = (logits + gumbels) / tau
         mistakes = {
             "only the logits are divided by τ. The noise is, too.": (
@@ -180,25 +250,60 @@ def check_relaxed_sample(function: Any) -> None:
             ),
             "this is its logarithm.": x.log_softmax(-1),
             "the softmax is divided by τ. Divide inside of it.": (x * tau).softmax(-1) / tau,
+            "θ + G is divided by τ twice. Once is right.": (x / tau).softmax(-1),
+            "θ + G is divided by the root of τ. Divide by τ.": (x * math.sqrt(tau)).softmax(-1),
+            "the noise is subtracted. Add it.": ((logits - gumbels) / tau).softmax(-1),
+            "the sign of θ + G is wrong: the largest sum should get the largest entry.": (
+                (-x).softmax(-1)
+            ),
+            "the logits are missing: softmax of (θ + G) / τ.": (gumbels / tau).softmax(-1),
+            "the noise is added to the probabilities. Add it to the logits.": (
+                (logits.softmax(-1) + gumbels) / tau
+            ).softmax(-1),
+            "the noise is added to exp θ. Add it to the logits.": (
+                (logits.exp() + gumbels) / tau
+            ).softmax(-1),
+            "you take exp of the noise. Add the noise itself.": (
+                (logits + gumbels.exp()) / tau
+            ).softmax(-1),
+            "this is the one-hot D. S_τ is the softmax in its place.": one_hot(x.argmax(-1), 3),
+            "the softmax to the power 1/τ has to be divided by its sum once more.": (
+                (x * tau).softmax(-1) ** (1 / tau)
+            ),
+            "this is a sigmoid of each entry. The softmax divides by the sum of the row.": (
+                x.sigmoid()
+            ),
         }
         given: dict[str, Any] = {"logits": logits, "gumbels": gumbels, "tau": tau}
-        expect(call(function, **given), x.softmax(-1), given, mistakes)
+        try_out(function, x.softmax(-1), given, mistakes, _hottest)
     for theta in ([30.0, 0.0], [30.0, 29.0]):
         _survives(function, torch.tensor(theta, dtype=torch.float32))
 
 
+def _hottest(s: Tensor) -> str:
+    return (
+        f"the largest entry of each row is {numbers(s.amax(-1))}. Divide θ + G by τ first, then "
+        f"take exponentials, then divide by the sum of the row."
+    )
+
+
 def _survives(function: Any, logits: Tensor) -> None:
-    """exp(x / τ) overflows in single precision."""
-    large = {"logits": logits, "gumbels": torch.tensor([[0.5, 1.4]], dtype=torch.float32)}
-    right = ((large["logits"] + large["gumbels"]).double() / 0.1).softmax(-1)
-    got = call(function, **large, tau=0.1)
-    if isinstance(got, Tensor) and not plain(got).isfinite().all():
-        raise Wrong(
-            "at a small τ it is not a number: exp(305) is too large for float32. "
-            "torch.softmax subtracts the largest entry first; use it in place of exp and sum."
-        )
-    mistakes = {
-        "large numbers are cut off, and those beyond the limit count as equal. Subtract the "
-        "largest entry before the exponentials instead.": torch.tensor([[0.5, 0.5]]),
-    }
-    expect(got, right, {**large, "tau": 0.1}, mistakes)
+    """exp(x / τ) overflows; with the largest of all rows subtracted, a whole row underflows."""
+    gumbels = torch.tensor([[0.5, 1.4], [2.9, 0.1]], dtype=torch.float32)
+    for tau in (0.1, 0.01):
+        given: dict[str, Any] = {"logits": logits, "gumbels": gumbels, "tau": tau}
+        right = ((logits + gumbels).double() / tau).softmax(-1)
+        got = call(function, **given)
+        if isinstance(got, Tensor) and not plain(got).isfinite().all():
+            raise Wrong(
+                f"at τ = {tau} it is not a number: exp({30.5 / tau:.0f}) is too large for float32, "
+                f"or all of a row are too small. torch.softmax subtracts the largest entry of each "
+                f"row first; use it in place of exp and sum."
+            )
+        mistakes = {
+            "large numbers are cut off, and those beyond the limit count as equal. Subtract the "
+            "largest entry before the exponentials instead.": (
+                ((logits + gumbels) / tau).clamp(max=80).softmax(-1)
+            ),
+        }
+        expect(got, right, given, mistakes)
