@@ -81,7 +81,7 @@ write("probabilities p", p)
 theta = logits.clone().requires_grad_()
 place = torch.multinomial(theta.softmax(-1), 1)
 choice = torch.nn.functional.one_hot(place, 3).double()
-loss = (choice * torch.tensor([1.0, 3.0, 2.0])).sum()
+loss = (choice * torch.tensor([1.0, 3.0, 2.0])).sum()  # each class has a loss
 try:
     loss.backward()
 except RuntimeError as error:
@@ -144,7 +144,8 @@ checks.check_gumbel_from_uniform(gumbel_from_uniform)
 # %% [markdown]
 # The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential**
 # variable, $P(E > t) = \exp(-t)$: the time that one waits for something that may come at any moment with
-# the same probability. A Gumbel is $G = -\log E$. In the next notebook these waiting times make an awkward problem easy.
+# the same probability. A Gumbel is $G = -\log E$. In the next notebook these waiting times make an awkward
+# problem easy.
 
 # %% [markdown]
 # ## 2 · The trick
@@ -228,13 +229,14 @@ wrong = torch.bincount((logits + normal).argmax(-1), minlength=3).double()
 write("probabilities p", p)
 write("frequencies", wrong / million)
 write("in standard errors", (wrong - million * p) / (million * p * (1 - p)).sqrt(), 1)
+assert (wrong / million - p).abs().max() < 0.01
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The frequencies differ in the second digit only, which is easily overlooked. In standard errors the
-# difference is far beyond chance: normal noise draws from another distribution. With Gumbels the frequencies are
-# those of the softmax, for any logits. The next section shows why.
+# The frequencies differ from the probabilities by less than 0.01, which is easily overlooked. In standard
+# errors the difference is far beyond chance: normal noise draws from another distribution. With Gumbels the
+# frequencies are those of the softmax, for any logits. The next section shows why.
 #
 # </details>
 
@@ -249,7 +251,8 @@ write("in standard errors", (wrong - million * p) / (million * p * (1 - p)).sqrt
 # $$P(\max_j (\theta_j + G_j) \le x) = \prod_j \exp(-\exp(\theta_j - x))
 # = \exp\Big(-\sum_j \exp(\theta_j) \exp(-x)\Big) = \exp(-\exp(\log Z - x))$$
 #
-# That is $F(x - \log Z)$: *the maximum of Gumbels is a Gumbel, located at* $\log Z$.
+# That is $F(x - \log Z)$. A Gumbel that is shifted by $a$, $a + G$, is said to be *located at* $a$; so each
+# $\theta_j + G_j$ is located at $\theta_j$, and *the maximum of Gumbels is a Gumbel, located at* $\log Z$.
 #
 # **Who is it?** Class $i$ wins at the height $x$ if its own sum is there and the others are below:
 #
@@ -281,7 +284,8 @@ for i in range(3):
 #
 # </details>
 #
-# The whole distribution is the same, too, and not only its mean. **Look for** an outline that leaves the curve.
+# The whole distribution is the same, too, and not only its mean. **Look for** an outline that leaves the
+# curve.
 
 # %%
 figures.maxima(perturbed, log_z)
@@ -351,8 +355,8 @@ figures.slopes(logits, perturbed[0])
 # Cold: close to the true choice, but the slope is a spike at the jump and nearly nothing elsewhere. Hot: a
 # slope everywhere, but of a curve that is far from the choice.
 #
-# Two classes are enough to do it by hand. With the distance $d = (\theta_1 + G_1) - (\theta_2 + G_2)$ the entry of
-# class 1 is $s = 1 / (1 + \exp(-d/\tau))$, and its slope is $s (1 - s) / \tau$:
+# Two classes are enough to do it by hand. With the distance $d = (\theta_1 + G_1) - (\theta_2 + G_2)$ the entry
+# of class 1 is $s = 1 / (1 + \exp(-d/\tau))$, and its slope is $s (1 - s) / \tau$:
 #
 # | $d$ | $\tau$ | $d/\tau$ | $s$ | slope |
 # |---|---|---|---|---|
@@ -389,7 +393,7 @@ panel
 # The next cell reads off the sentence under the figure at both ends of the slider.
 
 # %% tags=["hide-output"]
-print(*panel.captions(tau=[10.0, 0.05]), sep="\n\n")
+panel.captions(tau=[10.0, 0.05])
 
 
 # %% [markdown]

@@ -160,7 +160,7 @@ print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean(
 # ### Exercise 1 · A truncated Gumbel
 #
 # A Gumbel located at $\theta$ is to stay *below a bound* $b$. On the clock, $\theta + G \le b$ means that it
-# *after* $t_0 = \exp(-b)$. Use fact 3 to say when it rings, and turn the time into $\theta + G$ again.
+# rings *after* $t_0 = \exp(-b)$. Use fact 3 to say when it rings, and turn the time into $\theta + G$ again.
 #
 # <details><summary>Hint</summary>
 #
@@ -232,8 +232,7 @@ checks.check_conditional_gumbel(given_winner)
 
 # %% [markdown]
 # The library's version is `conditional_gumbel`, which draws the exponentials itself. Does it draw the same as
-# rejection? We compare the means of the three entries, in
-# units of their standard errors.
+# rejection? We compare the means of the three entries: their differences, in standard errors.
 
 # %%
 from gumbelrao_edu import conditional_gumbel
@@ -251,8 +250,8 @@ free = gumbel_max(logits.expand(1000, 3), generator=generator)[1]
 compare("without the condition", free, fast)
 
 # %% [markdown]
-# Rejection and (9) agree within two standard errors. The second line is there to see a difference when there is
-# one: noise without the condition that class 3 has won.
+# Rejection and (9) agree within two standard errors. The second line is there to see a difference when there
+# is one: noise without the condition that class 3 has won.
 #
 # The figure puts both side by side for three classes of which class 1 has won. The bars are 10,000 draws by
 # rejection, the lines 10,000 by equation (9). The marks below are their means, with two standard errors to each
@@ -270,7 +269,7 @@ panel = figures.two_ways()
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(p=[0.9, 0.01]), sep="\n\n")
+panel.captions(p=[0.9, 0.01])
 
 # %% [markdown]
 # <details><summary>Answers</summary>

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -43,7 +44,7 @@ class Arrow:
 
     Args:
         start, end: names of the boxes.
-        text: what stands at its middle.
+        text: what stands at its middle, or above it if it is level.
         look: its colour and dash.
     """
 
@@ -100,16 +101,15 @@ def diagram(
             hoverinfo="skip",
         )
 
-    texts = [
-        {
-            "text": each.text,
-            "x": (boxes[each.start].x + boxes[each.end].x) / 2,
-            "y": (boxes[each.start].y + boxes[each.end].y) / 2,
-            "bgcolor": PAPER,
-        }
-        for each in arrows
-        if each.text
-    ]
+    def said(each: Arrow) -> dict[str, Any]:
+        start, end = boxes[each.start], boxes[each.end]
+        middle = {"x": (start.x + end.x) / 2, "y": (start.y + end.y) / 2}
+        # Beside a level arrow it stands above the boxes, which on a phone leave it no room.
+        level = start.y == end.y
+        shift = max(start.half[1], end.half[1]) + ROW / 2 if level else 0
+        return {"text": each.text, **middle, "yshift": shift, "bgcolor": PAPER}
+
+    texts = [said(each) for each in arrows if each.text]
     texts += [
         {"text": box.text, "x": box.x, "y": box.y, **(frame(box.look) if box.look else {})}
         for box in boxes.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
+import textwrap
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from .plot import Figure, Plot
 from .positions import Positions, positions_of
 from .style import label
 
+_COLUMNS = 90  # of a line of text
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # By the id of the widget. Only ipywidgets keeps a panel alive, until it is closed.
@@ -73,6 +75,13 @@ def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) ->
     """
     options = [(label(v), v) for v in values]
     return Slider(options, value, description=name, tooltip=tooltip)
+
+
+class Captions(list[str]):
+    """Captions, which a notebook shows as text whose lines break between words."""
+
+    def __repr__(self) -> str:
+        return "\n\n".join(textwrap.fill(each, _COLUMNS) for each in self)
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
@@ -149,7 +158,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         sliders = (each for each in self.controls.values() if isinstance(each, Slider))
         self.plot.say(caption, values, [each.index for each in sliders])
 
-    def captions(self, **values: Sequence[Any]) -> list[str]:
+    def captions(self, **values: Sequence[Any]) -> Captions:
         """Return the captions at some positions of the controls, which are put back afterwards.
 
         Args:
@@ -162,13 +171,17 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             >>> def draw(figure, *, k):
             ...     return f"K is {k}."
             >>> panel = Panel(go.Figure(), draw, k=slider("K", [1, 2, 5], 1, tooltip="samples"))
-            >>> panel.captions(k=[2, 5]), panel.caption
-            (['K is 2.', 'K is 5.'], 'K is 1.')
+            >>> panel.captions(k=[2, 5])
+            K is 2.
+            <BLANKLINE>
+            K is 5.
+            >>> panel.caption
+            'K is 1.'
         """
         if unknown := values.keys() - self.controls.keys():
             raise ValueError(f"expected names of {[*self.controls]}, got {sorted(unknown)}")
         before = {name: self.controls[name].value for name in values}
-        said = []
+        said = Captions()
         try:
             for combination in itertools.product(*values.values()):
                 for name, value in zip(values, combination, strict=True):
