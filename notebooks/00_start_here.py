@@ -40,8 +40,9 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # ## One line of code
 #
 # Here is what the course is about. A small model makes twenty choices, each among eight, and is to learn
-# which ones make its loss small. It is trained in two ways. Start, step size and noise are the same; one line
-# of code differs. Run the cell (click on it and press **Shift + Enter**), and compare the two curves.
+# which ones make its loss small. It is trained in two ways: *ST-GS* is the usual one, *Gumbel-Rao* is the one
+# of this course. Start, step size and seed of the random numbers are the same; one line of code differs. Run
+# the cell (click on it and press **Shift + Enter**), and compare the two curves.
 
 # %%
 from gumbelrao_edu.course.start_here.figures import race
@@ -92,7 +93,7 @@ forward_and_backward()
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 55 |
 # | 2 | [Gumbels, given the choice](02_conditional_gumbels.ipynb) | the noise that a choice does not see | 60 |
 # | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, a first training | 60 |
-# | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 100 |
+# | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
 # | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 65 |
 # | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 70 |
@@ -184,8 +185,8 @@ print("All is well.")
 #
 # <details><summary>Answer</summary>
 #
-# Start, step size, number of steps and the noise of the choices were the same. One line of code differed: how the
-# gradient of a choice is estimated.
+# Start, step size, number of steps and the seed of the random numbers were the same, and the caption says that
+# the mean of the gradient was, too. One line of code differed: how the gradient of a choice is estimated.
 #
 # </details>
 #

@@ -115,7 +115,6 @@ generator = torch.Generator().manual_seed(2)
 gumbels = sample_gumbel([100_000], generator=generator)
 figures.density(gumbels)
 
-
 # %% [markdown]
 # The mean is Euler's constant, 0.577…, and the standard deviation is $\pi / \sqrt 6$ = 1.28….
 #
@@ -131,6 +130,7 @@ figures.density(gumbels)
 # $y = \exp(-x)$.
 #
 # </details>
+
 
 # %% tags=["exercise"]
 def gumbel_from_uniform(u):
@@ -177,6 +177,7 @@ for row in range(4):
 # row, and `torch.nn.functional.one_hot(places, n)` makes a one-hot row of each place.
 #
 # </details>
+
 
 # %% tags=["exercise"]
 def one_hot_sample(logits, gumbels):
@@ -248,18 +249,19 @@ assert (wrong / million - p).abs().max() < 0.01
 # **How high is the largest?** It is at most $x$ when all are. $\theta_j + G_j \le x$ means
 # $G_j \le x - \theta_j$, and the $G_j$ are independent, so the probabilities multiply:
 #
-# $$P(\max_j (\theta_j + G_j) \le x) = \prod_j \exp(-\exp(\theta_j - x))
-# = \exp\Big(-\sum_j \exp(\theta_j) \exp(-x)\Big) = \exp(-\exp(\log Z - x))$$
+# $$\begin{aligned} P(\max_j (\theta_j + G_j) \le x) &= \prod_j \exp(-\exp(\theta_j - x)) \\
+# &= \exp\Big(-\sum_j \exp(\theta_j) \exp(-x)\Big) = \exp(-\exp(\log Z - x)) \end{aligned}$$
 #
 # That is $F(x - \log Z)$. A Gumbel that is shifted by $a$, $a + G$, is said to be *located at* $a$; so each
 # $\theta_j + G_j$ is located at $\theta_j$, and *the maximum of Gumbels is a Gumbel, located at* $\log Z$.
 #
 # **Who is it?** Class $i$ wins at the height $x$ if its own sum is there and the others are below:
 #
-# $$\underbrace{\exp(\theta_i - x) \exp(-\exp(\theta_i - x))}_{\text{density of } \theta_i + G_i}
-# \; \prod_{j \ne i} \exp(-\exp(\theta_j - x))
-# \;=\; \frac{\exp \theta_i}{Z} \; \cdot \;
-# \underbrace{\exp(\log Z - x) \exp(-\exp(\log Z - x))}_{\text{density of the maximum}}$$
+# $$\begin{aligned}
+# &\underbrace{\exp(\theta_i - x) \exp(-\exp(\theta_i - x))}_{\text{density of } \theta_i + G_i}
+# \; \prod_{j \ne i} \exp(-\exp(\theta_j - x)) \\
+# &\quad = \; \frac{\exp \theta_i}{Z} \; \cdot \;
+# \underbrace{\exp(\log Z - x) \exp(-\exp(\log Z - x))}_{\text{density of the maximum}} \end{aligned}$$
 #
 # The first factor is $p_i$, which proves the trick. And that it is a *product* says more: **who wins, and
 # how high, are independent.**
@@ -273,7 +275,7 @@ print(f"log Z + 0.577 = {log_z + 0.5772:.3f}")
 for i in range(3):
     won = perturbed.amax(-1)[one_hot[:, i] == 1]
     error = won.std() / len(won) ** 0.5
-    print(f"class {i + 1} won {len(won):6} times, winning sum {won.mean():.3f} ± {2 * error:.3f}")
+    print(f"class {i + 1} won {len(won):6} times: {won.mean():.3f} ± {2 * error:.3f}")
     assert abs(won.mean() - log_z - 0.5772) < 2 * error
 
 # %% [markdown]
@@ -317,12 +319,13 @@ checks.check_mean_of_max(mean_of_max)
 # %%
 noise = perturbed[0] - logits
 drawn = one_hot[0].argmax()
-other = 0 if drawn != 0 else 1  # a class that this noise does not draw; we raise its logit
+other = 0 if drawn != 0 else 1  # another class, whose logit we raise
 jump = (perturbed[0, drawn] - perturbed[0, other]).item()
 for step in [0.0, 0.001, 0.5, jump - 0.001, jump + 0.001]:
     moved = logits.clone()
     moved[other] += step
-    print(f"logit {other + 1} raised by {step:.3f}: drawn class {1 + (moved + noise).argmax()}")
+    winner = (moved + noise).argmax() + 1
+    print(f"logit {other + 1} raised by {step:.3f}: drawn class {winner}")
 assert (moved + noise).argmax() == other != drawn
 
 # %% [markdown]
@@ -423,6 +426,7 @@ panel.captions(tau=[10.0, 0.05])
 # before, and say over which axis.
 #
 # </details>
+
 
 # %% tags=["exercise"]
 def relaxed_sample(logits, gumbels, tau):

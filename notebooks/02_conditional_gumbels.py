@@ -77,7 +77,6 @@ for row in one_hot.argmax(-1).argsort(stable=True):
 # %%
 figures.many_noises(logits)
 
-
 # %% [markdown]
 # In a group the heights differ, but $D$ is the same, and whatever a network computes from $D$ is the same,
 # too. The differences are noise that has no effect. The course will *average over them*, and for this we need
@@ -102,6 +101,7 @@ def by_rejection(logits, i, k):
 
 
 slow, drawn = by_rejection(logits, 2, 1000)
+print("rejection sampling, class 3:")
 print(f"{drawn} draws for 1,000; 1,000 / p = {1000 / p[2]:.0f}")
 write("mean of θ + G", slow.mean(0), 2)
 
@@ -171,7 +171,7 @@ print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean(
 
 # %% tags=["exercise"]
 def truncated_gumbel(theta, bound, e):
-    # theta and bound are tensors with one number each, and e is one with exponentials E, [m].
+    # theta and bound are tensors of one number each, e is one of m exponentials.
     # Return m draws of θ + G, given that it is below the bound.
     ...
 
@@ -296,13 +296,13 @@ panel.captions(p=[0.9, 0.01])
 # %% tags=["hide-output"]
 classes = torch.multinomial(p, 100_000, replacement=True, generator=generator)
 drawn_first = torch.nn.functional.one_hot(classes, 3).double()
-again = conditional_gumbel(logits.expand(100_000, 3), drawn_first, k=1, generator=generator)[0]
+rows = logits.expand(100_000, 3)
+again = conditional_gumbel(rows, drawn_first, k=1, generator=generator)[0]
 given = conditional_gumbel(logits, third, k=100_000, generator=generator)
 write("G: mean (a Gumbel: 0.577)", (again - logits).mean(0))
 write("G: std (a Gumbel: 1.283)", (again - logits).std(0))
 print(f"correlation of entries 1 and 3, given D: {torch.corrcoef(given.T)[0, 2]:.2f}")
 print(f"after D is forgotten: {torch.corrcoef(again.T)[0, 2].abs():.2f}")
-
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -335,6 +335,7 @@ write("up to 100, τ = 0.5", literally(100 * sure, 0, e, 0.5))
 write("up to 1, τ = 0.01", literally(sure, 0, e, 0.01))
 write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5))
 
+
 # %% [markdown]
 # `nan`, not a number, in three of four. $\exp(100)$ is too large for single precision, $\exp(12)$ for half
 # precision (16 bits a number), and $\exp(x / 0.01)$ for nearly any $x$. One NaN in a gradient destroys a
@@ -345,7 +346,9 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 #
 # $$r_j = \left(\frac{T_j}{T_i}\right)^{-1/\tau}
 # = \left(\frac{E_j/\exp\theta_j + E_i/Z}{E_i / Z}\right)^{-1/\tau}
-# = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad S_\tau = \frac{r}{\sum_j r_j}$$
+# = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1$$
+#
+# and $S_\tau = r / \sum_j r_j$.
 #
 # $\log Z$ has gone, and so has $p_i$: an improbable winner is nothing special. The base is at least 1 and
 # the power negative, so every $r_j$ lies between 0 and 1, and the sum between 1 and $n$. If $p_j$ is so
@@ -374,7 +377,6 @@ write("θ + G", -times.log())
 for tau in [1.0, 0.5]:
     write(f"S at τ = {tau}", tempered_softmax(-times.log(), tau))
 
-
 # %% [markdown]
 # ### Exercise 3 · The weights
 #
@@ -396,6 +398,7 @@ def softmax_given_winner(p, i, e, tau):
 
 # %% tags=["check"]
 checks.check_conditional_softmax(softmax_given_winner)
+
 
 # %% [markdown]
 # Here are the cases again that failed, with the library's version of the weights. In the first case both

@@ -330,8 +330,8 @@ def test_layout_labels_the_axes_and_sets_the_height():
 def test_captions_are_read_off_and_the_sliders_put_back(small):
     small.controls["x"].value = 2
     said = small.captions(x=[1, 2])
-    assert said == ["The line is at 1.", "The line is at 2."]
-    assert repr(said) == "The line is at 1.\n\nThe line is at 2."
+    assert said == ["The sentence under the figure:\nThe line is at 1.", "The line is at 2."]
+    assert repr(said) == "\n\n".join(said)
     assert small.controls["x"].value == 2
     with pytest.raises(ArithmeticError, match="too much"):
         small.captions(x=[1, 3])
@@ -346,6 +346,7 @@ def test_a_long_caption_breaks_between_words():
         lambda figure, *, x: "several words " * 20,
         x=slider("x", [1, 2], 1, tooltip="no effect"),
     )
-    lines = repr(panel.captions(x=[1])).splitlines()
+    (said,) = panel.captions(x=[1])
+    lines = said.splitlines()[1:]
     assert len(lines) > 2
     assert all(len(line) <= 90 and line.split()[0] in ("several", "words") for line in lines)

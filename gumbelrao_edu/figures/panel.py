@@ -78,10 +78,10 @@ def slider(name: str, values: Sequence[float], value: float, *, tooltip: str) ->
 
 
 class Captions(list[str]):
-    """Captions, which a notebook shows as text whose lines break between words."""
+    """Texts that a notebook shows with an empty line between them."""
 
     def __repr__(self) -> str:
-        return "\n\n".join(textwrap.fill(each, _COLUMNS) for each in self)
+        return "\n\n".join(self)
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
@@ -164,6 +164,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         Args:
             **values: by the name of a control, where it shall stand; of several, all combinations.
 
+        Returns:
+            Texts whose lines break between words. The first begins with a line that tells nothing:
+            JupyterLab shows the first line of an output that is folded.
+
         Raises:
             ValueError: for a name that no control has, or a value that is none of its positions.
 
@@ -172,6 +176,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             ...     return f"K is {k}."
             >>> panel = Panel(go.Figure(), draw, k=slider("K", [1, 2, 5], 1, tooltip="samples"))
             >>> panel.captions(k=[2, 5])
+            The sentence under the figure:
             K is 2.
             <BLANKLINE>
             K is 5.
@@ -186,10 +191,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             for combination in itertools.product(*values.values()):
                 for name, value in zip(values, combination, strict=True):
                     self.controls[name].value = value
-                said.append(self.caption)
+                said.append(textwrap.fill(self.caption, _COLUMNS))
         finally:
             for name, value in before.items():
                 self.controls[name].value = value
+        said[0] = f"The sentence under the figure:\n{said[0]}"
         return said
 
     @contextmanager

@@ -105,6 +105,7 @@ def by_rejection(logits, i, k):
 
 
 slow, drawn = by_rejection(logits, 2, 1000)
+print("rejection sampling, class 3:")
 print(f"{drawn} draws for 1,000; 1,000 / p = {1000 / p[2]:.0f}")
 write("mean of θ + G", slow.mean(0), 2)
 
@@ -174,7 +175,7 @@ print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean(
 
 # %% tags=["exercise"]
 def truncated_gumbel(theta, bound, e):
-    # theta and bound are tensors with one number each, and e is one with exponentials E, [m].
+    # theta and bound are tensors of one number each, e is one of m exponentials.
     # Return m draws of θ + G, given that it is below the bound.
     ...
 
@@ -319,7 +320,8 @@ panel.captions(p=[0.9, 0.01])
 # %% tags=["hide-output"]
 classes = torch.multinomial(p, 100_000, replacement=True, generator=generator)
 drawn_first = torch.nn.functional.one_hot(classes, 3).double()
-again = conditional_gumbel(logits.expand(100_000, 3), drawn_first, k=1, generator=generator)[0]
+rows = logits.expand(100_000, 3)
+again = conditional_gumbel(rows, drawn_first, k=1, generator=generator)[0]
 given = conditional_gumbel(logits, third, k=100_000, generator=generator)
 write("G: mean (a Gumbel: 0.577)", (again - logits).mean(0))
 write("G: std (a Gumbel: 1.283)", (again - logits).std(0))
@@ -368,7 +370,9 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 #
 # $$r_j = \left(\frac{T_j}{T_i}\right)^{-1/\tau}
 # = \left(\frac{E_j/\exp\theta_j + E_i/Z}{E_i / Z}\right)^{-1/\tau}
-# = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad S_\tau = \frac{r}{\sum_j r_j}$$
+# = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1$$
+#
+# and $S_\tau = r / \sum_j r_j$.
 #
 # $\log Z$ has gone, and so has $p_i$: an improbable winner is nothing special. The base is at least 1 and
 # the power negative, so every $r_j$ lies between 0 and 1, and the sum between 1 and $n$. If $p_j$ is so
