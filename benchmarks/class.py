@@ -1,9 +1,9 @@
 """A class at once: N kernels run notebook 03 together; seconds and memory over N.
 
-    python benchmarks/class.py                    1, 10 and 20 kernels, on a machine at rest
+    python benchmarks/class.py                    all of PLAN, ten minutes on a machine at rest
     python benchmarks/class.py --kernels 1 2 4
     python benchmarks/class.py --add --kernels 5  beside what was measured before
-    python benchmarks/class.py --threads 0        as many threads a kernel as torch likes
+    python benchmarks/class.py --kernels 10 --threads 0   as many threads a kernel as cores
     python benchmarks/class.py --table            only write the table into docs/teaching.md
 
 Each kernel does what "Run All Cells" does, all of them start in the same moment, and none knows of
@@ -39,6 +39,7 @@ from notebooks import environment, read_script  # noqa: E402
 NOTEBOOK = ROOT / "notebooks" / "03_gumbel_rao.py"
 RESULTS = ROOT / "benchmarks" / "results" / "class.json"
 EVERY = 0.5  # seconds between two looks at the memory
+PLAN = [(1, 1), (10, 1), (20, 1), (1, 0), (10, 0)]  # kernels, and threads of each; 0: all cores
 
 
 async def learner(folder: Path, variables: dict[str, str], kernels: list[psutil.Process]) -> float:
@@ -137,15 +138,16 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kernels", type=int, nargs="+", default=[1, 10, 20])
+    parser.add_argument("--kernels", type=int, nargs="+", help="how many at once")
     parser.add_argument("--threads", type=int, default=1, help="0: as many as there are cores")
     parser.add_argument("--add", action="store_true", help="keep what was measured before")
     parser.add_argument("--table", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     kept = (arguments.add or arguments.table) and RESULTS.exists()
     records = json.loads(RESULTS.read_text("utf-8")) if kept else []
-    for n in [] if arguments.table else arguments.kernels:
-        records.append(asyncio.run(run(n, arguments.threads)))
+    plan = [(n, arguments.threads) for n in arguments.kernels] if arguments.kernels else PLAN
+    for n, threads in [] if arguments.table else plan:
+        records.append(asyncio.run(run(n, threads)))
         print(json.dumps(records[-1]), flush=True)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(records, indent=1) + "\n", "utf-8")

@@ -1,6 +1,8 @@
 """What the site is made of, without building it: the index of the paper, the reference, scripts."""
 
 import ast
+import doctest
+import importlib.util
 import json
 import re
 import sys
@@ -13,6 +15,7 @@ sys.path.insert(0, str(ROOT / "docs" / "extensions"))
 import house_docstrings
 import paper_index
 import reference
+import tables
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +139,43 @@ def test_pins_of_the_site_agree_with_those_of_the_tests():
     site, tests = pins("docs/requirements.txt"), pins("tests/requirements.txt")
     assert site["playwright"] == tests["playwright"]
     assert [name for name in site.keys() & tests.keys() if site[name] != tests[name]] == []
+
+
+@pytest.mark.parametrize(
+    "module", [house_docstrings, paper_index, tables], ids=lambda m: m.__name__
+)
+def test_examples_in_the_extensions_hold(module):
+    failed, tried = doctest.testmod(module)
+    assert tried > 0
+    assert failed == 0
+
+
+@pytest.fixture(scope="module")
+def build():
+    spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_too_many_states_name_the_biggest_control(build, monkeypatch):
+    monkeypatch.setattr(build, "LIMIT", 100)
+    controls = [{"name": "τ", "labels": ["0.1", "1"]}, {"name": "K", "labels": list("123456")}]
+    texts = [f"{n * 0.7391:.12f}" for n in range(12)]
+    record = {"controls": controls, "texts": texts, "captions": list(range(12))}
+    with pytest.raises(SystemExit, match=r"its 12 states take .* Give 'K', .* fewer than 6"):
+        build.write_states("x", record, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a $x\n+ y$ b", "a $x + y$ b"),
+        ("`$x` $y\n  - z$", "`$x` $y - z$"),
+        ("```\n$a\n+ b$\n```", "```\n$a\n+ b$\n```"),
+        ("$$\na\n+ b\n$$", "$$\na\n+ b\n$$"),
+        ("[1](../01_one.ipynb)", "[1](01_one.ipynb)"),
+    ],
+)
+def test_text_of_a_notebook_is_made_fit_for_the_site(build, text, expected):
+    assert build.for_the_site(text) == expected
