@@ -17,12 +17,13 @@ prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
 # One thread a process: the tests run side by side, and their timings do not depend on the machine.
 pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help lab test test-faults test-colab notebooks site handout bench clean
+.PHONY: help lab test test-faults test-kernels test-colab notebooks site handout bench clean
 
 help:
 	@echo "make lab         open the course in JupyterLab"
 	@echo "make test        run every check: style, types, tests, notebooks, browser"
 	@echo "make test-faults kill, stop and damage runs at many moments"
+	@echo "make test-kernels  run the kernels for a GPU in an interpreter on the CPU"
 	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
 	@echo "make notebooks   execute all notebooks again and write both files of each pair"
 	@echo "make site        build the site into build/site, where figures live without a kernel"
@@ -55,6 +56,11 @@ test-faults:
 	@$(prepare) tests
 	@FAULTS=200 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest tests/test_faults.py $(ARGS)
 
+# The interpreter computes with NumPy, and a compiled function is one of torch's own, without C++.
+test-kernels:
+	@$(prepare) kernels --torch cpu
+	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .venv-kernels/bin/python -m pytest $(ARGS) tests/test_kernels.py
+
 test-colab:
 	@$(prepare) colab
 	@$(call pytest,.venv-colab) -m "not browser" $(ARGS) tests/test_notebooks.py tests/test_figures_panel.py
@@ -76,5 +82,5 @@ bench:
 	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-colab .venv-site .venv*.lock build *.egg-info .*_cache .hypothesis
+	rm -rf .venv .venv-colab .venv-kernels .venv-site .venv*.lock build *.egg-info .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

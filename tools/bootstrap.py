@@ -1,6 +1,6 @@
 """Makes this project's virtual environments; the Makefile calls it.
 
-    python3 tools/bootstrap.py {course,tests,site,colab} [--torch {auto,cpu,default}]
+    python3 tools/bootstrap.py {course,tests,site,kernels,colab} [--torch {auto,cpu,default}]
 
 Needs nothing but Python. The environment holds a record: first that installing has begun, last
 what was installed. An unchanged environment is left alone; one whose installation was interrupted,
@@ -44,6 +44,7 @@ ENVIRONMENTS = {
     "course": (".venv", ["requirements.txt"]),
     "tests": (".venv", ["requirements.txt", "tests/requirements.txt"]),
     "site": (".venv-site", ["requirements.txt", "docs/requirements.txt"]),
+    "kernels": (".venv-kernels", ["tests/requirements-kernels.txt"]),
     "colab": (".venv-colab", ["tests/requirements-colab.txt"]),
 }
 

@@ -101,6 +101,20 @@ MUTATIONS = [
     ("modules.py", "            check_logits(theta)\n", "", "the most probable class of NaN"),
     ("modules.py", "noise=self.noise,", "", "the noise is ignored"),
     ("modules.py", "missing_keys.append(key)", "pass", "a schedule that begins anew without a word"),
+    ("estimators/_fused.py", "half = tl.where(large, ~high, high)", "half = tl.where(large, high, high)", "1 − U for U"),
+    ("estimators/_fused.py", "tl.where(large, far, near), tl.where(large, near, far)", "near, far", "only the smaller half"),
+    ("estimators/_fused.py", "theta - tl.log(e), 1", "theta + tl.log(e), 1", "Gumbels of the wrong sign"),
+    ("estimators/_fused.py", "r = tl.where(chosen, 1.0, r)", "r = r", "r_i = 1 forgotten"),
+    ("estimators/_fused.py", "e / own * inverse_p", "e * inverse_p", "E_i forgotten"),
+    ("estimators/_fused.py", "s * (g - tl.sum(g * s, 1)[:, None])", "s * g", "the Jacobian's second term forgotten"),
+    ("estimators/_fused.py", "(draw + 1 < k).to(F)", "1.0", "the opposite of the last draw of an odd K"),
+    ("estimators/_fused.py", "total / (k * tau)", "total / k", "1/τ forgotten"),
+    ("estimators/_fused.py", "zero + draw, zero + 1)", "zero, zero + 1)", "the same draw K times"),
+    ("estimators/_fused.py", "row + zero, col + zero, zero + draw", "zero, col + zero, zero + draw", "all rows have one noise"),
+    ("estimators/_fused.py", "rho = tl.where(chosen[:, :, None], 1.0, rho)", "rho = rho", "ρ_i = 1 forgotten"),
+    ("estimators/_fused.py", "& (chosen == 0)", "", "the chosen class counted among the others"),
+    ("estimators/_fused.py", "rho *= scale[:, :, None] / phi", "rho *= scale[:, :, None]", "ρ without its 1/φ"),
+    ("estimators/_fused.py", "taus + row * each_tau, mask=row < rows, other=1.0)\n    # Below", "taus, mask=row < rows, other=1.0)\n    # Below", "one temperature for all rows"),
 ]  # fmt: skip
 
 TESTS = [
@@ -128,8 +142,12 @@ def survives(file: str, old: str, new: str) -> bool:
         if text.count(old) < 1:
             raise ValueError(f"{file}: expected to find {old!r}, got a file without it")
         target.write_text(text.replace(old, new, 1), "utf-8")
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
+        python, tests = sys.executable, TESTS
         environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
+        if file == "estimators/_fused.py":  # what `make test-kernels` runs
+            python, tests = str(ROOT / ".venv-kernels/bin/python"), ["tests/test_kernels.py"]
+            environment["TRITON_INTERPRET"] = "1"
+        command = [python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         run = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )

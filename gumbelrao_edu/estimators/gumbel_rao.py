@@ -16,6 +16,7 @@ from .._checks import Tau, check_generator, check_k, check_logits, check_tau
 from ..gumbel import centred, exponential_of, perturb
 from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
 from ..surrogate import no_second_derivative
+from . import _fused
 from ._registry import register
 from .zgr import zgr
 
@@ -90,6 +91,9 @@ def gumbel_rao(
     check_generator(generator, logits.device)
     if not isinstance(tau, Tensor) and tau == 0:
         return zgr(logits, generator=generator)
+    if _fused.usable(logits, k, noise) and _eager():
+        seed = _seed(logits, k, noise, generator)
+        return _apply(logits, _fused.sample(logits, seed), seed, tau, k, noise)
     one_hot, _ = perturb(centred(logits.detach()), generator)
     return averaged_given(logits, one_hot.to(logits.dtype), tau, k, noise, generator)
 
@@ -137,20 +141,36 @@ def averaged_given(
     generator: torch.Generator | None,
 ) -> Tensor:
     """D, of the dtype of the logits, whose backward pass is (10), or (7), given D."""
-    seed = torch.randint(
-        2**62, (), generator=generator, device="cpu" if generator is None else generator.device
-    )
-    if torch.compiler.is_compiling():
-        if torch.compiler.is_dynamo_compiling() and _in_grad():
-            torch._dynamo.graph_break(
-                "gumbel_rao: torch.func.grad and its relatives don't work inside a compiled "
-                "function, compile what they differentiate"
-            )
-        compiled: Tensor = _given(logits, one_hot, seed, *_as_schema(tau, k, noise))
-        return compiled
-    sample: Tensor = _GumbelRao.apply(  # type: ignore[no-untyped-call]
-        logits, one_hot, seed, tau, k, noise
-    )
+    seed = _seed(logits, k, noise, generator)
+    if not torch.compiler.is_compiling():
+        return _apply(logits, one_hot, seed, tau, k, noise)
+    if torch.compiler.is_dynamo_compiling() and _in_grad():
+        torch._dynamo.graph_break(
+            "gumbel_rao: torch.func.grad and its relatives don't work inside a compiled "
+            "function, compile what they differentiate"
+        )
+    sample: Tensor = _given(logits, one_hot, seed, *_as_schema(tau, k, noise))
+    return sample
+
+
+def _seed(
+    logits: Tensor, k: int | float, noise: Noise, generator: torch.Generator | None
+) -> Tensor:
+    """What the noise of the backward pass is made from, where that is done."""
+    if generator is not None:
+        return torch.randint(2**62, (), generator=generator, device=generator.device)
+    fused = _fused.usable(logits, k, noise)
+    return torch.randint(2**62, (), device=logits.device if fused else "cpu")
+
+
+def _eager() -> bool:
+    """Whether no compiler and no transform of `torch.func` looks on."""
+    transformed: bool = torch._C._are_functorch_transforms_active()
+    return not (torch.compiler.is_compiling() or transformed)
+
+
+def _apply(*arguments: Any) -> Tensor:
+    sample: Tensor = _GumbelRao.apply(*arguments)  # type: ignore[no-untyped-call]
     return sample
 
 
@@ -183,7 +203,7 @@ class _GumbelRao(torch.autograd.Function):
         arguments = (*ctx.saved_tensors, *ctx.settings)
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
             vjp = (grads[0].unsqueeze(-2) @ _jacobian(*arguments)).squeeze(-2)
-        elif not (torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()):
+        elif _eager() and not torch.is_grad_enabled():
             vjp = _computed(
                 grads[0], *arguments
             )  # no rule is asked for, and finding none takes time
@@ -227,6 +247,10 @@ def _computed(
     noise: Any,
 ) -> Tensor:
     """gᵀ times the Jacobian of (10) or (7)."""
+    if _fused.usable(logits, k, noise):
+        if k == math.inf:
+            return _fused.exact(grad, logits, one_hot, tau)
+        return _fused.averaged(grad, logits, one_hot, seed, tau, int(k), noise)
     if k == math.inf:
         return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
     if logits.is_meta:  # shapes without numbers
