@@ -17,7 +17,7 @@ prepare = command -v $(firstword $(PYTHON)) >/dev/null 2>&1 \
 # One thread a process: the tests run side by side, and their timings do not depend on the machine.
 pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help lab test test-faults test-kernels test-colab notebooks site handout bench clean
+.PHONY: help lab test test-faults test-kernels test-colab notebooks site handout bench gpu clean
 
 help:
 	@echo "make lab         open the course in JupyterLab"
@@ -29,6 +29,7 @@ help:
 	@echo "make site        build the site into build/site, where figures live without a kernel"
 	@echo "make handout     make a zip from which a class starts the course without a network"
 	@echo "make bench       measure speed and memory"
+	@echo "make gpu         on a machine with a GPU: its tests, times and goals, in 8 minutes"
 	@echo "make clean       remove the environments and caches"
 
 lab:
@@ -80,6 +81,10 @@ handout:
 bench:
 	@$(prepare) course
 	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
+
+# With the Python at hand, so that a machine without a network can run it: PYTHON=/path/to/python
+gpu:
+	@$(PYTHON) benchmarks/gpu.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-colab .venv-kernels .venv-site .venv*.lock build *.egg-info .*_cache .hypothesis

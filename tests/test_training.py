@@ -218,6 +218,56 @@ def test_weights_that_overflow() -> None:
         new(learning_rate=1e30).run(50)
 
 
+def looking_later(loss=negative_elbo, **settings) -> Training:
+    """As on a GPU: losses are looked at with each report."""
+    training = new(loss, **settings)
+    training._looks_later = True
+    return training
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_looking_at_the_losses_later_changes_nothing(tmp_path: Path, clip: float | None) -> None:
+    now, later = new(clip=clip), looking_later(clip=clip)
+    now.run(25, every=10)
+    later.run(25, every=10)
+    for a, b in zip(now.model.parameters(), later.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+    assert [entry["step"] for entry in later.history] == [10, 20, 25]
+    for one, other in zip(now.history, later.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    later.run(28, every=10)
+    later.save(tmp_path / "state.pt")
+    resumed = looking_later(clip=clip)
+    resumed.load(tmp_path / "state.pt")
+    assert_same(resumed, later)
+
+
+@pytest.mark.parametrize("what", ["loss", "norm of the gradient"])
+def test_found_later_the_weights_are_still_those_before_the_bad_step(what: str) -> None:
+    calls = 0
+
+    def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        value = negative_elbo(model, images)
+        if calls != 24:
+            return value
+        zero = model.decoder[0].bias.sum() * 0
+        return value * float("nan") if what == "loss" else value + zero.abs().sqrt()
+
+    good, bad = new(), looking_later(loss)
+    good.run(23, every=10)
+    with pytest.raises(TrainingDivergedError, match=f"the {what} is (nan|inf) at step 24"):
+        bad.run(60, every=10)
+    assert calls == 30
+    assert bad.step == 23
+    for a, b in zip(good.model.parameters(), bad.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    momentum = [[s["momentum_buffer"] for s in t.optimizer.state.values()] for t in (good, bad)]
+    for a, b in zip(*momentum, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_other_errors_are_not_called_divergence() -> None:
     def loss(model: nn.Module, images: Tensor) -> Tensor:
         raise ValueError("a mistake in the loss")

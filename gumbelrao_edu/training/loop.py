@@ -124,6 +124,11 @@ class Training:
         self._generators = [torch.Generator().manual_seed(self.settings["seed"]), *generators]
         self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
         self._losses: list[float] = []  # since the last report
+        # On a GPU a look at a number waits for all that was asked for before it: there the losses
+        # are looked at when something is reported or saved, not at each step.
+        self._looks_later = {p.device.type for p in model.parameters()} == {"cuda"}
+        self._unread: list[Tensor] = []  # [loss, norm of the gradient] of steps not looked at
+        self._bad = torch.zeros(())  # 1 if one of them was not finite
         self._torn = False  # in the middle of a step
 
     def run(
@@ -147,9 +152,10 @@ class Training:
                 and saved to after each report.
 
         Raises:
-            TrainingDivergedError: when the loss or its gradient is not finite. The weights are
-                those before that step, the checkpoint the last one saved. Also when the weights
-                have exploded, so that the callback cannot use them.
+            TrainingDivergedError: when the loss or its gradient is not finite (on a GPU it is said
+                with the next report). The weights are those before that step, the checkpoint the
+                last one saved. Also when the weights have exploded, so that the callback cannot
+                use them.
             KeyboardInterrupt: when interrupted.
             TypeError: when the callback has noted what the checkpoint cannot hold.
             OtherSettingsError: when the checkpoint is of a run with other settings.
@@ -194,6 +200,7 @@ class Training:
         Raises:
             TypeError: when the state holds what `load` would refuse; the file stays as it was.
         """
+        self._look()
         self._check_history()
         state = {
             "step": self.step,
@@ -228,11 +235,14 @@ class Training:
         minibatch = self.minibatch()
         with self.explosions():
             loss = self.loss(self.model, minibatch)
-        value = loss.item()
-        self.check_loss(value)
+        if not self._looks_later:
+            self.check_loss(loss.item())
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        self.descend(value, norm_of(self.gradients).item())
+        if self._looks_later:
+            self._descend_unseen(loss.detach(), norm_of(self.gradients))
+        else:
+            self.descend(loss.item(), norm_of(self.gradients).item())
 
     def minibatch(self) -> Any:
         """Draw the next minibatch."""
@@ -269,6 +279,41 @@ class Training:
         self._losses.append(value)
         self.step += 1
 
+    def _descend_unseen(self, loss: Tensor, norm: Tensor) -> None:
+        """`descend`, with numbers that are left on the device.
+
+        From the first step on whose loss or gradient is not finite, the weights stay as they are,
+        until `_look` finds out.
+        """
+        values = torch.stack([loss, norm.to(loss.dtype)])
+        bad = 1.0 - values.isfinite().all().to(torch.float32)
+        if self._unread:
+            bad = torch.maximum(bad, self._bad)
+        self._bad = bad
+        # This is how torch.amp tells an optimizer with fused=True to do nothing.
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]
+        if (clip := self.settings["clip"]) is not None:
+            torch._foreach_mul_(self.gradients, (clip / norm).clamp(max=1.0))
+        self.optimizer.step()
+        self._unread.append(values)
+        self.step += 1
+
+    def _look(self) -> None:
+        """Take in the losses that were left on the device.
+
+        Raises:
+            TrainingDivergedError: if one of them, or the norm of a gradient, is not finite. The
+                weights and the number of the step are then those before it.
+        """
+        values, self._unread = self._unread, []
+        pairs = torch.stack(values).tolist() if values else []
+        for left, (loss, norm) in zip(range(len(pairs), 0, -1), pairs, strict=True):
+            if not math.isfinite(loss + norm):
+                self.step -= left
+                self.check_loss(loss)
+                raise self._diverged(f"the norm of the gradient is {norm}")
+            self._losses.append(loss)
+
     @contextmanager
     def explosions(self) -> Iterator[None]:
         """Turn what an argument check says of exploded weights into `TrainingDivergedError`."""
@@ -299,6 +344,7 @@ class Training:
         """Report and save if this step is one to do so; arguments as for `run`."""
         if self.step % every and self.step != until:
             return
+        self._look()
         mean = math.fsum(self._losses) / len(self._losses)
         self.history.append({"step": self.step, "loss": mean})
         self._losses = []

@@ -1,0 +1,386 @@
+"""All that wants a GPU, in one command: tests, times of layers, times of training steps.
+
+    make gpu                                  # at most 8 minutes, without a network
+    python benchmarks/gpu.py --out FOLDER
+    python benchmarks/gpu.py --small --device cpu    # a rehearsal of seconds; its times say nothing
+
+It needs PyTorch, NumPy, pandas, SciPy, joblib, tqdm, pytest and hypothesis. FOLDER gets `gpu.json`
+and `gpu.md`: the machine, the tests marked `gpu`, two tables, and which goals were met. Contestants
+take turns within a round; a time is the median over the rounds, of the whole call with Python and,
+measured by replays of a captured graph, of the device alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from gumbelrao_edu import (  # noqa: E402
+    default_device,
+    estimators,
+    gumbel_rao,
+    st_gumbel_softmax,
+    straight_through,
+    zgr,
+)
+from gumbelrao_edu.estimators import _fused  # noqa: E402
+from gumbelrao_edu.training.loop import Training  # noqa: E402
+from gumbelrao_edu.vae import DiscreteVAE  # noqa: E402
+
+SECONDS = 450.0  # for everything
+TEST_SECONDS = 200.0
+TAU = 0.5
+INF = math.inf
+LAYERS = {
+    "20×240×2": (20, 240, 2),
+    "20×120×4": (20, 120, 4),
+    "20×80×8": (20, 80, 8),
+    "20×60×16": (20, 60, 16),
+    "20×32×1000": (20, 32, 1000),
+    "256×1024×16": (256, 1024, 16),
+}
+SMALL = {"2×3×4": (2, 3, 4), "2×1×16": (2, 1, 16)}
+KS = [1, 10, 100, 1000, INF]
+PLAIN = "F.gumbel_softmax"
+
+Estimator = Callable[[Tensor], Tensor]
+
+
+def name_of(k: float) -> str:
+    return f"K={'∞' if k == INF else k}"
+
+
+def contestants() -> dict[str, Estimator]:
+    table: dict[str, Estimator] = {PLAIN: functools.partial(F.gumbel_softmax, tau=TAU, hard=True)}
+    for k in KS:
+        table[name_of(k)] = functools.partial(gumbel_rao, tau=TAU, k=k)
+    for k in (10, 100, INF):  # by PyTorch's operations, as where there is no Triton
+        table[f"unfused {name_of(k)}"] = table[name_of(k)]
+    table["ST-GS"] = functools.partial(st_gumbel_softmax, tau=TAU)
+    table["ST"] = functools.partial(straight_through, tau=TAU)
+    table["ZGR"] = zgr
+    return table
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def call_ms(call: Callable[[], object], device: torch.device) -> float:
+    wait(device)
+    start = time.perf_counter()
+    call()
+    wait(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+def captured(call: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """`call` as a graph of the device, after it was warmed up on another stream."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph
+
+
+def device_ms(call: Callable[[], object], replays: int = 10) -> float | None:
+    """Of the device alone; None where `call` waits for it and can't be captured."""
+    try:
+        graph = captured(call)
+    except RuntimeError:
+        torch.cuda.synchronize()
+        return None
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    graph.replay()
+    start.record()
+    for _ in range(replays):
+        graph.replay()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / replays
+
+
+def layer(shape: tuple[int, ...], device: torch.device, rounds: int, until: float) -> pd.DataFrame:
+    """Whole call, device alone and memory of each contestant; fewer rounds when time runs out."""
+    logits = torch.randn(shape, device=device, requires_grad=True)
+    grad = torch.randn(shape, device=device)
+
+    def once(name: str, estimator: Estimator) -> None:
+        _fused._WANTED = not name.startswith("unfused")
+        try:
+            torch.autograd.grad(estimator(logits), logits, grad)
+        finally:
+            _fused._WANTED = True
+
+    calls = {name: functools.partial(once, name, each) for name, each in contestants().items()}
+    calls["torch.rand"] = functools.partial(torch.rand, shape, device=device)
+    slow = {name: call_ms(call, device) for name, call in calls.items()}  # compiles, too
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(call_ms(call, device))
+        if round_ >= 2 and time.monotonic() > until:
+            break
+    rows = []
+    for name, call in calls.items():
+        row: dict[str, Any] = {"estimator": name, "ms": statistics.median(times[name])}
+        row["first ms"] = slow[name]
+        if device.type == "cuda":
+            row["device ms"] = None if name.startswith("unfused") else device_ms(call)
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            call()
+            torch.cuda.synchronize()
+            row["peak MiB"] = (torch.cuda.max_memory_allocated() - before) / 2**20
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table["times F.gumbel_softmax"] = table["ms"] / table["ms"].iloc[0]
+    return table
+
+
+def training(name: str, device: torch.device, hidden: tuple[int, ...], **hyper: Any) -> Training:
+    draws = torch.Generator(device).manual_seed(0)
+    images = (torch.rand(1000, 784, generator=torch.Generator().manual_seed(1)) < 0.3).to(device)
+    model = DiscreteVAE(
+        8,
+        estimators.sampler(name, generator=draws, **hyper),
+        pixel_mean=images.float().mean(0).cpu(),
+        hidden=hidden,
+        generator=torch.Generator().manual_seed(0),
+    ).to(device)
+
+    def loss(model: DiscreteVAE, batch: Tensor) -> Tensor:
+        return -model.elbo(batch.float()).mean()
+
+    settings = {"batch_size": 20, "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-6}
+    return Training(model, loss, images, **settings, generators=[draws])  # type: ignore[arg-type]
+
+
+def steps(device: torch.device, hidden: tuple[int, ...], rounds: int, until: float) -> pd.DataFrame:
+    """A step of the 8-ary VAE by `Training`, B = 20, and one captured as a graph."""
+    hyper: dict[str, dict[str, Any]] = {
+        "ST-GS": {"name": "st_gumbel_softmax", "tau": TAU},
+        "GR-MC10": {"name": "gumbel_rao", "tau": TAU, "k": 10},
+        "GR-MC1000": {"name": "gumbel_rao", "tau": TAU, "k": 1000 if rounds > 1 else 20},
+        "GR-∞": {"name": "gumbel_rao", "tau": TAU, "k": INF},
+    }
+    runs = {label: training(device=device, hidden=hidden, **each) for label, each in hyper.items()}
+    count = 40 if rounds > 1 else 2
+    times: dict[str, list[float]] = {label: [] for label in runs}
+    for round_ in range(rounds + 1):
+        for label, run in runs.items():
+            call = functools.partial(run.run, run.step + count, every=count)
+            times[label].append(call_ms(call, device) / count)
+        if round_ >= 2 and time.monotonic() > until:
+            break
+    table = pd.DataFrame(
+        {"estimator": list(runs), "ms a step": [statistics.median(t[1:]) for t in times.values()]}
+    )
+    table["times ST-GS"] = table["ms a step"] / table["ms a step"].iloc[0]
+    if device.type == "cuda":
+        table["captured ms"] = [captured_step_ms(device, hidden, **each) for each in hyper.values()]
+    return table
+
+
+def captured_step_ms(device: torch.device, hidden: tuple[int, ...], **hyper: Any) -> float | None:
+    """Forward, backward and SGD as one graph, replayed; the loss stays on the device."""
+    run = training(device=device, hidden=hidden, **hyper)
+    model, optimizer = run.model, run.optimizer
+    model.estimator = functools.partial(  # the global generator, which a graph knows
+        estimators.get(hyper.pop("name")).function, **hyper
+    )
+    batch = run.minibatch()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        run.loss(model, batch).backward()
+        optimizer.step()
+
+    return device_ms(step, replays=100)
+
+
+def test_report(seconds: float) -> dict[str, Any]:
+    """Run the tests marked `gpu` in a process of their own."""
+    files = ["tests/test_gpu.py", "tests/test_estimators.py", "tests/test_listops_model.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-m", "gpu and not notebooks"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        run = subprocess.run(
+            [*command, "-p", "no:cacheprovider", *files],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode() if isinstance(late.stdout, bytes) else str(late.stdout or "")
+        return {"status": None, "summary": f"not done in {seconds:.0f} s", "output": output[-8000:]}
+    lines = run.stdout.strip().splitlines()
+    summary = lines[-1] if lines else run.stderr[-200:]
+    failed = [line for line in lines if re.match("FAILED|ERROR", line)]
+    output = "" if run.returncode == 0 else run.stdout[-12000:] + run.stderr[-2000:]
+    return {"status": run.returncode, "summary": summary, "failed": failed, "output": output}
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    about = {
+        "date": date.today().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": getattr(_fused.triton, "__version__", "none"),
+        "cuda": str(torch.version.cuda),
+        "card": platform.machine(),
+        "driver": "none",
+    }
+    if device.type == "cuda":
+        about["card"] = torch.cuda.get_device_name(device)
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        try:
+            said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+            about["driver"] = said.stdout.splitlines()[0]
+        except (OSError, subprocess.SubprocessError, IndexError):
+            about["driver"] = "unknown"
+    return about
+
+
+def goals(layers: dict[str, pd.DataFrame], steps: pd.DataFrame) -> pd.DataFrame:
+    """What was wished for, beside what was measured."""
+    rows = []
+
+    def goal(what: str, most: float, measured: float | None) -> None:
+        met = None if measured is None or math.isnan(measured) else bool(measured <= most)
+        rows.append({"goal": what, "at most": most, "measured": measured, "met": met})
+
+    for label, table in layers.items():
+        at = table.set_index("estimator")
+        times = at["times F.gumbel_softmax"]
+        if label == "256×1024×16":
+            draws = at["ms"]["torch.rand"]
+            for k in (1, 10, 100, 1000):
+                goal(
+                    f"{label} K={k}, times torch.rand of as many",
+                    2.0,
+                    at["ms"][f"K={k}"] / draws / k,
+                )
+            goal(f"{label} K=∞, times K=100 · 0.3", 1.0, at["ms"]["K=∞"] / at["ms"]["K=100"] / 0.3)
+        else:
+            wide = label == "20×32×1000"
+            wanted = (
+                {10: 1.2, INF: 3.0} if wide else {1: 1.0, 10: 1.0, 100: 1.0, 1000: 1.5, INF: 1.5}
+            )
+            for k, most in wanted.items():
+                goal(f"{label} {name_of(k)}", most, times[name_of(k)])
+        for name in ("ST-GS", "ST", "ZGR"):
+            goal(f"{label} {name}", 1.0, times[name])
+    step = steps.set_index("estimator")
+    for name in ("GR-MC1000", "GR-∞"):
+        goal(f"a step with {name}, times ST-GS", 1.1, step["times ST-GS"][name])
+    if "captured ms" in step:
+        goal("a captured step of ST-GS, ms", 1.0, step["captured ms"]["ST-GS"])
+    return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return "–" if math.isnan(value) else f"{value:.3g}"
+        return "–" if value is None else str(value)
+
+    lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|---" * len(table.columns) + "|"]
+    for row in table.itertuples(index=False):
+        lines.append("| " + " | ".join(map(cell, row)) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", type=torch.device, default=default_device())
+    parser.add_argument("--small", action="store_true", help="tiny layers, one round, no tests")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for everything")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
+    arguments = parser.parse_args()
+    device, begun = arguments.device, time.monotonic()
+    if device.type != "cuda" and not arguments.small:
+        print("There is no CUDA device here; --small --device cpu rehearses.", file=sys.stderr)
+        return 1
+    rounds = 1 if arguments.small else arguments.rounds
+    shapes = SMALL if arguments.small else LAYERS
+    about = machine(device)
+    print(about, flush=True)
+    tests: dict[str, Any] = {"status": 0, "summary": "not run", "output": ""}
+    if not arguments.small:
+        tests = test_report(min(TEST_SECONDS, arguments.seconds / 2))
+        print(tests["summary"], tests["output"], flush=True)
+    left = begun + 0.9 * arguments.seconds - time.monotonic()
+    share = left / (len(shapes) + 1)  # of the time that is left, for each layer and the steps
+    layers = {}
+    for label, shape in shapes.items():
+        layers[label] = layer(shape, device, rounds, time.monotonic() + share / 2)
+        print(label, layers[label].to_string(index=False), sep="\n", flush=True)
+    hidden = (16,) if arguments.small else (512, 256)
+    table = steps(device, hidden, min(rounds, 7), time.monotonic() + share)
+    print(table.to_string(index=False), flush=True)
+    wished = goals(layers, table)
+    seconds = round(time.monotonic() - begun)
+    record = {
+        "machine": about,
+        "seconds": seconds,
+        "tests": tests,
+        "layers": {
+            label: json.loads(each.to_json(orient="records")) for label, each in layers.items()
+        },
+        "steps": json.loads(table.to_json(orient="records")),
+        "goals": json.loads(wished.to_json(orient="records")),
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+    (arguments.out / "gpu.json").write_text(text, encoding="utf-8")
+    parts = [
+        "# On a GPU",
+        "Written by `make gpu` in "
+        f"{seconds} s: " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".",
+        f"Tests marked `gpu`: {tests['summary']}.",
+        "## Goals",
+        markdown(wished),
+        "## Layers: forward and backward pass",
+        *(f"{label}\n\n{markdown(each)}" for label, each in layers.items()),
+        "## A training step of the 8-ary VAE, B = 20",
+        markdown(table),
+    ]
+    (arguments.out / "gpu.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"wrote {arguments.out / 'gpu.json'} and gpu.md after {seconds} s", flush=True)
+    return 0 if tests["status"] == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
