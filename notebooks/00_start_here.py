@@ -96,7 +96,7 @@ forward_and_backward()
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
 # | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 65 |
-# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 70 |
+# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 65 |
 # | 8 | [Relatives, old and new](08_relatives.ipynb) | other estimators, and when to use what | 60 |
 
 # %% [markdown]

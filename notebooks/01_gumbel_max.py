@@ -115,6 +115,7 @@ generator = torch.Generator().manual_seed(2)
 gumbels = sample_gumbel([100_000], generator=generator)
 figures.density(gumbels)
 
+
 # %% [markdown]
 # The mean is Euler's constant, 0.577…, and the standard deviation is $\pi / \sqrt 6$ = 1.28….
 #
@@ -130,7 +131,6 @@ figures.density(gumbels)
 # $y = \exp(-x)$.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def gumbel_from_uniform(u):
@@ -177,7 +177,6 @@ for row in range(4):
 # row, and `torch.nn.functional.one_hot(places, n)` makes a one-hot row of each place.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def one_hot_sample(logits, gumbels):
@@ -426,7 +425,6 @@ panel.captions(tau=[10.0, 0.05])
 # before, and say over which axis.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def relaxed_sample(logits, gumbels, tau):

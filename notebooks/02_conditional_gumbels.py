@@ -77,6 +77,7 @@ for row in one_hot.argmax(-1).argsort(stable=True):
 # %%
 figures.many_noises(logits)
 
+
 # %% [markdown]
 # In a group the heights differ, but $D$ is the same, and whatever a network computes from $D$ is the same,
 # too. The differences are noise that has no effect. The course will *average over them*, and for this we need
@@ -304,6 +305,7 @@ write("G: std (a Gumbel: 1.283)", (again - logits).std(0))
 print(f"correlation of entries 1 and 3, given D: {torch.corrcoef(given.T)[0, 2]:.2f}")
 print(f"after D is forgotten: {torch.corrcoef(again.T)[0, 2].abs():.2f}")
 
+
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
@@ -334,7 +336,6 @@ write("logits up to 1, τ = 0.5", literally(sure, 0, e, 0.5))
 write("up to 100, τ = 0.5", literally(100 * sure, 0, e, 0.5))
 write("up to 1, τ = 0.01", literally(sure, 0, e, 0.01))
 write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5))
-
 
 # %% [markdown]
 # `nan`, not a number, in three of four. $\exp(100)$ is too large for single precision, $\exp(12)$ for half
@@ -377,6 +378,7 @@ write("θ + G", -times.log())
 for tau in [1.0, 0.5]:
     write(f"S at τ = {tau}", tempered_softmax(-times.log(), tau))
 
+
 # %% [markdown]
 # ### Exercise 3 · The weights
 #
@@ -398,7 +400,6 @@ def softmax_given_winner(p, i, e, tau):
 
 # %% tags=["check"]
 checks.check_conditional_softmax(softmax_given_winner)
-
 
 # %% [markdown]
 # Here are the cases again that failed, with the library's version of the weights. In the first case both
