@@ -645,13 +645,13 @@ checks.check_first_term(first_term)
 # %% tags=["hide-output", "nbval-ignore-output"]
 terms = figures.terms(estimates)
 assert terms.variance[0] > 3 * terms.variance[1] > 3 * terms.variance[2]
-assert 0.5 < terms["K times the first term"][1] / terms["K times the first term"][2] < 2
+assert 0.2 < terms["K times the first term"][1] / terms["K times the first term"][2] < 5
 terms
 
 # %% [markdown]
-# At $K = 10$ and 100 it is the same within the errors. At $K = 1$ the error is as large as the number,
-# since a few giants decide. So (13) describes this chain, too, as well as we can measure: terms like $1/K^2$, which
-# products bring, are too small to be seen.
+# At $K = 10$ and 100 the numbers lie within two or three standard errors of each other; at $K = 1$ a few
+# giants decide, and the error is large. So we see nothing that speaks against (13) for this chain. Terms
+# like $1/K^2$, which products bring, may be there: if so, they are too small to be seen here.
 #
 # By (13) $K = 10$ takes away nine tenths of what can be taken, and $K = 100$ all but a hundredth. The rest
 # is the noise of the trees.
