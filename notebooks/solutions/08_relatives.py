@@ -152,8 +152,6 @@ exact = p * (losses - p @ losses)  # dE[f(D)]/dθ, by enumeration
 # of REINFORCE has seen 1,000 losses before.
 
 # %%
-
-
 def measure(estimator, cost=1, **hyper):
     seeded = torch.Generator().manual_seed(6)
     s = summarise(
@@ -646,8 +644,6 @@ from gumbelrao_edu.vae import DiscreteVAE, load_digits_5k
 images = load_digits_5k().train.float()
 
 # %%
-
-
 def steps_until_nan(estimator, steps=100):
     draws, start = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     size = {"hidden": (200,), "latent_bits": 48, "pixel_mean": images.mean(0)}
