@@ -154,9 +154,8 @@ exact = p * (losses - p @ losses)  # dE[f(D)]/dθ, by enumeration
 # %%
 def measure(estimator, cost=1, **hyper):
     seeded = torch.Generator().manual_seed(6)
-    s = summarise(
-        gradient_samples(f, logits, estimator, 20_000, generator=seeded, **hyper), exact
-    )
+    gradients = gradient_samples(f, logits, estimator, 20_000, generator=seeded, **hyper)
+    s = summarise(gradients, exact)
     bias = s.bias.norm().item()
     return bias, s.variance**0.5, (bias**2 + s.variance * cost / 64) ** 0.5
 
