@@ -242,7 +242,13 @@ def _count_of_seconds(text: str) -> float:
 
 def _folder(text: str) -> Path:
     path = Path(text)
-    if path.exists() and not path.is_dir():
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a folder, got no name (. is the one you are in)")
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:  # it is too long
+        raise argparse.ArgumentTypeError(f"expected a folder: {error.strerror}") from None
+    if is_file:
         raise argparse.ArgumentTypeError(f"expected a folder, but {text} is a file")
     return path
 

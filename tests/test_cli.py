@@ -102,3 +102,11 @@ def test_the_same_figure_is_the_same_text():
     names = [set(re.findall(r"figure-\w+", drawn(y))) for y in ([0, 1], [0, 2])]
     assert [len(found) for found in names] == [1, 1]
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("out", ["", " ", "x" * 5000], ids=["none", "blank", "long"])
+def test_names_that_are_no_folder(out, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", out])
+    assert ended.value.code == 2
+    assert "error: argument --out: expected a folder" in capsys.readouterr().err
