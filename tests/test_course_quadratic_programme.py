@@ -200,7 +200,6 @@ def test_cut_follows_every_control(tau):
 def test_gr_of_three_classes_meets_beside_the_line():
     """With the whole derivative the outer variance has a hole on both sides."""
     panel = figures.cut()
-    panel.controls["derivative"].value = "whole"
     outer = trace(panel.figure, "outer")
     third = np.array([np.nan if x is None else x for x in outer.x])
     values = np.array([np.nan if y is None else y for y in outer.y])

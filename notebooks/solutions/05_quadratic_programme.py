@@ -329,8 +329,9 @@ print(*panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")]), sep=
 # three classes GR has three values, one for each class that may be drawn, and the outer variance says how far
 # they are apart. It vanishes where GR returns the same vector whichever class is drawn.
 #
-# The figure walks from the middle of the triangle to corner 3, across the line at $p_3 = 2/3$. Look for the
-# places where the outer variance drops far below the inner one. Then choose the whole derivative.
+# The figure walks from the middle of the triangle to corner 3, across the line at $p_3 = 2/3$, with the whole
+# derivative. Look for the places where the outer variance drops far below the inner one. Then hold $A$ fixed:
+# on which side of the line is the outer variance smaller than the inner one?
 
 # %%
 figures.cut()

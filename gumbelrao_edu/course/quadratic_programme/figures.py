@@ -146,8 +146,8 @@ def cut(*, points: int = 161) -> Panel:
 
     Example:
         >>> panel = cut(points=20)
-        >>> panel.controls["derivative"].value = "whole"
-        >>> panel.caption.startswith("τ = 0.5, whole derivative. ")
+        >>> panel.controls["derivative"].value = "fixed"
+        >>> panel.caption.startswith("τ = 0.5, A held fixed. ")
         True
     """
     programme = QuadraticProgramme()
@@ -191,7 +191,7 @@ def cut(*, points: int = 161) -> Panel:
         figure,
         update,
         tau=slider("τ", CUT_TAUS, 0.5, tooltip="temperature of the softmax in the backward pass"),
-        derivative=_derivative(),
+        derivative=_derivative("whole"),
     )
 
 
