@@ -131,7 +131,8 @@ torch.manual_seed(0)
 p = torch.distributions.Dirichlet(torch.ones(3, dtype=torch.float64)).sample((1000,))
 losses = programme.loss(corners, p[:, None])  # [1000, 3]: f of each class
 error = ((p * losses).sum(-1) - programme.value(p)).abs()
-print(f"largest difference of E[f(D)] and the value: {error.max():.0e}")
+print("largest difference of E[f(D)] and the value:")
+print(f"{error.max():.0e}")
 
 # %% [markdown]
 # By rounding errors only.
@@ -185,9 +186,9 @@ from gumbelrao_edu.course import write
 logits = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 average = logits.exp() @ programme.direct_gradient(corners, logits)
 for name, gradient in [
+    ("the whole derivative", programme.gradient(logits)),
     ("first term: A held fixed", programme.gradient(logits, fixed=True)),
     ("second term, on average", average),
-    ("the whole derivative", programme.gradient(logits)),
 ]:
     write(name, gradient, 4)
 
@@ -276,10 +277,10 @@ panel = figures.variances()
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1]), sep="\n\n")
+panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1])
 
 # %% tags=["hide-output"]
-print(*panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")]), sep="\n\n")
+panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")])
 
 # %% [markdown]
 # <details><summary>Answers</summary>
@@ -302,8 +303,9 @@ print(*panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")]), sep=
 # three classes GR has three values, one for each class that may be drawn, and the outer variance says how far
 # they are apart. It vanishes where GR returns the same vector whichever class is drawn.
 #
-# The figure walks from the middle of the triangle to corner 3, across the line at $p_3 = 2/3$. Look for the
-# places where the outer variance drops far below the inner one. Then choose the whole derivative.
+# The figure walks from the middle of the triangle to corner 3, across the line at $p_3 = 2/3$, with the whole
+# derivative. Look for the places where the outer variance drops far below the inner one. Then hold $A$ fixed:
+# on which side of the line is the outer variance smaller than the inner one?
 
 # %%
 figures.cut()
@@ -332,7 +334,7 @@ for third in [0.68, 0.741, 0.80]:
 # Near the line the vectors of classes 1 and 2 raise the third entry, the vector of class 3 lowers it, and all are
 # long: this is what runs off to infinity. Farther away all three are short, and that of class 3 has the largest
 # third entry. In between they have to meet, and at $p_3 = 0.741$ they nearly do. The choice hardly
-# matters there, so all of the variance is noise of the Gumbels, which GR removes.
+# matters there, so nearly all of the variance is noise of the Gumbels, which GR removes.
 #
 # And why is the strip with $A$ held fixed on one side only? The part of the gradient that grows like 1/ε changes
 # its sign at the line. The rest does not. So on one side they have the same sign, and on the other side
@@ -478,7 +480,7 @@ walks = figures.paths()
 walks
 
 # %% tags=["hide-output"]
-print(*walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1]), sep="\n\n")
+walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1])
 
 # %% [markdown]
 # And without clipping? The next cell makes 200 runs with the whole derivative at τ = 0.2 and counts those
@@ -489,6 +491,7 @@ print(*walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1]), sep="\n\n"
 # %% tags=["hide-output"]
 from gumbelrao_edu.problems import descend
 
+print("Lost, of 200 runs, with clipping and without:")
 start = torch.tensor([0.04, 0.04, 0.92], dtype=torch.float64).expand(200, 3)
 hypers = {"reinforce": {}, "st_gumbel_softmax": {"tau": 0.2}, "gumbel_rao": {"tau": 0.2, "k": 100}}
 for name, hyper in hypers.items():
@@ -498,7 +501,7 @@ for name, hyper in hypers.items():
         options = {**hyper, "clip": clip, "generator": generator}
         path = descend(programme, name, start, whole=True, steps=100, learning_rate=0.3, **options)
         lost[clip] = (programme.value(path[-1]) > 0.5).sum()
-    print(f"{name:18} lost: {lost[1.0]} of 200, without clipping {lost[float('inf')]} of 200")
+    print(f"{name:18} {lost[1.0]:4} {lost[float('inf')]:4}")
 
 # %% [markdown]
 # <details><summary>Answers</summary>

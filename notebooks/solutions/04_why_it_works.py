@@ -170,13 +170,13 @@ from gumbelrao_edu.diagnostics import mse
 generator = torch.Generator().manual_seed(4)
 many = torch.randn(2, 300, 4, generator=generator, dtype=torch.float64)
 targets = many[1].softmax(-1)
+print("The order GR <= GR-MC10 <= ST-GS, and the MSE of ST-GS over that of GR:")
 for tau in [0.1, 1.0]:
     some = exact_terms(lambda d: (d - targets).square().sum(-1), many[0], tau)
     st_gs, gr_10, gr = (mse(some, k) for k in [1, 10, float("inf")])
     order = (gr <= gr_10) & (gr_10 <= st_gs)
     ratio = st_gs / gr
-    print(f"τ = {tau}: GR <= GR-MC10 <= ST-GS in {order.sum()} of 300 problems;")
-    print(f"    the MSE of ST-GS is {ratio.min():.1f} to {ratio.max():.1f} times that of GR")
+    print(f"τ = {tau}: in {order.sum()} of 300 problems; {ratio.min():.1f} to {ratio.max():.1f}")
 
 # %% [markdown]
 # The order is right in all of them, as it must be. But *how much* is gained differs a great deal, with the
@@ -280,7 +280,7 @@ panel = figures.surface(f, logits)
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(tau=[0.05, 1.0]), sep="\n\n")
+panel.captions(tau=[0.05, 1.0])
 
 # %% [markdown]
 # At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
@@ -305,7 +305,7 @@ panel = figures.diminishing(f, logits)
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(tau=[0.1]))
+panel.captions(tau=[0.1])
 
 
 # %% [markdown]
@@ -417,7 +417,7 @@ panel = figures.convergence(f, logits, two)
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(tau=[1.0, 0.1], k=[10]), sep="\n\n")
+panel.captions(tau=[1.0, 0.1], k=[10])
 
 
 # %% [markdown]
@@ -547,7 +547,7 @@ panel = figures.tie(0.3)
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(tau=[0.5, 0.05]), sep="\n\n")
+panel.captions(tau=[0.5, 0.05])
 
 # %% [markdown]
 # Where the bump is, the black curve is nearly constant in the end. It can be taken out of the mean, which is
@@ -648,7 +648,7 @@ panel = mse_over_tau(f, logits)
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(b=[1, 64], k=[1, 100]), sep="\n\n")
+panel.captions(b=[1, 64], k=[1, 100])
 
 # %% [markdown]
 # <details><summary>Answers</summary>
@@ -965,5 +965,5 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 # - Many ways to write an estimator as a loss: [Schulman and others
 #   (2015)](https://arxiv.org/abs/1506.05254), on stochastic computation graphs.
 #
-# **Next:** one point θ was our whole world. In [5 · The quadratic programme](../05_quadratic_programme.ipynb)
-# it becomes a map: how much GR gains, everywhere on the simplex.
+# **Next:** here θ was one point. [5 · The quadratic programme](../05_quadratic_programme.ipynb) draws a map: how
+# much GR gains, everywhere on the simplex.

@@ -144,7 +144,8 @@ torch.manual_seed(0)
 p = torch.distributions.Dirichlet(torch.ones(3, dtype=torch.float64)).sample((1000,))
 losses = programme.loss(corners, p[:, None])  # [1000, 3]: f of each class
 error = ((p * losses).sum(-1) - programme.value(p)).abs()
-print(f"largest difference of E[f(D)] and the value: {error.max():.0e}")
+print("largest difference of E[f(D)] and the value:")
+print(f"{error.max():.0e}")
 
 # %% [markdown]
 # By rounding errors only.
@@ -198,9 +199,9 @@ from gumbelrao_edu.course import write
 logits = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 average = logits.exp() @ programme.direct_gradient(corners, logits)
 for name, gradient in [
+    ("the whole derivative", programme.gradient(logits)),
     ("first term: A held fixed", programme.gradient(logits, fixed=True)),
     ("second term, on average", average),
-    ("the whole derivative", programme.gradient(logits)),
 ]:
     write(name, gradient, 4)
 
@@ -303,10 +304,10 @@ panel = figures.variances()
 panel
 
 # %% tags=["hide-output"]
-print(*panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1]), sep="\n\n")
+panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1])
 
 # %% tags=["hide-output"]
-print(*panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")]), sep="\n\n")
+panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")])
 
 # %% [markdown]
 # <details><summary>Answers</summary>
@@ -360,7 +361,7 @@ for third in [0.68, 0.741, 0.80]:
 # Near the line the vectors of classes 1 and 2 raise the third entry, the vector of class 3 lowers it, and all are
 # long: this is what runs off to infinity. Farther away all three are short, and that of class 3 has the largest
 # third entry. In between they have to meet, and at $p_3 = 0.741$ they nearly do. The choice hardly
-# matters there, so all of the variance is noise of the Gumbels, which GR removes.
+# matters there, so nearly all of the variance is noise of the Gumbels, which GR removes.
 #
 # And why is the strip with $A$ held fixed on one side only? The part of the gradient that grows like 1/ε changes
 # its sign at the line. The rest does not. So on one side they have the same sign, and on the other side
@@ -506,7 +507,7 @@ walks = figures.paths()
 walks
 
 # %% tags=["hide-output"]
-print(*walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1]), sep="\n\n")
+walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1])
 
 # %% [markdown]
 # And without clipping? The next cell makes 200 runs with the whole derivative at τ = 0.2 and counts those
@@ -517,6 +518,7 @@ print(*walks.captions(derivative=["whole", "fixed"], tau=[1.0, 0.1]), sep="\n\n"
 # %% tags=["hide-output"]
 from gumbelrao_edu.problems import descend
 
+print("Lost, of 200 runs, with clipping and without:")
 start = torch.tensor([0.04, 0.04, 0.92], dtype=torch.float64).expand(200, 3)
 hypers = {"reinforce": {}, "st_gumbel_softmax": {"tau": 0.2}, "gumbel_rao": {"tau": 0.2, "k": 100}}
 for name, hyper in hypers.items():
@@ -526,7 +528,7 @@ for name, hyper in hypers.items():
         options = {**hyper, "clip": clip, "generator": generator}
         path = descend(programme, name, start, whole=True, steps=100, learning_rate=0.3, **options)
         lost[clip] = (programme.value(path[-1]) > 0.5).sum()
-    print(f"{name:18} lost: {lost[1.0]} of 200, without clipping {lost[float('inf')]} of 200")
+    print(f"{name:18} {lost[1.0]:4} {lost[float('inf')]:4}")
 
 # %% [markdown]
 # <details><summary>Answers</summary>
