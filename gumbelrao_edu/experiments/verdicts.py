@@ -126,7 +126,7 @@ def readme(table: pd.DataFrame) -> str:
         table: from `verdicts`.
     """
     counts = table.verdict.value_counts()
-    said = ", ".join(f"{counts[name]} {name}" for name in _ORDER if name in counts)
+    said = ", ".join(f"{name}: {counts[name]}" for name in _ORDER if name in counts)
     lines = [
         "# Results, and what they say of the paper's claims",
         "",
@@ -135,7 +135,7 @@ def readme(table: pd.DataFrame) -> str:
         "",
         "    python -m gumbelrao_edu verdicts --out notebooks/results",
         "",
-        f"{len(table)} claims: {said}. The statistics and the rules stand in",
+        f"{len(table)} claims ({said}). The statistics and the rules stand in",
         "`gumbelrao_edu/experiments/paper_claims.py`. A claim *holds* if the figure is within the",
         "bounds of its rule by two standard errors (±), it *does not hold* if it is outside by as",
         f"much, and it is *undecided* otherwise, or with an error over fewer than {LEAST} seeds or",

@@ -622,8 +622,8 @@ cells[chosen].round({"valid": 1, "test": 1})
 pd.read_csv(stored("seeds/seeds.csv")).set_index(["tau", "row"]).round(1)
 
 # %% [markdown]
-# ST-GS is about three nats behind with each seed. So at this draw the gap is not the luck of one seed. About
-# the other draws the table says nothing, and so few seeds do not tell how large the gap is.
+# ST-GS is more than three nats behind with each of the three seeds. So at this draw the gap is not the luck of
+# one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
