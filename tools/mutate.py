@@ -62,7 +62,7 @@ MUTATIONS = [
     ("estimators/zgr.py", "(one_hot - p).detach()", "one_hot.detach()", "no baseline ⟨g, p⟩"),
     ("estimators/reinforce.py", "if baseline.shape != shape or", "if", "a baseline that is broadcast to more losses"),
     ("estimators/reinforce.py", "return baseline.detach()", "return baseline", "a gradient into the baseline"),
-    ("estimators/_score.py", "losses + score, losses * ratio", "losses.detach() + score, losses * ratio", "∂f/∂θ forgotten"),
+    ("estimators/_score.py", "return (losses + advantage", "return (losses.detach() + advantage", "∂f/∂θ forgotten"),
     ("estimators/_score.py", "losses - baseline if", "baseline - losses if", "the wrong sign"),
     ("estimators/reinforce.py", "    if isinstance(baseline, RunningMean):\n        baseline.update(losses)\n", "", "the baseline never moves"),
     ("estimators/_score.py", "log_p.flatten(axes).sum(-1)", "log_p.flatten(axes).mean(-1)", "a mean over variables in place of a sum"),
