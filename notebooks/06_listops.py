@@ -137,6 +137,7 @@ theta = untrained.score(proposals)
 choice = draw(theta)
 print(f"{theta.shape[1]} proposals; drawn: {choice.int().tolist()[0]}")
 
+
 # %% [markdown]
 # The drawn proposal takes its place by a sum, in which $D$ is a factor:
 #
@@ -157,7 +158,6 @@ print(f"{theta.shape[1]} proposals; drawn: {choice.int().tolist()[0]}")
 # one it minus $D_j$. A loop over $j$ does as well.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def one_merge(choice, proposals, nodes):
@@ -203,6 +203,7 @@ merges
 for caption in merges.captions(step=[3, 8]):
     print(caption, "\n")
 
+
 # %% [markdown]
 # All proposals are nearly equally probable at every step, since the query is small at first. The tree is
 # drawn at random.
@@ -219,7 +220,6 @@ for caption in merges.captions(step=[3, 8]):
 # draws in a chain multiply, so their logarithms are added. Go through the steps with `zip`.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def log_q(scores, choices):
@@ -555,6 +555,7 @@ estimates = {k: estimate(k) for k in [1, 10, 100, math.inf]}
 show(*figures.gradients({k: estimates[k] for k in [1, 10, math.inf]}))
 assert estimates[1].norm(dim=1).max() > 3 * estimates[math.inf].norm(dim=1).max()
 
+
 # %% [markdown]
 # The lengths change first. At $K = 1$ they spread over several powers of ten; at $K = 10$ the giants are
 # gone. The directions still say little about the mean there. At $K = \infty$ they do, and yet the cloud is
@@ -586,7 +587,6 @@ assert estimates[1].norm(dim=1).max() > 3 * estimates[math.inf].norm(dim=1).max(
 # their mean and their standard deviation.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def first_term(rows, exact, k):
@@ -684,6 +684,7 @@ warm = warm.assign(row=[row_of(run).label for run in warm.to_dict("records")])
 by_seed = warm.pivot(index="seed", columns="row", values="published_accuracy")
 by_seed.round(2)
 
+
 # %% [markdown]
 # ### Exercise 5 · A difference and its interval
 #
@@ -696,7 +697,6 @@ by_seed.round(2)
 # `apart = one - other` comes first. Its standard deviation over $\sqrt n$ is the standard error of its mean.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def paired_interval(one, other, t):

@@ -106,6 +106,7 @@ model = DiscreteVAE(8, st_gs, pixel_mean=pixel_mean, hidden=(200,))
 print(f"{model.num_variables} variables with {model.arity} classes; the corners of the classes:")
 print(model.corners)
 
+
 # %% [markdown]
 # ### What is minimised
 #
@@ -140,7 +141,6 @@ print(model.corners)
 # rounds it to 0; `log_softmax` has its logarithm all the same.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def kl_to_uniform(logits):
@@ -241,6 +241,7 @@ for name, training in trainings.items():
 for name in ("GR-10", "GR-∞"):
     print(f"{name} ends {final['ST-GS'] - final[name]:.1f} nats below ST-GS.")
     assert final["ST-GS"] - final[name] > 3
+
 
 # %% [markdown]
 # All three gradients have the same mean at the same weights, so the difference comes from the noise. At
@@ -345,6 +346,7 @@ for k, estimator in {1: st_gs, **gr}.items():
     last = variance[k][-1]
     print(f"K = {k}: {last.value:.0f} ± {last.standard_error:.0f} at step {max(kept):,}")
 
+
 # %% [markdown]
 # $K = 1$ is ST-GS. What follows ± is the standard error of the measurement.
 #
@@ -364,7 +366,6 @@ for k, estimator in {1: st_gs, **gr}.items():
 # $V_\infty$ stands in the formula twice. Collect it first: which numbers are $a$ and $b$?
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def predicted(v1, error1, limit, limit_error, k):
@@ -426,6 +427,7 @@ for tau in taus:
     print(f"τ = {tau}: bias² {biases[-1].value:.1f} ± {biases[-1].standard_error:.1f}", end=", ")
     print("variance", *[f"{values[-1].value:.0f} (K = {k})" for k, values in spread.items()])
 
+
 # %% [markdown]
 # The bias² is estimated without bias, so it may come out below 0 where it is small.
 #
@@ -440,7 +442,6 @@ for tau in taus:
 # First make the MSE at all τ, one tensor. `argmin` is the place of its smallest number.
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def best_temperature(taus, squared_bias, variance, m):
@@ -464,6 +465,7 @@ print(*panel.captions(m=[1, 10, 100]), sep="\n")
 assert biases[-1].value > 0  # at τ = 1 there is a bias
 for values in spread.values():
     assert values[0].value > values[-1].value  # and at τ = 0.1 more variance
+
 
 # %% [markdown]
 # A single gradient is all noise: the bias² is a few hundredths of the MSE at most, and the warmest τ is
@@ -504,7 +506,6 @@ for values in spread.values():
 # largest before it takes exponentials. What becomes of the $1/M$?
 #
 # </details>
-
 
 # %% tags=["exercise"]
 def importance_weighted(log_joint, log_q):
@@ -587,8 +588,8 @@ cells[chosen].round({"valid": 1, "test": 1})
 pd.read_csv(stored("seeds/seeds.csv")).set_index(["tau", "row"]).round(1)
 
 # %% [markdown]
-# ST-GS is about three nats behind with each seed. So at this draw the gap is not the luck of one seed. About
-# the other draws the table says nothing, and so few seeds do not tell how large the gap is.
+# ST-GS is more than three nats behind with each of the three seeds. So at this draw the gap is not the luck of
+# one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
