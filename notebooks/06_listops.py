@@ -342,7 +342,7 @@ from gumbelrao_edu.listops import greedy, score
 
 some = Split(valid.examples[:1000], "a part of the validation set")
 relaxed = prepare(partial(gumbel_softmax, tau=1.0))
-relaxed.run(until=700)
+relaxed.run(until=600)
 ways = {"its own mixtures": None, "trees drawn": lambda theta: gumbel_max(theta)[0]}
 measured, right = {}, {}
 print("After", relaxed.step, "steps:")
@@ -425,7 +425,7 @@ looks = {
 }
 live = LiveTraining(trainings, looks, value="accuracy", label="validation accuracy (%)")
 display(live)
-live.run(until=700, callback=validate)
+live.run(until=600, callback=validate)
 
 # %% tags=["nbval-ignore-output"]
 best, last = {}, {}
@@ -456,8 +456,8 @@ assert last["ST-GS, clipped"] > right["most probable trees"]
 # ### Exercise 3 · A net for all
 #
 # The race is not fair: one of its networks alone has a net. Train copies of the other two with
-# `clip=1.0`, for 400 steps; by then ST-GS without a net has fallen. Which sentence do the accuracies at
-# step 400 bear out?
+# `clip=1.0`, for 300 steps; by then ST-GS without a net has fallen. Which sentence do the accuracies at
+# step 300 bear out?
 #
 # - **A** Clipping helps ST-GS alone, and GR stays ahead.
 # - **B** With a net for all the estimators end close together, and what ST-GS had lost comes back.
@@ -466,7 +466,7 @@ assert last["ST-GS, clipped"] > right["most probable trees"]
 # <details><summary>Hint</summary>
 #
 # `prepare(gr_10, clip=1.0)` makes one copy. Train them as above, with a `LiveTraining` of these two and
-# `run(until=400, callback=validate)`. The accuracies stand under its figure.
+# `run(until=300, callback=validate)`. The accuracies stand under its figure.
 #
 # </details>
 

@@ -80,7 +80,7 @@ def test_what_to_try_can_be_done(number, task, monkeypatch):
     names = {"__name__": "notebook"}
     exec(compile(without_asserts(source), f"notebook {number}", "exec"), names)
     steps = {training.step for training in names["trainings"].values()}
-    assert steps == {{"06": 700, "07": 5000 if task == 3 else 1500}[number]}
+    assert steps == {{"06": 600, "07": 5000 if task == 3 else 1500}[number]}
 
 
 @pytest.mark.parametrize("number", QUICKER)

@@ -403,10 +403,10 @@ def check_clip_all(answer: Any) -> None:
     for name in _NAMES:
         _see_that_it_is_clipped(name, answer.get(name))
     step = min(answer[name].step for name in _NAMES)
-    if step < 400:
+    if step < 300:
         raise Wrong(
             f"the trainings have made {step} steps. Without a net ST-GS fell later: train all of "
-            f"them to step 400 at least, with live.run(until=400, callback=validate)."
+            f"them to step 300 at least, with live.run(until=300, callback=validate)."
         )
     last = {name: _accuracy(name, answer[name], step) for name in _NAMES}
     letter = answer.get("conclusion")
@@ -451,7 +451,7 @@ def _accuracy(name: str, training: Training, step: int) -> float:
     if not found:
         raise Wrong(
             f"{name!r} has noted no accuracy at step {step:,}. Train it with the callback: "
-            f"live.run(until=400, callback=validate)."
+            f"live.run(until=300, callback=validate)."
         )
     return number(found[0])
 
