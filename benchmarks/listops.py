@@ -39,11 +39,11 @@ class Padded(TreeLSTM):
         nodes = self.leaf(self.embedding(rows))
         for done in range(rows.shape[1] - 1):
             proposals = self.propose(nodes)
-            scores = self.score(proposals)
-            there = torch.arange(scores.shape[1]) < (batch.lengths - 1 - done).unsqueeze(-1)
+            theta = self.logits(proposals)
+            there = torch.arange(theta.shape[1]) < (batch.lengths - 1 - done).unsqueeze(-1)
             active = there.any(-1, keepdim=True)
             # A finished sentence keeps its only node; its draw is of a row without meaning.
-            choice = self.estimator(scores.masked_fill(~there & active, -math.inf))
+            choice = self.estimator(theta.masked_fill(~there & active, -math.inf))
             merged = merge(choice, proposals, nodes)
             nodes = torch.where(active.unsqueeze(-1), merged, nodes[:, :-1])
         return self.classify(nodes[:, 0, : self.dim])

@@ -144,8 +144,8 @@ def test_each_step_is_drawn(example, parse):
             break
         weights = np.ones(1)
         if step < length - 2:
-            scores = parse.scores[step][0].detach().double().numpy()
-            weights = np.exp(scores - scores.max())
+            theta = parse.logits[step][0].detach().double().numpy()
+            weights = np.exp(theta - theta.max())
         shown = [float(text.removesuffix(" %")) for text in possible.text]
         assert shown == pytest.approx(100 * weights / weights.sum(), abs=0.051)
         assert len(possible.x) == len(left) - 1

@@ -23,21 +23,21 @@ class Parse(NamedTuple):
     Attributes:
         root: the hidden state of each whole sentence, `[B, dim]`, in the order of the batch.
         order: which sentence of the batch each row is, `[B]`.
-        scores: logits of each draw, one tensor `[rows, m − 1]` for every m from the longest
+        logits: θ of each draw, one tensor `[rows, m − 1]` for every m from the longest
             length down to 3: all sentences that have m nodes left.
         choices: what was drawn, of the same shapes.
     """
 
     root: Tensor
     order: Tensor
-    scores: list[Tensor]
+    logits: list[Tensor]
     choices: list[Tensor]
 
     def log_probability(self) -> Tensor:
         """Return log q(T|x) of the sequence of merges, `[B]`, in the order of the batch."""
         total = self.root.new_zeros(len(self.order))
-        for scores, choice in zip(self.scores, self.choices, strict=True):
-            log_p = (scores.log_softmax(-1) * choice.detach()).sum(-1)
+        for theta, choice in zip(self.logits, self.choices, strict=True):
+            log_p = (theta.log_softmax(-1) * choice.detach()).sum(-1)
             total = total + F.pad(log_p, (0, len(total) - len(log_p)))
         return total[self.order.argsort()]
 
@@ -109,8 +109,8 @@ class TreeLSTM(nn.Module):
         i, f_l, f_r, o = σ(W [h_l; h_r] + b),  u = tanh(·)      five blocks of one linear map,
         c = f_l c_l + f_r c_r + i u,   h = o tanh c             with 1 added inside of f_l and f_r
 
-    scores the proposals by θ_j = ⟨q, h_j⟩ / √dim, draws D ~ Cat(softmax θ), puts the winner in the
-    place of its two parts and copies the nodes to the left and right of it:
+    gives the proposals the logits θ_j = ⟨q, h_j⟩ / √dim, draws D ~ Cat(softmax θ), puts the winner
+    in the place of its two parts and copies the nodes to the left and right of it:
 
         node'_j = Σ_{i>j} D_i node_j + D_j proposal_j + Σ_{i<j} D_i node_{j+1}
 
@@ -207,10 +207,10 @@ class TreeLSTM(nn.Module):
         new_c = new_c + i.sigmoid() * u.tanh()
         return torch.cat([o.sigmoid() * new_c.tanh(), new_c], -1)
 
-    def score(self, proposals: Tensor) -> Tensor:
-        """Return the logits θ of the proposals, `[rows, m − 1]`."""
-        logits: Tensor = proposals[..., : self.dim] @ self.query / math.sqrt(self.dim)
-        return logits
+    def logits(self, proposals: Tensor) -> Tensor:
+        """Return θ of the proposals, `[rows, m − 1]`."""
+        theta: Tensor = proposals[..., : self.dim] @ self.query / math.sqrt(self.dim)
+        return theta
 
     def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
         """Draw a tree for each sentence and compose it; arguments as for `forward`."""
@@ -229,7 +229,7 @@ class TreeLSTM(nn.Module):
         # There are fewer different tokens than tokens: map each once.
         leaves = F.embedding(tokens, self.leaf(self.embedding.weight))
 
-        scores, choices = [], []
+        logits, choices = [], []
         nodes, used = leaves.new_empty(0, max(lengths), 2 * self.dim), 0
         for left in range(max(lengths), 0, -1):
             if count := lengths.count(left):
@@ -241,11 +241,11 @@ class TreeLSTM(nn.Module):
             if left == 2:
                 nodes = proposals
                 continue
-            scores.append(self.score(proposals))
-            choices.append(draw(scores[-1]))
+            logits.append(self.logits(proposals))
+            choices.append(draw(logits[-1]))
             nodes = merge(choices[-1], proposals, nodes)
         ranks = torch.tensor(order, device=batch.tokens.device)
-        return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, scores, choices)
+        return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, logits, choices)
 
 
 def merge(choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:

@@ -133,7 +133,7 @@ print(f"{nodes.shape[1]} nodes of {nodes.shape[2]} numbers each, half of them h 
 
 # %%
 proposals = untrained.propose(nodes)
-theta = untrained.score(proposals)
+theta = untrained.logits(proposals)
 choice = draw(theta)
 print(f"{theta.shape[1]} proposals; drawn: {choice.int().tolist()[0]}")
 
@@ -197,7 +197,7 @@ print("the new node is the proposal:", torch.equal(merged[0, winner], proposals[
 from gumbelrao_edu.listops import Split
 
 parse = untrained.parse(Split([example], "one expression").everything)
-print("proposals:", *[scores.shape[1] for scores in parse.scores])
+print("proposals:", *[theta.shape[1] for theta in parse.logits])
 print("drawn: number", *[choice.argmax().item() + 1 for choice in parse.choices])
 print(f"log probability of these draws together: {parse.log_probability().item():.2f}")
 

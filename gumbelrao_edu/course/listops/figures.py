@@ -220,7 +220,7 @@ def merging(example: Example, parse: Parse) -> Panel:
     """
     words, length = _words(example), len(example.tokens)
     (merges,) = parse.merges([length])
-    probabilities = [scores[0].softmax(-1).tolist() for scores in parse.scores] + [[1.0]]
+    probabilities = [theta[0].softmax(-1).tolist() for theta in parse.logits] + [[1.0]]
     lefts = [[(i, i + 1) for i in range(length)]]  # at each step the nodes that are left
     for position in merges:
         nodes = lefts[-1]
