@@ -1,6 +1,8 @@
 """Imports point down: each module uses what stands on its own floor or below."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import gumbelrao_edu
@@ -83,3 +85,22 @@ def test_an_import_that_points_up_is_noticed(monkeypatch, tmp_path):
     ):
         file.write_text(f"from ..gumbel import gumbel_max\nfrom . import data\n{up}\n")
         assert len([*wrong(file)]) == 1, up
+
+
+def test_the_package_imports_no_compiler_and_no_tables():
+    """What is heavy is imported when it is first used."""
+    code = "import sys, torch, gumbelrao_edu; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(told.stdout.split())
+    assert "gumbelrao_edu.estimators.gumbel_rao" in imported
+    heavy = {
+        "pandas",
+        "scipy",
+        "sympy",
+        "plotly",
+        "ipywidgets",
+        "joblib",
+        "triton",
+        "torch._dynamo",
+    }
+    assert not imported & heavy

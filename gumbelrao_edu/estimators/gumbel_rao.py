@@ -333,11 +333,14 @@ def _vjp(
     return _computed(grad, logits, one_hot, seed, t, k, noise).contiguous()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _in_grad() -> bool:
     """Whether torch.func differentiates, for which PyTorch doesn't prepare such operators."""
     kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
     return any(kind != torch._C._functorch.TransformType.Vmap for kind in kinds)
+
+
+# What torch.compiler.assume_constant_result does; but that imports the compiler, for a second.
+_in_grad._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _as_schema(tau: Tau, k: int | float, noise: Noise) -> tuple[Tensor | None, float, float, str]:
