@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,9 +98,14 @@ def shown(table: pd.DataFrame, *places: str) -> str:
     style = 'style="text-align: left; vertical-align: top; white-space: normal"'
     lines = [f"<tr>{''.join(f'<th {style}>{name}</th>' for name in _HEAD)}</tr>"]
     for row in cells.to_dict("records"):
-        parts = "".join(f"<td {style}>{part}</td>" for part in _parts(row, html.escape))
+        parts = "".join(f"<td {style}>{part}</td>" for part in _parts(row, _marked))
         lines.append(f"<tr>{parts}</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _marked(text: str) -> str:
+    """Return plain text as HTML; what stands between backticks becomes code."""
+    return re.sub("`(.*?)`", r"<code>\1</code>", html.escape(text))
 
 
 _HEAD = ("the paper says", "measured here", "verdict")
