@@ -196,3 +196,8 @@ window.gumbelraoStates = (id, record) => {
 };
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
 else start();
+
+// The theme names what is folded by a label of its own; the words that are seen name it better.
+for (const summary of document.querySelectorAll("summary[aria-label]")) {
+  summary.removeAttribute("aria-label");
+}
