@@ -189,6 +189,7 @@ function start() {
   };
   scrollable();
   window.addEventListener("resize", scrollable);
+  document.fonts.addEventListener("loadingdone", scrollable); // letters have other widths now
 }
 
 window.gumbelraoStates = (id, record) => {
@@ -198,6 +199,6 @@ if (document.readyState === "loading") document.addEventListener("DOMContentLoad
 else start();
 
 // The theme names what is folded by a label of its own; the words that are seen name it better.
-for (const summary of document.querySelectorAll("summary[aria-label]")) {
+for (const summary of document.querySelectorAll("article summary[aria-label]")) {
   summary.removeAttribute("aria-label");
 }

@@ -360,7 +360,7 @@ figures.slopes(logits, perturbed[0])
 # Two classes are enough to do it by hand. With the distance $d = (\theta_1 + G_1) - (\theta_2 + G_2)$ the entry
 # of class 1 is $s = 1 / (1 + \exp(-d/\tau))$, and its slope is $s (1 - s) / \tau$:
 #
-# | $d$ | $\tau$ | $d/\tau$ | $s$ | slope |
+# | distance $d$ | temperature $\tau$ | ratio $d/\tau$ | entry $s$ | slope |
 # |---|---|---|---|---|
 # | 0 | 0.1 | 0 | 0.5 | 0.5 · 0.5 / 0.1 = 2.5 |
 # | 0.5 | 0.1 | 5 | 0.9933 | 0.9933 · 0.0067 / 0.1 = 0.066 |

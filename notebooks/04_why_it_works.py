@@ -117,7 +117,7 @@ write("outer: var[GR]", [terms.outer], 4)
 # Try it with numbers. Let $D$ be 1 or 2, and let $X$ be one number, with these four equally likely values.
 # Take $c = 4$:
 #
-# | $D$ | $X$ | $m$ | $(X - c)^2$ | $(X - m)^2$ | $(m - c)^2$ |
+# | class $D$ | value $X$ | its mean $m$ | all: $(X - c)^2$ | noise: $(X - m)^2$ | class: $(m - c)^2$ |
 # |---|---|---|---|---|---|
 # | 1 | 1 | 2 | 9 | 1 | 4 |
 # | 1 | 3 | 2 | 1 | 1 | 4 |

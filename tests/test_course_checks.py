@@ -29,12 +29,28 @@ CHECKS = {
     "check_relaxed_mean": stub,
     "check_bump": stub,
     "check_limit": stub,
+    "check_quadratic_matrix": stub,
+    "check_fixed_loss": stub,
+    "check_log_ratio": stub,
+    "check_merge": stub,
+    "check_log_probability": stub,
+    "check_first_term": stub,
+    "check_paired_interval": stub,
+    "check_kl_to_uniform": stub,
+    "check_importance_weighted_bound": stub,
+    "check_predicted_variance": stub,
+    "check_best_temperature": stub,
+    "check_rloo": stub,
+    "check_reinmax": stub,
+    "check_equal_cost": stub,
+    "check_exponential": stub,
 }
 
 
 @pytest.mark.parametrize(("name", "answer"), CHECKS.items(), ids=CHECKS)
 def test_an_exercise_that_was_not_begun_is_not_yet_solved(name, answer):
-    wrong(getattr(exercises, name)(answer), "nothing" if callable(answer) else "no answer so far")
+    said = "stub returned nothing" if callable(answer) else "no answer so far"
+    wrong(getattr(exercises, name)(answer), said)
 
 
 def test_every_check_is_tested():

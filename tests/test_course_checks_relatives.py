@@ -4,16 +4,7 @@ import math
 
 import pytest
 import torch
-from answers import exercises, raises, right, stub, wrong
-
-CHECKS = ["check_rloo", "check_reinmax", "check_equal_cost", "check_exponential"]
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_an_exercise_that_was_not_begun_or_fails_is_not_yet_solved(name):
-    wrong(getattr(exercises, name)(stub), "stub returned nothing")
-    wrong(getattr(exercises, name)(raises), "raises raised ArithmeticError: on purpose")
-    wrong(getattr(exercises, name)(3), "expected a function, got 3")
+from answers import exercises, right, wrong
 
 
 def rloo(losses, scores):

@@ -260,7 +260,7 @@ def test_a_run_that_always_kills_its_worker(
 
 def test_ctrl_c_in_this_process(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     pressed = half_way(lambda run: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt, match="stopped with 0 of 2 runs ended; the same command"):
+    with pytest.raises(KeyboardInterrupt, match="0 of 2 runs ended, 2 are left; the same command"):
         compute(pressed, CONFIGS[:2], tmp_path)
     assert len([*tmp_path.glob("unfinished/*/checkpoint.safetensors")]) == 1
     compute(fit, CONFIGS[:2], tmp_path)

@@ -102,12 +102,13 @@ def open_page(chromium, address):
 
 def make_live(page):
     """Scrolls to one still picture after the other: they come alive when they come near."""
-    while page.evaluate(NEXT):
-        page.wait_for_timeout(50)
+    page.wait_for_function(f"!({NEXT})()", polling=50, timeout=60_000)
 
 
+# In the page: goes to the next still picture, in a folded solution too.
 NEXT = """() => {
     const still = document.querySelector('[data-states]');
+    for (let fold = still; (fold = fold?.closest('details:not([open])')); ) fold.open = true;
     still?.scrollIntoView();
     return still !== null;
 }"""
@@ -307,6 +308,15 @@ CONTRASTS = """() => {
         });
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
+    const cellBehind = (text, cells) => {
+        const number = (element, name) => Number(element.getAttribute(name));
+        const sheet = document.createElement('canvas');
+        [sheet.width, sheet.height] = [number(cells, 'width'), number(cells, 'height')];
+        const pixels = sheet.getContext('2d');
+        pixels.drawImage(cells, 0, 0, sheet.width, sheet.height);
+        const [x, y] = ['x', 'y'].map(name => number(text, name) - number(cells, name));
+        return `rgb(${[...pixels.getImageData(x, y, 1, 1).data].slice(0, 3)})`;
+    };
     const found = [];
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const filter = getComputedStyle(plot.closest('.gumbelrao-frame > div') ?? plot).filter;
@@ -318,6 +328,10 @@ CONTRASTS = """() => {
             if (box) {
                 const around = getComputedStyle(box);
                 behind.push([around.fill, around.fillOpacity]);
+            }
+            const cells = element.closest('.hm')?.querySelector('image');  // of a matrix
+            if (cells) {
+                behind.push([cellBehind(element, cells), 1]);
             }
             const own = [style[property], style[`${property}Opacity`] * style.opacity];
             const [low, high] = [luminance(behind, filter), luminance([...behind, own], filter)]

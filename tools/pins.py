@@ -35,7 +35,7 @@ SITE = re.compile(r"https://([\w-]+)\.github\.io/([\w.-]*[\w-])")
 CLONE = re.compile(r"(git clone \S+/([\w.-]+?)(?:\.git)?\s*(?:&&|;|\n)\s*cd )([\w.-]+)")
 
 # Repositories of others to which the project links.
-OTHERS = {"OWNER/NAME", "nyu-mll/spinn", "mingzhang-yin/ARM-gradient"}
+OTHERS = {"OWNER/NAME", "cmaddis/gumbel-machinery", "nyu-mll/spinn", "mingzhang-yin/ARM-gradient"}
 
 
 def repository(root: Path) -> str:

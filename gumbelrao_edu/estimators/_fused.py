@@ -92,6 +92,24 @@ def _exponentials(high, low, F: tl.constexpr, TERMS: tl.constexpr):
     return tl.where(large, far, near), tl.where(large, near, far)
 
 
+@jit
+def _tile_of(logits, rows, n, F: tl.constexpr, R: tl.constexpr, N: tl.constexpr):
+    """This program's rows and columns, which of its entries there are, where, and their θ."""
+    row = tl.program_id(0) * R + tl.arange(0, R)[:, None]
+    col = tl.arange(0, N)[None, :]
+    inside = (row < rows) & (col < n)
+    at = row.to(tl.int64) * n + col
+    theta = tl.load(logits + at, mask=inside, other=-float("inf")).to(F)
+    return row, col, inside, at, tl.where(row < rows, theta, 0.0)
+
+
+@jit
+def _less_own(grad, at, inside, chosen, F: tl.constexpr):
+    """g less its value at the class that was drawn, on which nothing depends."""
+    g = tl.load(grad + at, mask=inside, other=0.0).to(F)
+    return tl.where(inside, g - tl.sum(tl.where(chosen, g, 0.0), 1)[:, None], 0.0)
+
+
 # --- The sample -----------------------------------------------------------------------------------
 
 
@@ -107,12 +125,7 @@ def _sample(
     N: tl.constexpr,
     TERMS: tl.constexpr,
 ):
-    row = tl.program_id(0) * R + tl.arange(0, R)[:, None]
-    col = tl.arange(0, N)[None, :]
-    inside = (row < rows) & (col < n)
-    at = row.to(tl.int64) * n + col
-    theta = tl.load(logits + at, mask=inside, other=-float("inf")).to(F)
-    theta = tl.where(row < rows, theta, 0.0)
+    row, col, inside, at, theta = _tile_of(logits, rows, n, F, R, N)
     theta -= tl.max(theta, 1)[:, None]
     zero = row * 0 + col * 0
     a, b, _, _ = tl.philox(tl.load(seed), row + zero, col + zero, zero, zero)
@@ -192,18 +205,12 @@ def _averaged(
     N: tl.constexpr,
     TERMS: tl.constexpr,
 ):
-    row = tl.program_id(0) * R + tl.arange(0, R)[:, None]
-    col = tl.arange(0, N)[None, :]
-    inside = (row < rows) & (col < n)
-    at = row.to(tl.int64) * n + col
-    theta = tl.load(logits + at, mask=inside, other=-float("inf")).to(F)
-    theta = tl.where(row < rows, theta, 0.0)
+    row, col, inside, at, theta = _tile_of(logits, rows, n, F, R, N)
     p = tl.exp(theta - tl.max(theta, 1)[:, None])
     inverse_p = tl.sum(p, 1)[:, None] / p  # +inf where p is 0: r is then 0
     chosen = tl.load(one_hot + at, mask=inside, other=0.0) == 1.0
     chosen = chosen | ((row >= rows) & (col == 0))
-    g = tl.load(grad + at, mask=inside, other=0.0).to(F)
-    g = tl.where(inside, g - tl.sum(tl.where(chosen, g, 0.0), 1)[:, None], 0.0)
+    g = _less_own(grad, at, inside, chosen, F)
     tau = tl.load(taus + row * each_tau, mask=row < rows, other=1.0)
     key = tl.load(seed)
     zero = row * 0 + col * 0
@@ -283,17 +290,11 @@ def _exact(
     r = (1 + e^z)^(−1/τ) at the nodes z = log(E_j/α) is the same for all classes of a row, and so
     are the powers e^(−λr): a class costs two exponentials a node.
     """
-    row = tl.program_id(0) * R + tl.arange(0, R)[:, None]
-    col = tl.arange(0, N)[None, :]
-    inside = (row < rows) & (col < n)
-    at = row.to(tl.int64) * n + col
-    theta = tl.load(logits + at, mask=inside, other=-float("inf")).to(F)
-    theta = tl.where(row < rows, theta, 0.0)
+    row, _, inside, at, theta = _tile_of(logits, rows, n, F, R, N)
     theta -= tl.max(theta, 1)[:, None]
     log_p = theta - tl.log(tl.sum(tl.exp(theta), 1))[:, None]
     chosen = inside & (tl.load(one_hot + at, mask=inside, other=0.0) == 1.0)
-    g = tl.load(grad + at, mask=inside, other=0.0).to(F)
-    g = tl.where(inside, g - tl.sum(tl.where(chosen, g, 0.0), 1)[:, None], 0.0)
+    g = _less_own(grad, at, inside, chosen, F)
     tau = tl.load(taus + row * each_tau, mask=row < rows, other=1.0)
     # Below this depth a class has the law of the last one above it, as in `quadrature._rows`.
     kappa = tl.minimum(1.0 / tau, 1.0)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch._C._functorch import is_legacy_batchedtensor
 from torch.quasirandom import SobolEngine
 
@@ -204,9 +204,8 @@ class _GumbelRao(torch.autograd.Function):
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
             vjp = (grads[0].unsqueeze(-2) @ _jacobian(*arguments)).squeeze(-2)
         elif _eager() and not torch.is_grad_enabled():
-            vjp = _computed(
-                grads[0], *arguments
-            )  # no rule is asked for, and finding none takes time
+            # No rule for transforms is asked for, and finding that out takes time.
+            vjp = _computed(grads[0], *arguments)
         else:
             vjp = _VJP.apply(*grads, *arguments)  # type: ignore[no-untyped-call]
         return vjp, None, None, None, None, None
@@ -303,7 +302,7 @@ def _rows(
 # the compiler, which takes a second and 40 MB: so code that is not compiled has the Functions.
 
 
-@torch.library.custom_op("gumbelrao_edu::given", mutates_args=())
+@library.custom_op("gumbelrao_edu::given", mutates_args=())
 def _given(
     logits: Tensor,
     one_hot: Tensor,
@@ -317,7 +316,7 @@ def _given(
     return one_hot.clone(memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("gumbelrao_edu::vjp", mutates_args=())
+@library.custom_op("gumbelrao_edu::vjp", mutates_args=())
 def _vjp(
     grad: Tensor,
     logits: Tensor,

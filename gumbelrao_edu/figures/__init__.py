@@ -15,7 +15,7 @@ from .style import PALETTE, layout
 if TYPE_CHECKING:
     from .diagrams import Arrow, Box, diagram
     from .panel import Panel, show, shown, slider
-    from .traces import bars, curve, points, trace
+    from .traces import bars, curve, matrix, points, trace
 
 __all__ = [
     "COLORS",
@@ -27,6 +27,7 @@ __all__ = [
     "curve",
     "diagram",
     "layout",
+    "matrix",
     "points",
     "show",
     "shown",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    **dict.fromkeys(("bars", "curve", "points", "trace"), ".traces"),
+    **dict.fromkeys(("bars", "curve", "matrix", "points", "trace"), ".traces"),
     **dict.fromkeys(("Arrow", "Box", "diagram"), ".diagrams"),
 }
 

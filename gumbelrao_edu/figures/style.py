@@ -54,9 +54,10 @@ MORE_SYMBOLS = (
 PAPER = "white"  # explicit, so that a dark theme leaves black lines readable
 INK = "#222222"  # of texts
 AXIS, ZERO, GRID = "#444444", "#BBBBBB", "#E5E5E5"
-QUIET = "#999999"  # of lines that only help to read
+QUIET = "#888888"  # of lines that only help to read
 SCALE = "Cividis"  # of maps: the same to all eyes
-SIGNS = ((0.0, PALETTE["orange"]), (0.5, PAPER), (1.0, PALETTE["sky"]))  # of matrices, 0 white
+# Of matrices: 0 is white, the ends are orange and sky, light enough for a text on them.
+SIGNS = ((0.0, "#E3B366"), (0.5, PAPER), (1.0, "#83BCF6"))
 
 # --- Sizes ----------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from .style import CLEAR, LINE, POINT, Styled, error_bars, line, marker
+from .style import CLEAR, INK, LINE, POINT, SIGNS, Styled, error_bars, line, marker
 
 
 def trace(figure: go.Figure, name: str, **properties: Any) -> Any:
@@ -112,3 +112,22 @@ def bars(name: str, look: Styled, *, opacity: float = CLEAR, **options: Any) -> 
     """
     colors = {"color": look.color, "line": {"width": 0}}
     return go.Bar(name=name, marker=colors, opacity=opacity, **options)
+
+
+def matrix(name: str, template: str, **options: Any) -> go.Heatmap:
+    """Return a matrix of signed numbers as a map, with each number in its cell.
+
+    The numbers have the colour of all texts: plotly would write some in white, on cells that are
+    too light for it.
+
+    Args:
+        name: for `trace`.
+        template: plotly's, of what stands in a cell.
+        **options: more properties of plotly's `Heatmap`; `zmin` and `zmax` differ in sign only.
+
+    Example:
+        >>> matrix("slopes", "%{z:.1f}", z=[[1, -1], [-1, 1]], zmin=-1, zmax=1).textfont.color
+        '#222222'
+    """
+    colors = {"colorscale": SIGNS, "showscale": False, "textfont": {"color": INK}}
+    return go.Heatmap(name=name, texttemplate=template, **{**colors, **options})

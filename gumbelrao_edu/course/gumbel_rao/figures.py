@@ -26,7 +26,6 @@ from ...figures.style import (
     PAPER,
     RAY,
     RING,
-    SIGNS,
     STRONG,
     THIN,
     VARIANCE,
@@ -37,7 +36,7 @@ from ...figures.style import (
     layout,
     log_axis,
 )
-from ...figures.traces import bars, curve, points, trace
+from ...figures.traces import bars, curve, matrix, points, trace
 from ...gumbel import conditional_gumbel, tempered_softmax
 from ...quadrature import conditional_vjp
 
@@ -332,29 +331,27 @@ def jacobians(logits: Tensor, *, tau: float = 0.5, draws: int = 3, seed: int = 0
     theta, index = logits.double().expand(n, n), torch.zeros(n, dtype=torch.long)
     mean = conditional_vjp(torch.eye(n, dtype=torch.float64), theta, index, tau)
     matrices = [*one, mean]
-    top = max(matrix.abs().max().item() for matrix in matrices)
+    top = max(each.abs().max().item() for each in matrices)
     titles = [*(f"noise {i + 1}" for i in range(draws)), "mean over all noise"]
     figure = make_subplots(1, draws + 1, subplot_titles=titles, shared_yaxes=True)
     classes = [f"θ<sub>{i + 1}</sub>" for i in range(n)]
-    for column, (title, matrix) in enumerate(zip(titles, matrices, strict=True), 1):
-        heat = go.Heatmap(
-            name=title,
-            z=matrix.tolist(),
+    for column, (title, each) in enumerate(zip(titles, matrices, strict=True), 1):
+        heat = matrix(
+            title,
+            "%{text}",
+            z=each.tolist(),
             x=classes,
             y=[f"S<sub>{i + 1}</sub>" for i in range(n)],
-            text=[[f"{value:.2f}" for value in row] for row in matrix.tolist()],
-            texttemplate="%{text}",
+            text=[[f"{value:.2f}" for value in row] for row in each.tolist()],
             zmin=-top,
             zmax=top,
-            colorscale=SIGNS,
-            showscale=False,
         )
         figure.add_trace(heat, 1, column)
     figure.update_layout(layout("", "", height=260))
     figure.update_xaxes(title="slope in")
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(title="slope of", col=1)
-    sizes = ", ".join(f"{matrix.abs().max():.2f}" for matrix in one)
+    sizes = ", ".join(f"{each.abs().max():.2f}" for each in one)
     return Panel(
         figure,
         alt=f"The class is 1 in all {('two', 'three', 'four', 'five')[draws - 1]}. The slopes of "

@@ -45,8 +45,10 @@ def heun() -> Panel:
         A panel with the control ``p``.
 
     Example:
-        >>> heun().captions(p=[2.0])[0][-43:]
-        'one slope says 2.00, the mean of both 1.00.'
+        >>> print(heun().captions(p=[2.0])[0])
+        The sentence under the figure:
+        f(x) = x^2. From class 0 to class 1 it rises by 1.00. From class 1, one slope says 2.00,
+        the mean of both 1.00.
     """
     x = torch.linspace(0, 1, 41)
 

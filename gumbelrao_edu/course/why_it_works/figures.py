@@ -45,7 +45,7 @@ from ...figures.style import (
     line,
     log_axis,
 )
-from ...figures.traces import curve, points, trace
+from ...figures.traces import curve, matrix, points, trace
 from ...gumbel import conditional_gumbel, tempered_softmax
 from ...quadrature import conditional_vjp
 
@@ -233,8 +233,7 @@ def jacobians(logits: Tensor, *, drawn: int = 0, count: int = 4, seed: int = 7) 
     names = [*(f"noise {k}" for k in range(1, count + 1)), "mean of all"]
     figure = make_subplots(1, count + 1, subplot_titles=names, horizontal_spacing=0.02)
     for column, name in enumerate(names, 1):
-        map_of = go.Heatmap(name=name, texttemplate="%{z:.1f}", colorscale=SCALE, hoverinfo="skip")
-        figure.add_trace(map_of, 1, column)
+        figure.add_trace(matrix(name, "%{z:.1f}", hoverinfo="skip"), 1, column)
 
     def update(figure: go.Figure, *, tau: float) -> str:
         s = tempered_softmax(sums, tau)
@@ -243,8 +242,8 @@ def jacobians(logits: Tensor, *, drawn: int = 0, count: int = 4, seed: int = 7) 
         index = torch.full((n,), drawn)
         mean = conditional_vjp(unit, theta.expand(n, n), index, tau)  # a row for each unit vector
         top = max(each.abs().max().item(), mean.abs().max().item())
-        for name, matrix in zip(names, [*each, mean], strict=True):
-            trace(figure, name).update(z=matrix.tolist(), zmin=-top, zmax=top)
+        for name, jacobian in zip(names, [*each, mean], strict=True):
+            trace(figure, name).update(z=jacobian.tolist(), zmin=-top, zmax=top)
         quiet = (every.abs().amax((1, 2)) < 0.1).double().mean()
         return (
             f"τ = {label(tau)}. Class {drawn + 1} was drawn. The Jacobians of {count} noises that "
@@ -256,7 +255,7 @@ def jacobians(logits: Tensor, *, drawn: int = 0, count: int = 4, seed: int = 7) 
     classes = [str(i + 1) for i in range(n)]
     plain = layout("", "", height=200)
     figure.update_layout({key: plain[key] for key in ("template", "height")})
-    figure.update_traces(x=classes, y=classes, showscale=False)
+    figure.update_traces(x=classes, y=classes)
     figure.update_xaxes(type="category", title_text="θ of class", title_standoff=2)
     figure.update_yaxes(type="category", autorange="reversed", showticklabels=False)
     figure.update_yaxes(title_text="s of class", showticklabels=True, col=1)
