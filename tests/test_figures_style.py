@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageColor
 
 import gumbelrao_edu
 from gumbelrao_edu import estimators
@@ -104,7 +105,7 @@ def contrasts(one, other):
 
 
 def rgb(color):
-    return np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.array(ImageColor.getrgb(color)) / 255
 
 
 # The filter hue-rotate(180deg), as the W3C defines it.
