@@ -68,6 +68,7 @@ MERGE = {
     "right of the draw are missing": with_terms(lambda s, d, m, p, x: s * x[:-1] + d * p),
     "left of the draw are missing": with_terms(lambda s, d, m, p, x: d * p + m * x[1:]),
     "the proposal alone": with_terms(lambda s, d, m, p, x: d * p),
+    "added, not subtracted": with_terms(lambda s, d, m, p, x: s * x[:-1] + d * p - m * x[1:]),
     "one node has to go": lambda c, p, x: torch.cat([merged(c, p, x), x[-1:]]),
     "nothing is left to differentiate": looked_up,
     "D_j proposal_j alone": drawn_alone,
@@ -138,6 +139,14 @@ LOG_Q = {
     "sum over the last axis": lambda s, c: torch.stack(
         [log_p(t, d).sum() for t, d in zip(s, c, strict=True)]
     ),
+    "a sum of probabilities": of_steps(lambda t, d: log_p(t, d).exp(), torch.log),
+    "the logarithms are multiplied": lambda s, c: math.prod(map(log_p, s, c)),
+    "softmax is taken twice": of_steps(lambda t, d: log_p(t.softmax(-1), d)),
+    "the mean over the proposals": of_steps(lambda t, d: (t.log_softmax(-1) * d).mean(-1)),
+    "minus an entropy": of_steps(lambda t, d: (t.log_softmax(-1) * t.softmax(-1)).sum(-1)),
+    "the steps one by one. Add": lambda s, c: torch.stack([*map(log_p, s, c)]),
+    "a column for each": lambda s, c: torch.stack([*map(log_p, s, c)], -1),
+    "sum(-1), before you add": of_steps(lambda t, d: (t.log_softmax(-1) * d).sum(0)),
     "not log2": lambda s, c: log_q(s, c) / math.log(2),
     "not log10": lambda s, c: log_q(s, c) / math.log(10),
     "Go through them one by one": lambda s, c: (
@@ -202,6 +211,24 @@ FIRST_TERM = {
     ),
     "the variance of the differences": with_value(lambda r, e, k: k * (r - e).var(0).sum()),
     "not squared with it": with_value(lambda r, e, k: squares(k * r, k * e).mean()),
+    "you add up the rows. Add": with_value(lambda r, e, k: k * (r - e).square().sum(0).mean()),
+    "Square first, then add": with_value(lambda r, e, k: k * (r - e).sum(-1).square().mean()),
+    "the differences are not squared": with_value(lambda r, e, k: k * (r - e).sum(-1).mean()),
+    "absolute values": with_value(lambda r, e, k: k * (r - e).abs().sum(-1).mean()),
+    "a difference of two variances": with_value(lambda r, e, k: k * (r.var(0) - e.var(0)).sum()),
+    "a difference of squared lengths": with_value(
+        lambda r, e, k: k * (squares(r, 0) - squares(e, 0)).mean()
+    ),
+    "the mean comes first": lambda r, e, k: first_term(r, e, k)[::-1],
+    "not of the entries of one": with_error(
+        lambda r, e, k: k * squares(r, e).std() / math.sqrt(r.shape[1])
+    ),
+    "has the n − 1 in it already": with_error(
+        lambda r, e, k: k * squares(r, e).std() / math.sqrt(len(r) - 1)
+    ),
+    "K, not √K": with_error(lambda r, e, k: first_term(r, e, k)[1] / math.sqrt(k)),
+    "K, not K²": with_error(lambda r, e, k: first_term(r, e, k)[1] * k),
+    "their mean over √n": with_error(lambda r, e, k: k * squares(r, e).mean() / math.sqrt(len(r))),
     "the standard deviation of one row": with_error(lambda r, e, k: k * squares(r, e).std()),
     "not by n": with_error(lambda r, e, k: k * squares(r, e).std() / len(r)),
     "variance of the mean": with_error(lambda r, e, k: (k * squares(r, e)).var() / len(r)),
@@ -265,6 +292,26 @@ PAIRED = {
         a, b, t * (a - b).std(unbiased=False) / math.sqrt(len(a))
     ),
     "you take the variance": lambda a, b, t: around(a, b, t * (a - b).var() / math.sqrt(len(a))),
+    "one standard deviation down and up": lambda a, b, t: around(a, b, (a - b).std()),
+    "It is an argument": lambda a, b, t: interval(a, b, 4.30),
+    "Take no absolute values": lambda a, b, t: interval((a - b).abs(), torch.zeros_like(b), t),
+    "variance / n": lambda a, b, t: around(a, b, t * (a - b).var() / len(a)),
+    "for n pairs": lambda a, b, t: around(a, b, t * (a - b).std() / math.sqrt(3)),
+    "the spread of `one`": lambda a, b, t: around(a, b, t * a.std() / math.sqrt(len(a))),
+    "the spread of `other`": lambda a, b, t: around(a, b, t * b.std() / math.sqrt(len(a))),
+    "the spread of both, added": lambda a, b, t: around(
+        a, b, t * (a.std() + b.std()) / math.sqrt(len(a))
+    ),
+    "the spread of both, subtracted": lambda a, b, t: around(
+        a, b, t * (a.std() - b.std()).abs() / math.sqrt(len(a))
+    ),
+    "of all accuracies together": lambda a, b, t: around(
+        a, b, t * torch.cat([a, b]).std() / math.sqrt(len(a))
+    ),
+    "the mean and the width": lambda a, b, t: (
+        (a - b).mean(),
+        2 * t * (a - b).std() / math.sqrt(len(a)),
+    ),
     "the mean and the reach": lambda a, b, t: (
         (a - b).mean(),
         t * (a - b).std() / math.sqrt(len(a)),

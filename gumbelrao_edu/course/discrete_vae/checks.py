@@ -36,6 +36,7 @@ def check_kl_to_uniform(function: Any) -> None:
         q, (v, n) = log_q.exp(), logits.shape
         each = (q * log_q).sum(-1) + math.log(n)
         log_columns = logits.log_softmax(0)
+        log_all = logits - logits.logsumexp((0, 1))
         entropy = -(q * log_q).sum()
         mistakes = {
             "the sign is the other way round: KL is never negative.": -each.sum(),
@@ -59,6 +60,25 @@ def check_kl_to_uniform(function: Any) -> None:
                 n * v * math.log(n) - entropy
             ),
             "1/n is subtracted. Its logarithm belongs there.": (q * (log_q - 1 / n)).sum(),
+            "n is added. Its logarithm belongs there.": (q * (log_q + n)).sum(),
+            "log n is subtracted. − log (1/n) is + log n.": -entropy - v * math.log(n),
+            "the logits are not log q. Take log_softmax.": (q * (logits + math.log(n))).sum(),
+            "the softmax runs over all logits at once. It runs over the n classes: dim=-1.": (
+                (log_all.exp() * (log_all + math.log(n))).sum()
+            ),
+            "n is the number of classes, logits.shape[-1]; it is not always 8.": (
+                v * math.log(8) - entropy
+            ),
+            "n is the number of classes, logits.shape[-1], not of all logits.": (
+                v * math.log(v * n) - entropy
+            ),
+            "log n is in bits, log q in nats. Take the natural logarithm.": (
+                v * math.log2(n) - entropy
+            ),
+            "this is the mean over all entries. They are added up.": each.mean() / n,
+            "you add up the variables. Add up the classes, too.": (q * (log_q + math.log(n))).sum(
+                0
+            ),
         }
         given = {"logits": logits}
         got = call(function, **given)
@@ -69,6 +89,12 @@ def check_kl_to_uniform(function: Any) -> None:
                 f"For\n    logits = {numbers(logits)}"
             )
         expect(got, each.sum(), given, mistakes)
+
+
+_ROUNDED = (
+    "exp of a number like {:.0f} is rounded to 0, and then there is nothing to take the logarithm "
+    "of. Stay with logarithms: torch.logsumexp."
+)
 
 
 @check("a sum of weights, all of which are too small for a computer to hold.")
@@ -124,15 +150,45 @@ def check_importance_weighted_bound(function: Any) -> None:
             "you divide by M after the logarithm. Subtract log M there.": log_w.logsumexp(0) / m,
             "this is a loss. What is wanted is the bound itself, which is negative here.": -bound,
             "these are bits. Take the natural logarithm.": bound / math.log(2),
+            "log M is in bits. Take the natural logarithm.": log_w.logsumexp(0) - math.log2(m),
+            "M is subtracted. Subtract its logarithm.": log_w.logsumexp(0) - m,
+            "this is the sum of the logarithms. What is wanted is the logarithm of the mean.": (
+                log_w.sum()
+            ),
+            "the logarithms are added, less log M. Add before you take the logarithm: logsumexp.": (
+                log_w.sum() - math.log(m)
+            ),
+            "this is the mean of the logarithms, less log M. Take the logarithm of the mean.": (
+                log_w.mean() - math.log(m)
+            ),
+            "1/M stands inside of the exponentials. Subtract log M outside.": (
+                (log_w / m).logsumexp(0)
+            ),
+            "these are quotients of logarithms. The logarithm of a quotient is a difference.": (
+                (log_joint / log_q).logsumexp(0) - math.log(m)
+            ),
+            "`log_q` is a logarithm already: subtract it as it is.": (
+                (log_joint - log_q.exp()).logsumexp(0) - math.log(m)
+            ),
+            "each p(x, D_j) has a q of its own: subtract before you add up.": (
+                log_joint.logsumexp(0) - log_q.mean() - math.log(m)
+            ),
+            "the fraction is turned round twice: this is the harmonic mean.": (
+                math.log(m) - (-log_w).logsumexp(0)
+            ),
         }
         given = {"log_joint": log_joint, "log_q": log_q}
-        got = call(function, **given)
+        try:
+            got = call(function, **given)
+        except Wrong as wrong:
+            if "ValueError: math domain" in str(wrong) or "expected a positive" in str(wrong):
+                raise Wrong(f"{_ROUNDED.format(log_w.max())} {wrong}") from None
+            raise
         flat = torch.as_tensor(got) if isinstance(got, (Tensor, float)) else torch.zeros(())
         if flat.dim() == 0 and not flat.is_complex() and not bool(flat.isfinite()):
             raise Wrong(
-                f"the result is {numbers(flat)}: exp of a number like {log_w.max():.0f} is "
-                f"rounded to 0, and then there is nothing to take the logarithm of. Stay with "
-                f"logarithms: torch.logsumexp.\nFor\n    log_joint = {numbers(log_joint)}\n"
+                f"the result is {numbers(flat)}: {_ROUNDED.format(log_w.max())}\n"
+                f"For\n    log_joint = {numbers(log_joint)}\n"
                 f"    log_q = {numbers(log_q)}"
             )
         expect(got, bound, given, mistakes)
@@ -155,7 +211,7 @@ def check_predicted_variance(function: Any) -> None:
         >>> check_predicted_variance(predicted)
         Right: two measurements tell every other, and how far off the prediction may be.
     """
-    for v1, e1, limit, e, k in ((90.0, 6.0, 10.0, 2.0, 10), (8.0, 0.5, 2.0, 0.1, 3)):
+    for v1, e1, limit, e, k in ((95.0, 6.0, 10.0, 2.0, 10), (8.0, 0.5, 2.0, 0.1, 4)):
         given = {"v1": v1, "error1": e1, "limit": limit, "limit_error": e, "k": k}
         value, error = pair(call(function, **given), "the variance and its standard error")
         wanted = limit + (v1 - limit) / k
@@ -183,6 +239,13 @@ def check_predicted_variance(function: Any) -> None:
                 "you multiply by K. More draws make the variance smaller.": (
                     limit + (v1 - limit) * k
                 ),
+                "you divide both terms: K takes nothing of V_∞.": (v1 + limit) / k,
+                "the difference is added, not subtracted.": limit - (v1 - limit) / k,
+                "`//` cuts to an integer. Divide by `/`.": limit + (v1 - limit) // k,
+                "this is the factor a. The variance is a V_1 + b V_∞.": 1 / k,
+                "you have exchanged the two: the variance comes first.": (
+                    math.hypot(e1 / k, e * (1 - 1 / k))
+                ),
             },
         )
         share = 1 - 1 / k
@@ -204,6 +267,16 @@ def check_predicted_variance(function: Any) -> None:
                 ),
                 "both errors are multiplied by their factors, 1/K and 1 − 1/K.": (
                     math.hypot(e1, e)
+                ),
+                "the factor of V_∞ is 1 − 1/K, not 1/K.": math.hypot(e1 / k, e / k),
+                "the factor of V_∞ is 1 − 1/K, not 1 + 1/K.": math.hypot(e1 / k, e * (1 + 1 / k)),
+                "the error of V_1 has its factor, too: 1/K.": math.hypot(e1, e * share),
+                "you have exchanged the errors of V_1 and V_∞.": math.hypot(e / k, e1 * share),
+                "these are the variances with their factors. Take their errors.": (
+                    math.hypot(v1 / k, limit * share)
+                ),
+                "errors are not subtracted. Their squares are added: √(a² + b²).": (
+                    e1 / k - e * share
                 ),
                 "the error of V_∞ is missing.": e1 / k,
                 "the error of V_1 is missing.": e * share,
@@ -255,6 +328,12 @@ def check_best_temperature(function: Any) -> None:
             "the variance of a mean of m falls like 1/m, not like 1/m².": bias + variance / m**2,
             "the variance of a mean of m is smaller. Divide by m.": bias + variance * m,
             "you divide the bias² and not the variance.": bias / m + variance,
+            "the variance is added, not subtracted.": bias - variance / m,
+            "`variance` is a square already.": bias + variance.square() / m,
+            "this is m times the MSE.": m * bias + variance,
+            "the variance of a mean of m is variance / m, not / (m − 1).": (
+                bias + variance / max(m - 1, 1)
+            ),
         }
         expect_of(
             "the MSE",
@@ -265,6 +344,7 @@ def check_best_temperature(function: Any) -> None:
                 "this is the largest MSE. The smallest is wanted.": mse.max(),
                 "this is the mean over all τ. Take the smallest.": mse.mean(),
                 "take no root: MSE is wanted, not its square root.": mse.min().sqrt(),
+                "you have exchanged the two: the τ comes first.": taus[int(mse.argmin())],
                 **{sentence: each.min() for sentence, each in wrong.items()},
             },
         )

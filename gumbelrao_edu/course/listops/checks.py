@@ -72,6 +72,9 @@ def check_merge(function: Any) -> None:
             "the nodes to the right of the draw are missing.": (1 - after) * left + new,
             "the nodes to the left of the draw are missing.": new + (after - d) * right,
             "this is the proposal alone. The other nodes stay.": new,
+            "the last term is added, not subtracted.": (
+                (1 - after) * left + new - (after - d) * right
+            ),
             "the drawn node is still two: one node has to go.": torch.cat(
                 [(1 - after) * left + new + (after - d) * right, nodes[-1:]]
             ),
@@ -153,6 +156,23 @@ def check_log_probability(function: Any) -> None:
         "the rows are added up: sum over the last axis, sum(-1).": torch.stack(
             [(log_p * d).sum() for log_p, d in steps]
         ),
+        "this is the logarithm of a sum of probabilities. In a chain they multiply.": (
+            torch.stack(each).exp().sum(0).log()
+        ),
+        "the logarithms are multiplied. They are to be added.": each[0] * each[1],
+        "softmax is taken twice: log_softmax takes the scores themselves.": sum(
+            (t.softmax(-1).log_softmax(-1) * d).sum(-1)
+            for t, d in zip(scores, choices, strict=True)
+        ),
+        "you take the mean over the proposals. All but one of them are 0: sum(-1).": sum(
+            (log_p * d).mean(-1) for log_p, d in steps
+        ),
+        "this is minus an entropy: a mean over all that might have been drawn. Take what was "
+        "drawn.": sum((log_p.exp() * log_p).sum(-1) for log_p, _ in steps),
+        "these are the steps one by one. Add them up, one number for each row.": torch.stack(each),
+        "these are the steps one by one, a column for each. Add up each row.": torch.stack(
+            each, -1
+        ),
         "the logarithms are natural ones: log, not log2.": total / math.log(2),
         "the logarithms are natural ones: log, not log10.": total / math.log(10),
     }
@@ -183,8 +203,8 @@ def check_log_probability(function: Any) -> None:
 # What to do about an error of PyTorch, and what it says.
 _ONE_BY_ONE = (
     "the steps have different numbers of proposals, so they fit into no common tensor. Go through "
-    "them one by one.",
-    ("equal size", "Sizes of tensors must match"),
+    "them one by one, and sum over the proposals, sum(-1), before you add.",
+    ("equal size", "Sizes of tensors must match", "must match the size of tensor"),
 )
 _SECOND_AXIS = (
     "a factor for each node needs a second axis to multiply vectors: choice[:, None].",
@@ -266,6 +286,22 @@ def check_first_term(function: Any) -> None:
                     k * apart.var(0).sum()
                 ),
                 "K multiplies the squared distance, it is not squared with it.": k * squares.mean(),
+                "you add up the rows. Add up the entries of each row: sum(-1).": (
+                    k * apart.square().sum(0).mean()
+                ),
+                "you add up the entries first and square their sum. Square first, then add.": (
+                    k * apart.sum(-1).square().mean()
+                ),
+                "the differences are not squared.": k * apart.sum(-1).mean(),
+                "you take absolute values. A squared length is the sum of the squares.": (
+                    k * apart.abs().sum(-1).mean()
+                ),
+                "this is a difference of two variances. Take the distance of each row from the "
+                "exact one for the same trees.": k * (rows.var(0) - exact.var(0)).sum(),
+                "this is a difference of squared lengths. Square the length of the difference.": (
+                    k * (rows.square() - exact.square()).sum(-1).mean()
+                ),
+                "you have exchanged the two: the mean comes first.": squares.std() / math.sqrt(n),
             },
         )
         wanted = squares.std() / math.sqrt(n)
@@ -288,6 +324,18 @@ def check_first_term(function: Any) -> None:
                 "this is the first number again.": squares.mean(),
                 "√n is for the n squared distances, not for their entries too.": (
                     squares.std() / math.sqrt(rows.numel())
+                ),
+                "n is the number of the rows, not of the entries of one.": (
+                    squares.std() / math.sqrt(rows.shape[1])
+                ),
+                "divide by √n: `std` has the n − 1 in it already.": squares.std()
+                / math.sqrt(n - 1),
+                "K multiplies each number, and so their standard deviation: K, not √K.": (
+                    wanted / math.sqrt(k)
+                ),
+                "K multiplies each number, and so their standard deviation: K, not K².": k * wanted,
+                "this is their mean over √n. Take their standard deviation.": (
+                    squares.mean() / math.sqrt(n)
                 ),
             },
         )
@@ -342,7 +390,7 @@ def check_paired_interval(function: Any) -> None:
                 "these are the errors of two groups, and without t.": around(mean, apart_alone),
                 "divide the standard deviation by √n.": around(mean, t * apart.std()),
                 "divide the standard deviation by √n, not by n.": around(mean, t * apart.std() / n),
-                "divide the standard deviation by √n, not by √(n − 1).": (
+                "divide the standard deviation by √n, not by √(n − 1), for n pairs.": (
                     around(mean, t * apart.std() / math.sqrt(n - 1))
                 ),
                 "t is missing.": around(mean, error),
@@ -355,6 +403,33 @@ def check_paired_interval(function: Any) -> None:
                 ),
                 "you take the variance. Take its square root, the standard deviation.": (
                     around(mean, t * apart.var() / math.sqrt(n))
+                ),
+                "this is one standard deviation down and up. Take t of them, over √n.": (
+                    around(mean, apart.std())
+                ),
+                "t is for three pairs here. It is an argument, since it depends on n.": (
+                    around(mean, 4.30 * error)
+                ),
+                "the signs of the differences are lost. Take no absolute values.": (
+                    around(apart.abs().mean(), t * apart.abs().std() / math.sqrt(n))
+                ),
+                "the variance of a mean is variance / n. Take its square root.": (
+                    around(mean, t * apart.var() / n)
+                ),
+                **{
+                    f"this is the spread {of}. Take the standard deviation of the differences.": (
+                        around(mean, t * spread / math.sqrt(n))
+                    )
+                    for of, spread in {
+                        "of `one`": a.std(),
+                        "of `other`": b.std(),
+                        "of both, added": a.std() + b.std(),
+                        "of both, subtracted": (a.std() - b.std()).abs(),
+                        "of all accuracies together": torch.cat([a, b]).std(),
+                    }.items()
+                },
+                "you return the mean and the width. The ends are mean − reach and mean + reach.": (
+                    torch.stack([mean, 2 * t * error])
                 ),
                 "you return the mean and the reach. The ends are mean − reach and mean + reach.": (
                     torch.stack([mean, t * error])
