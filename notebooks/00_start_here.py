@@ -95,8 +95,8 @@ forward_and_backward()
 # | 3 | [The Gumbel-Rao estimator](03_gumbel_rao.ipynb) | the idea, the formula, a first training | 60 |
 # | 4 | [Why it works](04_why_it_works.ipynb) | three propositions, proved and measured | 60 |
 # | 5 | [The quadratic programme](05_quadratic_programme.ipynb) | the variance, drawn as a map | 60 |
-# | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 65 |
-# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 65 |
+# | 6 | [Learning to parse](06_listops.ipynb) | choices in a chain: trees that nobody shows | 60 |
+# | 7 | [A discrete autoencoder](07_discrete_vae.ipynb) | training on real digits: three estimators race | 60 |
 # | 8 | [Relatives, old and new](08_relatives.ipynb) | other estimators, and when to use what | 60 |
 
 # %% [markdown]
@@ -155,7 +155,7 @@ Panel(go.Figure(go.Bar(name="softmax", x=["one", "two", "three"]), axes), draw, 
 #
 # ## Does everything work here?
 #
-# The last cell checks your installation: it draws samples, computes a gradient, and stops with an
+# The next cell checks your installation: it draws samples, computes a gradient, and stops with an
 # error if something is wrong. It ends with *All is well.*
 
 # %% tags=["nbval-ignore-output"]

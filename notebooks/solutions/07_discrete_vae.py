@@ -26,8 +26,8 @@
 # - say which of the paper's claims on these models we could measure again.
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb), and an idea of what stochastic
-# gradient descent does. **Time:** 65 minutes, of which the computer needs about one. The five exercises
-# have their [solutions](../solutions/07_discrete_vae.ipynb) apart.
+# gradient descent does. **Time:** 60 minutes without section 9, which is optional; the computer needs
+# about one of them. The five exercises have their [solutions](../solutions/07_discrete_vae.ipynb) apart.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838).
@@ -101,7 +101,7 @@ from gumbelrao_edu import gumbel_rao, st_gumbel_softmax
 from gumbelrao_edu.vae import DiscreteVAE
 
 st_gs = partial(st_gumbel_softmax, tau=0.1)
-pixel_mean = train.float().mean(0)
+pixel_mean = train.float().mean(0)  # what the decoder paints at first
 model = DiscreteVAE(8, st_gs, pixel_mean=pixel_mean, hidden=(200,))
 print(f"{model.num_variables} variables with {model.arity} classes; the corners of the classes:")
 print(model.corners)
@@ -116,9 +116,9 @@ print(model.corners)
 # the mean, under $q$, of $\log q - \log p$: it is 0 if both are equal, and else positive. Its unit with the
 # natural logarithm is the **nat**; one bit is $\log 2 = 0.69$ nats.
 #
-# Why just this loss? Picture and code together have the probability $p(x, D) = p(D)\, p(x|D)$, and we
-# would like to make $\log p(x)$ large. That is the logarithm of a mean, and by Jensen's inequality a
-# logarithm of a mean is never below the mean of the logarithms:
+# Why just this loss? Picture and code together have the probability $p(x, D) = p(D)\, p(x|D)$. Its sum over
+# all codes is $p(x)$, and we would like to make $\log p(x)$ large. The sum can be written as a mean under $q$,
+# and by Jensen's inequality a logarithm of a mean is never below the mean of the logarithms:
 #
 # $$\log p(x) = \log \mathbb{E}_q\Big[\frac{p(x, D)}{q(D|x)}\Big] \;\ge\;
 # \mathbb{E}_q\Big[\log \frac{p(x, D)}{q(D|x)}\Big]
@@ -327,8 +327,8 @@ show(
 assert samples.shape == (10, 784)
 
 # %% [markdown]
-# The strokes are right, their arrangement often is not: after 1,500 steps the codes of real digits still
-# fill only a small part of all the codes there are.
+# The strokes are right, their arrangement often is not: after 1,500 steps many of the codes still belong to no
+# digit.
 
 # %% [markdown]
 # ## 6 · How noisy is the gradient?
@@ -394,8 +394,8 @@ def predicted(v1, error1, limit, limit_error, k):
 checks.check_predicted_variance(predicted)
 
 # %% [markdown]
-# **Move** the slider. **Look for** whether the squares, measured at $K = 10$ and $K = 100$, lie on the
-# predicted curve, and from which $K$ on nothing more happens.
+# **Move** the slider. **Look for** whether the points with error bars, measured at $K = 10$ and $K = 100$,
+# lie on the predicted curve, and from which $K$ on nothing more happens.
 
 # %% tags=["nbval-ignore-output"]
 figures.variance_over_training([*kept], variance)
@@ -419,10 +419,10 @@ assert variance[100][-1].value < variance[10][-1].value
 # %% [markdown]
 # ## 7 · Which temperature?
 #
-# Notebooks 3 and 4 had an answer for one small problem: variance falls with τ, bias grows, and their sum is
-# the **mean squared error**. Here there are 80 variables and a network behind them. The exact gradient
-# would need a sum over $8^{80}$ codes; a mean over many draws of RLOO, which is unbiased, stands for it.
-# ([Notebook 8](../08_relatives.ipynb) is about such relatives.)
+# Notebooks 3 and 4 had an answer for one small problem: as τ grows, variance falls and bias grows, and bias²
+# plus variance is the **mean squared error**. Here there are 80 variables and a network behind them. The exact
+# gradient would need a sum over $8^{80}$ codes. The mean of many draws of RLOO stands for it, an unbiased
+# estimator that [notebook 8](../08_relatives.ipynb) explains.
 #
 # The bias is the same for every $K$: GR is a conditional mean of ST-GS, so by the law of total expectation
 # both have the same mean ([notebook 3](../03_gumbel_rao.ipynb)). So we measure it with the $K$ that has the
@@ -445,7 +445,8 @@ for tau in taus:
     print("variance", *[f"{values[-1].value:.0f} (K = {k})" for k, values in spread.items()])
 
 # %% [markdown]
-# The bias² is estimated without bias, so it may come out below 0 where it is small.
+# The bias² is estimated without bias, so it may come out below 0 where it is small. (On the logarithmic axis
+# below it then has no point.)
 #
 # ### Exercise 3 · The best temperature
 #
@@ -486,7 +487,7 @@ checks.check_best_temperature(best_temperature)
 panel = figures.mse_of_means(taus, spread, biases)
 panel
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 print(*panel.captions(m=[1, 10, 100]), sep="\n")
 assert biases[-1].value > 0  # at τ = 1 there is a bias
 for values in spread.values():
@@ -628,9 +629,12 @@ pd.read_csv(stored("seeds/seeds.csv")).set_index(["tau", "row"]).round(1)
 # %% [markdown]
 # ## 9 · Figure 2, measured
 #
-# The same for what you measured in sections 6 and 7 with four minibatches: along one training of 50,000
-# steps (GR-∞ at τ = 0.5), for more estimators, the variance on 100 minibatches, the bias on 8.
-# `python -m gumbelrao_edu reproduce fig2 --profile cpu` measures it again.
+# *Optional, 10 minutes; with exercise 5. The next section does not need it.*
+#
+# The same for what you measured in sections 6 and 7 with four minibatches: along one training of 50,000 steps
+# (GR-∞ at τ = 0.5), the variance on 100 minibatches, the bias on 8. The estimators that are new to you come
+# in [notebook 8](../08_relatives.ipynb). `python -m gumbelrao_edu reproduce fig2 --profile cpu` measures it
+# again.
 #
 # At the top the variance over training; in the middle the mean squared error of one gradient over the
 # temperature. At the bottom how many steps the trainings of Table 2 took until the loss on the validation
@@ -717,8 +721,8 @@ checks.check_draw_behind_140(draw_behind_140)
 # ## 10 · What holds, and what does not
 #
 # For each claim of the paper on these figures and tables there is a rule that was written down before it was
-# applied: the claim *holds*, or *does not hold*, if two standard errors lie on one side; else it is
-# *undecided*.
+# applied. If the measured number is more than two standard errors away from the limit in the rule, the claim
+# *holds*, or *does not hold*; else it is *undecided*.
 
 # %%
 from IPython.display import HTML
