@@ -640,6 +640,30 @@ SPLIT = {
         (m_of(g, c) - g.mean(0)).square().mean(0),
     ),
     "`range(classes.max())` ends one too early": lambda g, c: one_class_short(g, c),
+    "with equal weights": split_with(
+        lambda s, m, v, a: v.mean(), lambda s, m, v, a: (m - a).square().sum(-1).mean()
+    ),
+    "both are added over the classes": split_with(
+        lambda s, m, v, a: v.sum(), lambda s, m, v, a: (m - a).square().sum()
+    ),
+    "subtract from each estimate": lambda g, c: (g.square().sum(-1).mean(), split(g, c)[1]),
+    "variance of the entries of one": lambda g, c: (
+        g.var(1, correction=0).mean(),
+        split(g, c)[1],
+    ),
+    "variance over the entries, added": lambda g, c: (
+        sum(len(g[c == i]) / len(g) * g[c == i].var(1, correction=0).sum() for i in range(3)),
+        split(g, c)[1],
+    ),
+    "they add up to the variance of all with one less": lambda g, c: (
+        by_one_less(g, c)[0],
+        g.var(0).sum() - by_one_less(g, c)[0],
+    ),
+    "of which you take the rest": lambda g, c: (
+        split(g, c)[0],
+        g.var(0).sum() - split(g, c)[0],
+    ),
+    "the other way round; and `var`": lambda g, c: (split(g, c)[1], by_one_less(g, c)[0]),
     "the sum is right": lambda g, c: (split(g, c)[0] + 1, split(g, c)[1] - 1),
     "inner is right, outer is not": split_with(None, lambda s, m, v, a: 3 * (s @ m).sum()),
     "outer is right, inner is not": split_with(lambda s, m, v, a: s.square() @ v, None),
@@ -809,6 +833,12 @@ BUMP = {
     "this is s_i − s_j": lambda x, tau: (x / tau).sigmoid() - (-x / tau).sigmoid(),
     "the temperature is missing in s": lambda x, tau: bump(x, 1) / tau,
     "s is taken of x · τ": lambda x, tau: bump(x, 1 / tau) / tau**2,
+    "in s and as the factor": lambda x, tau: bump(x, 1),
+    "before you subtract": lambda x, tau: (x / tau).sigmoid() * (1 - (x / tau).sigmoid() / tau),
+    "this is s_j / τ": lambda x, tau: (-x / tau).sigmoid() / tau,
+    "you take the softmax of": lambda x, tau: (
+        (x / tau).softmax(-1) * (1 - (x / tau).softmax(-1)) / tau
+    ),
     "you multiply by τ": lambda x, tau: bump(x, tau) * tau**2,
     "once, not twice": lambda x, tau: bump(x, tau) / tau,
     "the slope of the bump": lambda x, tau: (
@@ -830,6 +860,8 @@ def test_bump(says, answer):
 
 
 def test_bump_right():
+    right(exercises.check_bump(lambda x, tau: bump(x, tau).numpy()))
+    right(exercises.check_bump(lambda x, tau: bump(x, tau).float()))
     right(exercises.check_bump(bump))
     right(exercises.check_bump(lambda x, tau: (-x / tau).exp() / (1 + (-x / tau).exp()) ** 2 / tau))
 
@@ -878,6 +910,13 @@ LIMIT = {
     "v_i is right": lambda g, p, i: with_entry(i, zgr(g, p, i)[i], g.cumsum(0)),
     "the sum is 0, as it has to be": lambda g, p, i: with_sum(i, (1 - p) * (g - g[i])),
     "times half a bump times the density": lambda g, p, i: g + 1,
+    "is rare.": lambda g, p, i: with_sum(i, (g - g[i]) / 2),
+    "not 1 − p_j": lambda g, p, i: with_sum(i, (1 - p) * (g - g[i]) / 2),
+    "not their logarithms": lambda g, p, i: with_sum(i, p.log() * (g - g[i]) / 2),
+    "do not divide": lambda g, p, i: with_sum(i, (g - g[i]) / p / 2),
+    "the last class is missing": lambda g, p, i: with_sum(
+        i, with_entry(len(p) - 1, 0.0, p) * (g - g[i]) / 2
+    ),
     "multiplied by ½ p_j": lambda g, p, i: g - g[i],
     "i counts from 0": lambda g, p, i: zgr(g, p, i - 1),
     "0.5 times what it should be": lambda g, p, i: zgr(g, p, i) / 2,
@@ -922,6 +961,14 @@ def test_what_is_said_of_an_unknown_mistake(got, says):
 
     wrong(compare(lambda x: got), says, "x = 1", "expected is")
     right(compare(lambda x: torch.tensor([0.6, 0.4])))
+
+
+def test_one_number_is_no_row_that_should_sum_to_1():
+    @check("one.")
+    def compare(answer):
+        expect(call(answer, x=1.0), 1.0, {"x": 1.0}, {})
+
+    wrong(compare(lambda x: 1.2), "not the expected ones")
 
 
 @pytest.mark.parametrize("answer", [None, ..., "two", [1, 2]])

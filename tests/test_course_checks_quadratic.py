@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from answers import exercises, right, wrong
@@ -54,6 +55,18 @@ MATRIX = {
     "not p_i²": with_averages(lambda p, c: averages(p, c) - p.diag() + (p**2).diag()),
     "not 1.": with_averages(lambda p, c: averages(p, c) - p.diag() + torch.eye(len(p))),
     "on the diagonal alone. You add": with_averages(lambda p, c: averages(p, c) - p.diag() + p),
+    "in the whole of a row": with_averages(lambda p, c: averages(p, c) - p.diag() + p[:, None]),
+    "once, not twice": with_averages(lambda p, c: averages(p, c) + p.diag()),
+    "it does not replace it": with_averages(lambda p, c: averages(p, c).diagonal_scatter(p)),
+    "parentheses are missing": lambda p, q, c: (
+        wanted(p, c) * q / (averages(p, c) - p.diag()) + p.diag()
+    ),
+    "upside down": lambda p, q, c: averages(p, c) / (wanted(p, c) * q),
+    "above the diagonal are missing": lambda p, q, c: matrix(p, q, c).tril(),
+    "below the diagonal are missing": lambda p, q, c: matrix(p, q, c).triu(),
+    "leave its sign": with_averages(lambda p, c: averages(p, c).abs()),
+    "are not 0": with_averages(lambda p, c: averages(p, c).diag().diag()),
+    "in the first example only": with_averages(lambda p, c: averages(p, torch.full_like(c, 1 / 3))),
     "the square of the averages": with_averages(lambda p, c: averages(p, c) ** 2),
     "both factors have c subtracted": lambda p, q, c: torch.outer(p, p) * q / averages(p, c),
     "You multiply entry by entry": lambda p, q, c: (p - c) * (p - c) * q / averages(p, c),
@@ -96,7 +109,9 @@ def test_quadratic_matrix_for_three_classes_and_equal_c_only():
     def special(p, q, c):
         return matrix(p, q, torch.full_like(c, 1 / 3))
 
-    wrong(exercises.check_quadratic_matrix(special), "E[f(D)] would be", "c = [0.1, 0.2, 0.4, 0.3]")
+    wrong(
+        exercises.check_quadratic_matrix(special), "Use the argument c", "c = [0.1, 0.2, 0.4, 0.3]"
+    )
 
 
 def test_quadratic_matrix_in_several_ways():
@@ -143,6 +158,13 @@ FIXED = {
     "exp(θ) are no probabilities yet": lambda t: (
         t.exp() @ programme.loss(corners, t.softmax(-1).detach())
     ),
+    "neither as weights nor in A(p)": lambda t: t.exp() @ programme.loss(corners, t.exp().detach()),
+    "class 3 is missing": lambda t: (
+        t.softmax(-1)[:2] @ programme.loss(corners, t.softmax(-1).detach())[:2]
+    ),
+    "weighted by p_i log p_i": lambda t: (
+        (t.softmax(-1) * programme.loss(corners, t.softmax(-1))).detach() @ t.log_softmax(-1)
+    ),
     "twice the average": lambda t: 2 * expected(t),
     "this is not E[f(D)]": lambda t: expected(t, inner=lambda p: (p + 0.01).detach()),
     "do not divide": lambda t: expected(t) / 3,
@@ -162,6 +184,16 @@ def test_fixed_loss(says, answer):
 def test_fixed_loss_shows_the_numbers():
     verdict = exercises.check_fixed_loss(lambda logits: programme.value(logits.softmax(-1)))
     wrong(verdict, "logits = [0.3069, -0.204, -0.6094]", "you return", "expected is")
+
+
+def test_fixed_loss_is_no_sample():
+    generator = torch.Generator().manual_seed(0)
+
+    def sampled(logits):
+        drawn = torch.multinomial(logits.softmax(-1), 50, replacement=True, generator=generator)
+        return programme.loss(corners, logits.softmax(-1).detach())[drawn].mean()
+
+    wrong(exercises.check_fixed_loss(sampled), "your function draws")
 
 
 def test_fixed_loss_right():
@@ -189,6 +221,10 @@ RATIO = {
     "variance of GR. Subtract it": lambda i, o, k: (i / k + o).log10(),
     "variance of ST-GS. Subtract that": lambda i, o, k: (i + o).log10(),
     "not K + 1": lambda i, o, k: ((i + o) / (i / (k + 1) + o)).log10(),
+    "not K − 1": lambda i, o, k: ((i + o) / (i / (k - 1) + o)).log10(),
+    "is not multiplied by K": lambda i, o, k: ((i * k + o) / (i + o)).log10(),
+    "nothing of its variance": lambda i, o, k: (ratio(i, o, k) / k).log10(),
+    "rounded down to 0": lambda i, o, k: ((i + o) / (i // k + o)).log10(),
     "this is inner / outer": lambda i, o, k: (i / o).log10(),
     "parentheses are missing": lambda i, o, k: (i + o).log10() - i / k + o,
     "subtract their logarithms": lambda i, o, k: (i + o).log() - (i / k + o).log10(),
@@ -213,3 +249,4 @@ def test_log_ratio(says, answer):
 def test_log_ratio_right():
     right(exercises.check_log_ratio(lambda i, o, k: ratio(i, o, k).log10()))
     right(exercises.check_log_ratio(lambda i, o, k: ratio(i, o, k).log() / math.log(10)))
+    right(exercises.check_log_ratio(lambda i, o, k: np.log10(ratio(i.numpy(), o.numpy(), k))))

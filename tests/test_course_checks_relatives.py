@@ -16,6 +16,11 @@ def weighted(weights):
     return lambda f, s: (weights(f)[:, None] * s).mean(0)
 
 
+def rloo_of(losses, scores, kept):
+    others = (losses.sum() - losses) / (len(losses) - 1)
+    return ((losses - others)[:, None] * scores)[kept].sum(0) / len(losses)
+
+
 RLOO = {
     "this is REINFORCE": weighted(lambda f: f),
     "contains the loss itself": weighted(lambda f: f - f.mean()),
@@ -28,6 +33,16 @@ RLOO = {
     "the sign is wrong": lambda f, s: -rloo(f, s),
     "one row for each draw is left": lambda f, s: (f - (f.sum() - f) / (len(f) - 1))[:, None] * s,
     "the losses are not used": lambda f, s: s.mean(0),
+    "the sum is divided by n": lambda f, s: rloo(f, s) * len(f) / s.shape[1],
+    "the last draw is missing": lambda f, s: rloo_of(f, s, slice(0, -1)),
+    "the first draw is missing": lambda f, s: rloo_of(f, s, slice(1, None)),
+    "you subtract one other loss": weighted(lambda f: f - f.roll(1)),
+    "the first loss from each": weighted(lambda f: f - f[0]),
+    "divided by S + 1": weighted(lambda f: f - (f.sum() - f) / (len(f) + 1)),
+    "the loss minus (the sum": weighted(lambda f: (f - f.sum() - f) / (len(f) - 1)),
+    "the others, all of it": weighted(lambda f: f - f.sum() - f / (len(f) - 1)),
+    "the loss itself is missing": weighted(lambda f: (f.sum() - f) / (len(f) - 1)),
+    "first write the parentheses": weighted(lambda f: f - f.max()),
     "raised RuntimeError": lambda f, s: ((f - f.mean()) * s).mean(0),
 }
 
@@ -48,7 +63,10 @@ def test_rloo_in_two_ways():
     def from_the_covariance(f, s):
         return ((f - f.mean())[:, None] * s).sum(0) / (len(f) - 1)
 
-    for answer in (rloo, with_a_loop, from_the_covariance):
+    def with_numpy(losses, scores):
+        return rloo(losses, scores).numpy()
+
+    for answer in (rloo, with_a_loop, from_the_covariance, with_numpy):
         right(exercises.check_rloo(answer))
 
 
@@ -89,7 +107,23 @@ REINMAX = {
     "this is straight-through": lambda g, p, i: times(p, g),
     "only the diagonal": of_jacobians(lambda q: torch.diag(q * (1 - q))),
     "q qᵀ is missing": of_jacobians(torch.diag),
-    "counted from 0": reinmax(m=lambda p, d: (p + d.roll(-1)) / 2),
+    "for i − 1": reinmax(m=lambda p, d: (p + d.roll(-1)) / 2),
+    "for i + 1": reinmax(m=lambda p, d: (p + d.roll(1)) / 2),
+    "Only p is halved": reinmax(m=lambda p, d: p / 2 + d),
+    "Only D is halved": reinmax(m=lambda p, d: p + d / 2),
+    "ones in all places": reinmax(m=lambda p, d: (p + 1) / 2),
+    "You have the difference": reinmax(m=lambda p, d: (d - p) / 2),
+    "the mean of J(m) g": reinmax(0.5, 0.5),
+    "J(D) g is 0": reinmax(0.0, 0.5),
+    "You have ⟨p, g⟩ in both": lambda g, p, i: (p + one_hot(p, i)) * (g - p @ g) - times(p, g) / 2,
+    "You have ⟨m, g⟩ in both": lambda g, p, i: (
+        (p / 2 + one_hot(p, i)) * (g - (p + one_hot(p, i)) @ g / 2)
+    ),
+    "You subtract the sum of g": lambda g, p, i: (p / 2 + one_hot(p, i)) * (g - g.sum()),
+    "subtracted, not added": of_jacobians(lambda q: torch.diag(q) + torch.outer(q, q)),
+    "q @ q is one number": of_jacobians(lambda q: torch.diag(q) - q @ q),
+    "have to sum to 0": lambda g, p, i: g,
+    "write J(q) g as a function": reinmax(3.0, -1.0),
     "the sign is wrong everywhere": reinmax(-2.0, 0.5),
 }
 
@@ -115,6 +149,21 @@ COST = {
     "the bias is missing": lambda b, v, c, n: math.sqrt(v * c / n),
     "the variance is missing": lambda b, v, c, n: b,
     "not divided by the number": lambda b, v, c, n: math.sqrt(b**2 + v),
+    "Both faults add up": lambda b, v, c, n: math.sqrt(abs(b**2 - v * c / n)),
+    "divided by cost / evaluations": lambda b, v, c, n: math.sqrt(b**2 + v * n / c),
+    "but multiplied": lambda b, v, c, n: math.sqrt(b**2 + v * n * c),
+    "and the variance is not": lambda b, v, c, n: math.sqrt(b**2 * c / n + v),
+    "the cost multiplies the bias": lambda b, v, c, n: math.sqrt(b**2 * c + v * c / n),
+    "the bias is divided by the number": lambda b, v, c, n: math.hypot(
+        b * c / n, math.sqrt(v * c / n)
+    ),
+    "You square that": lambda b, v, c, n: math.hypot(b, v * c / n),
+    "You take its root before": lambda b, v, c, n: math.sqrt(b**2 + math.sqrt(v) * c / n),
+    "the root is of the whole sum": lambda b, v, c, n: b**2 + v * c / n**0.5,
+    "one less than the number of estimates": lambda b, v, c, n: math.sqrt(b**2 + v / (n / c - 1)),
+    "the square of the mean squared error": lambda b, v, c, n: (b**2 + v * c / n) ** 2,
+    "not 64": lambda b, v, c, n: math.sqrt(b**2 + v * c / 64),
+    "with m = evaluations / cost": lambda b, v, c, n: 2 * b + v,
     "not like their root": lambda b, v, c, n: math.sqrt(b**2 + v * math.sqrt(c / n)),
 }
 
@@ -140,6 +189,19 @@ EXPONENTIAL = {
     "T − 1": lambda t, n, a, b: a * (b / a) ** min(t / (n - 1), 1),
     "this is the start": lambda t, n, a, b: a,
     "this is the end": lambda t, n, a, b: b,
+    "Yours is a again": lambda t, n, a, b: a * (b / a) ** (t / n) if t <= n else a,
+    "Yours is 0": lambda t, n, a, b: a * (b / a) ** (t / n) if t <= n else 0.0,
+    "one step late": lambda t, n, a, b: a * (b / a) ** min((t - 1) / n, 1),
+    "one step early": lambda t, n, a, b: a * (b / a) ** min((t + 1) / n, 1),
+    "a · b / a is b": lambda t, n, a, b: (a * b / a) ** min(t / n, 1),
+    "falls towards b like": lambda t, n, a, b: b + (a - b) * math.exp(-min(t / n, 1)),
+    "this is the cosine": lambda t, n, a, b: (
+        b + (a - b) * (1 + math.cos(math.pi * min(t / n, 1))) / 2
+    ),
+    "the factor of one step": lambda t, n, a, b: (b / a) ** (1 / n),
+    "the temperature of step 1": lambda t, n, a, b: a * (b / a) ** (1 / n),
+    "not 1 − b/a": lambda t, n, a, b: a * (1 - b / a) ** min(t / n, 1),
+    "it has to be a at step 0": lambda t, n, a, b: 1.0,
     "raised": lambda t, n, a, b: a * torch.exp(t / n),
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -177,7 +178,12 @@ def expect(
 
 
 def plain(got: Any) -> Tensor:
-    """Return the numbers of a tensor of any kind as float64 on the CPU; raise `Wrong` if none."""
+    """Return the numbers of a tensor of any kind as float64 on the CPU; raise `Wrong` if none.
+
+    An array of NumPy's is as good.
+    """
+    if isinstance(got, np.ndarray) and got.dtype.kind in "bif":
+        got = torch.from_numpy(got.astype(np.float64))
     if not isinstance(got, Tensor):
         raise Wrong(f"expected a tensor, got {type(got).__name__}.")
     if got.is_complex():
@@ -295,6 +301,7 @@ def _in_general(got: Tensor, expected: Tensor) -> str:
     if len(factor) > 1 and factor.isfinite().all() and close(factor, factor[0].expand_as(factor)):
         return f"every number is {factor[0]:.4g} times what it should be: a factor is missing."
     sums = got.sum(-1)
-    if close(expected.sum(-1), torch.ones_like(sums)) and not close(sums, torch.ones_like(sums)):
+    ones = torch.ones_like(sums)
+    if got.dim() and close(expected.sum(-1), ones) and not close(sums, ones):
         return f"the entries of a row sum to {numbers(sums)}, and should sum to 1."
     return _UNKNOWN

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...problems import QuadraticProgramme
-from ..verdict import Wrong, call, check, close, expect, gradient, numbers
+from ..verdict import Wrong, call, check, close, expect, gradient, numbers, random
 
 
 @check("and with it E[f(D)] is the value of the programme.")
@@ -86,6 +86,29 @@ def _matrix(
         "p_i is added on the diagonal alone. You add it in a whole row or column.": (
             d * q / (off + p)
         ),
+        "p_i is added on the diagonal alone. You add it in the whole of a row.": (
+            d * q / (off + p[:, None])
+        ),
+        "on the diagonal p_i is added once, not twice.": d * q / (off + 2 * p.diag()),
+        "on the diagonal p_i is added to c_i² − 2 p_i c_i; it does not replace it.": (
+            d * q / off.diagonal_scatter(p)
+        ),
+        "parentheses are missing: divide by all of the averages, with p_i on the diagonal.": (
+            d * q / off + p.diag()
+        ),
+        "the fraction is upside down.": averages / (d * q),
+        "c is 1/3 in the first example only. Use the argument c.": (
+            d * q / (1 / 9 - (p[:, None] + p) / 3 + p.diag())
+        ),
+        "c is 1/3 in the first example only. Use the argument c, above the bar, too.": (
+            torch.outer(p - 1 / 3, p - 1 / 3) * q / (1 / 9 - (p[:, None] + p) / 3 + p.diag())
+        ),
+        "the entries above the diagonal are missing.": (d * q / averages).tril(),
+        "the entries below the diagonal are missing.": (d * q / averages).triu(),
+        "an average of products for i ≠ j may be negative: leave its sign.": d * q / averages.abs(),
+        "the averages for i ≠ j are not 0: c_i c_j − p_i c_j − c_i p_j.": (
+            d * q / averages.diag().diag()
+        ),
         "you take the square of the averages; they stand there once.": d * q / averages.square(),
         "above the fraction bar both factors have c subtracted: (p_i − c_i)(p_j − c_j).": (
             torch.outer(p, p) * q / averages
@@ -152,6 +175,11 @@ def check_fixed_loss(function: Any) -> None:
         logits = theta.clone().requires_grad_()
         given: dict[str, Any] = {"logits": logits}
         got = call(function, **given)
+        if random(function, got, given):
+            raise Wrong(
+                "your function draws: called twice with the same logits, it gives two results. "
+                "E[f(D)] is a sum over the three classes."
+            )
         losses = programme.loss(corners, p)
         expect(
             got,
@@ -186,6 +214,12 @@ def check_fixed_loss(function: Any) -> None:
                 "exp(θ) are no probabilities yet: divide by their sum, as softmax does.": (
                     theta.exp() @ losses
                 ),
+                "exp(θ) are no probabilities, neither as weights nor in A(p): p = softmax(θ).": (
+                    theta.exp() @ programme.loss(corners, theta.exp())
+                ),
+                "class 3 is missing: the sum ends one too early.": p[:2] @ losses[:2],
+                "the losses are weighted by p_i log p_i. Its derivative is the first term, its "
+                "value is not E[f(D)]. Weight them by p_i.": (p * losses) @ p.log(),
                 "this is twice the average.": 2 * (p @ losses),
             },
             lambda answer: (
@@ -246,7 +280,9 @@ def check_log_ratio(function: Any) -> None:
                 st_gs / (inner + outer / k)
             ).log10(),
             "ST-GS is GR with K = 1: it has the outer variance, too.": (inner / gr).log10(),
-            "this is K = ∞: inner / K is missing in GR.": (st_gs / outer).log10(),
+            "this is K = ∞: inner / K is missing in GR. (With // it is rounded down to 0.)": (
+                st_gs / outer
+            ).log10(),
             "K divides the inner variance. You multiply.": (st_gs / (inner * k + outer)).log10(),
             "K divides the inner variance, its square root does not.": (
                 (st_gs / (inner / math.sqrt(k) + outer)).log10()
@@ -263,6 +299,14 @@ def check_log_ratio(function: Any) -> None:
             "the logarithm of a sum is another number than the sum of the logarithms.": (
                 inner.log10() + outer.log10() - (inner / k).log10() - outer.log10()
             ),
+            "K stands there, not K − 1.": (st_gs / (inner / (k - 1) + outer)).log10()
+            if k > 1
+            else math.nan,
+            "ST-GS is GR with K = 1: its inner variance is not multiplied by K. That of GR is "
+            "divided by K.": ((inner * k + outer) / st_gs).log10(),
+            "ST-GS is GR with K = 1: nothing of its variance is divided by K.": (
+                (st_gs / k) / gr
+            ).log10(),
             "K stands there, not K + 1.": (st_gs / (inner / (k + 1) + outer)).log10(),
             "this is inner / outer, K*. Take var[ST-GS] / var[GR].": (inner / outer).log10(),
             "parentheses are missing: subtract the logarithm of (inner / k + outer).": (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..verdict import call, check, expect
+from ..verdict import call, check, close, expect
 
 
 @check("each loss against the mean of the others.")
@@ -27,7 +28,7 @@ def check_rloo(function: Any) -> None:
         >>> check_rloo(rloo)
         Right: each loss against the mean of the others.
     """
-    for numbers, n in (([3.0, 1.0, 2.5, 6.0], 3), ([1.0, 4.0], 2)):
+    for numbers, n in (([2.5, 1.0, 3.0, 6.0, 4.5], 3), ([1.0, 4.0], 2)):
         losses = torch.tensor(numbers, dtype=torch.float64)
         count = len(losses)
         p = torch.arange(1.0, n + 1, dtype=torch.float64)
@@ -61,11 +62,47 @@ def check_rloo(function: Any) -> None:
             "the mean over the draws is missing: one row for each draw is left.": (
                 (losses - others).unsqueeze(-1) * scores
             ),
+            "the sum is divided by n, the number of classes. Divide by S, that of the draws.": right
+            * count
+            / n,
+            "the last draw is missing: the loop ends one too early.": weighted(
+                torch.where(torch.arange(count) < count - 1, losses - others, 0.0)
+            ),
+            "the first draw is missing: count from 0.": weighted(
+                torch.where(torch.arange(count) > 0, losses - others, 0.0)
+            ),
+            "you subtract one other loss. Subtract the mean of all others.": weighted(
+                losses - losses.roll(1)
+            ),
+            "you subtract the first loss from each. Subtract the mean of the others.": weighted(
+                losses - losses[0]
+            ),
+            "the sum of the others is divided by S + 1. There are S − 1 of them.": weighted(
+                losses - (losses.sum() - losses) / (count + 1)
+            ),
+            "parentheses are missing: the loss minus (the sum of the others / (S − 1)).": weighted(
+                (losses - losses.sum() - losses) / (count - 1)
+            ),
+            "parentheses are missing: the sum of the others, all of it, is divided by S − 1.": (
+                weighted(losses - losses.sum() - losses / (count - 1))
+            ),
+            "the loss itself is missing: the weight is the loss minus the mean of the others.": (
+                weighted(others)
+            ),
             "the losses are not used: subtract the mean of the others from each, and weight the "
             "scores with that.": scores.mean(0),
         }
         given: dict[str, Any] = {"losses": losses, "scores": scores}
-        expect(call(function, **given), right, given, mistakes)
+        expect(
+            call(function, **given),
+            right,
+            given,
+            mistakes,
+            lambda answer: (
+                "first write the parentheses, one number a draw: the loss minus the mean of the "
+                "others. Then weight each row of scores with its number, and take mean(0)."
+            ),
+        )
 
 
 def _jacobian_times(p: Tensor, g: Tensor) -> Tensor:
@@ -74,7 +111,7 @@ def _jacobian_times(p: Tensor, g: Tensor) -> Tensor:
 
 @check("twice at the middle, minus half at p: Heun's method in one line.")
 def check_reinmax(function: Any) -> None:
-    """Check exercise 2 of notebook 08: ReinMax at τ = 1.
+    """Check exercise 3 of notebook 08: ReinMax at τ = 1.
 
     Args:
         function: maps g `[n]`, p `[n]` and i to 2 J(m) g − ½ J(p) g, m = ½ (p + D), `[n]`.
@@ -97,7 +134,8 @@ def check_reinmax(function: Any) -> None:
         p = torch.tensor(numbers, dtype=torch.float64)
         g = torch.tensor(upstream, dtype=torch.float64)
         d = torch.eye(len(p), dtype=torch.float64)[i]
-        middle, at_p = _jacobian_times((p + d) / 2, g), _jacobian_times(p, g)
+        m = (p + d) / 2
+        middle, at_p = _jacobian_times(m, g), _jacobian_times(p, g)
         right = 2 * middle - at_p / 2
         mistakes = {
             "the second term is missing: subtract ½ J(p) g.": 2 * middle,
@@ -115,20 +153,59 @@ def check_reinmax(function: Any) -> None:
             "m is ½ (p + D). D is missing.": 2 * _jacobian_times(p / 2, g) - at_p / 2,
             "this is straight-through: J(p) g.": at_p,
             "J(q) = diag q − q qᵀ: only the diagonal q (1 − q) is used.": (
-                2 * g * ((p + d) / 2) * (1 - (p + d) / 2) - g * p * (1 - p) / 2
+                2 * g * m * (1 - m) - g * p * (1 - p) / 2
             ),
             "J(q) = diag q − q qᵀ: q qᵀ is missing.": (p + d) * g - p * g / 2,
-            "m is the middle of p and D for i + 1: classes are counted from 0.": (
+            "m is ½ (p + D). Only p is halved: parentheses are missing.": (
+                2 * _jacobian_times(p / 2 + d, g) - at_p / 2
+            ),
+            "m is ½ (p + D). Only D is halved: parentheses are missing.": (
+                2 * _jacobian_times(p + d / 2, g) - at_p / 2
+            ),
+            "D is 1 at i and 0 elsewhere. You have ones in all places.": (
+                2 * _jacobian_times((p + 1) / 2, g) - at_p / 2
+            ),
+            "m is the middle of p and D. You have the difference.": (
+                2 * _jacobian_times(m - p, g) - at_p / 2
+            ),
+            "this is the mean of J(m) g and J(p) g. The factors are 2 and −½.": (middle + at_p) / 2,
+            "this is ½ J(p) g, since J(D) g is 0. Write 2 J(m) g − ½ J(p) g.": at_p / 2,
+            "J(m) g has ⟨m, g⟩ in it, J(p) g has ⟨p, g⟩. You have ⟨p, g⟩ in both.": (
+                2 * m * (g - p @ g) - at_p / 2
+            ),
+            "J(m) g has ⟨m, g⟩ in it, J(p) g has ⟨p, g⟩. You have ⟨m, g⟩ in both.": (
+                2 * middle - p * (g - m @ g) / 2
+            ),
+            "⟨q, g⟩ is the sum of q_a g_a. You subtract the sum of g.": (
+                (2 * m - p / 2) * (g - g.sum())
+            ),
+            "⟨q, g⟩ is subtracted, not added.": 2 * m * (g + m @ g) - p * (g + p @ g) / 2,
+            "q qᵀ is a matrix, torch.outer(q, q). For two vectors q @ q is one number.": (
+                2 * (m.diag() - m @ m) @ g - (p.diag() - p @ p) @ g / 2
+            ),
+            "m is the middle of p and D for i − 1: classes are counted from 0.": (
                 2 * _jacobian_times((p + d.roll(-1)) / 2, g) - at_p / 2
+            ),
+            "m is the middle of p and D for i + 1: classes are counted from 0.": (
+                2 * _jacobian_times((p + d.roll(1)) / 2, g) - at_p / 2
             ),
         }
         given: dict[str, Any] = {"g": g, "p": p, "i": i}
-        expect(call(function, **given), right, given, mistakes)
+
+        def otherwise(answer: Tensor) -> str:
+            if not close(answer.sum(), torch.zeros_like(answer.sum())):
+                return (
+                    "its entries have to sum to 0, as those of every J(q) g = q ⊙ (g − ⟨q, g⟩) "
+                    "do. Yours do not."
+                )
+            return "write J(q) g as a function of q, then 2 J(m) g − ½ J(p) g with m = ½ (p + D)."
+
+        expect(call(function, **given), right, given, mistakes, otherwise)
 
 
 @check("bias stays, variance is shared out over what you can pay for.")
 def check_equal_cost(function: Any) -> None:
-    """Check exercise 3 of notebook 08: the root mean squared error for a number of evaluations.
+    """Check exercise 2 of notebook 08: the root mean squared error for a number of evaluations.
 
     Args:
         function: maps ‖bias‖, the variance of one estimate, its cost in evaluations of f, and the
@@ -141,10 +218,12 @@ def check_equal_cost(function: Any) -> None:
         >>> check_equal_cost(lambda bias, var, cost, evals: (bias**2 + var * cost / evals) ** 0.5)
         Right: bias stays, variance is shared out over what you can pay for.
     """
-    for bias, var, cost, evals in ((0.5, 8.0, 4, 64), (0.3, 2.0, 2, 100), (0.5, 8.0, 1, 64)):
+    for bias, var, cost, evals in ((0.9, 8.0, 4, 64), (0.3, 2.0, 2, 100), (0.5, 8.0, 1, 64)):
         square = bias**2 + var * cost / evals
         mistakes = {
-            "the cost is not used: 64 evaluations buy 64 / cost estimates.": (bias**2 + var / evals)
+            "the cost is not used: `evaluations` buy evaluations / cost estimates.": (
+                bias**2 + var / evals
+            )
             ** 0.5,
             "an estimate that costs more is had less often: multiply by the cost, not divide.": (
                 bias**2 + var / (evals * cost)
@@ -169,9 +248,54 @@ def check_equal_cost(function: Any) -> None:
             )
             ** 0.5,
             "the bias is subtracted. Both faults add up.": abs(var * cost / evals - bias**2) ** 0.5,
+            "the variance is divided by cost / evaluations. Divide by evaluations / cost.": (
+                bias**2 + var * evals / cost
+            )
+            ** 0.5,
+            "the variance is not divided by the number of estimates, but multiplied.": (
+                bias**2 + var * cost * evals
+            )
+            ** 0.5,
+            "the bias is divided, and the variance is not. It is the other way round.": (
+                bias**2 * cost / evals + var
+            )
+            ** 0.5,
+            "the cost multiplies the bias, too. Averaging leaves the bias as it is.": (
+                bias**2 * cost + var * cost / evals
+            )
+            ** 0.5,
+            "the bias is divided by the number of estimates. Averaging leaves it as it is.": (
+                (bias * cost / evals) ** 2 + var * cost / evals
+            )
+            ** 0.5,
+            "the variance of an average is var / m. You square that.": (
+                bias**2 + (var * cost / evals) ** 2
+            )
+            ** 0.5,
+            "the variance is a square already. You take its root before you divide.": (
+                bias**2 + var**0.5 * cost / evals
+            )
+            ** 0.5,
+            "parentheses are missing: the root is of the whole sum.": (
+                bias**2 + var * cost / evals**0.5
+            ),
+            "you divide by one less than the number of estimates.": (
+                (bias**2 + var / (evals / cost - 1)) ** 0.5
+            ),
+            "this is the square of the mean squared error. Take its root.": square**2,
+            "use the argument `evaluations`, not 64.": (bias**2 + var * cost / 64) ** 0.5,
         }
         given: dict[str, Any] = {"bias": bias, "variance": var, "cost": cost, "evaluations": evals}
-        expect(call(function, **given), square**0.5, given, mistakes)
+        expect(
+            call(function, **given),
+            square**0.5,
+            given,
+            mistakes,
+            lambda answer: (
+                "the mean squared error is bias² + variance / m, with m = evaluations / cost "
+                "estimates. Return its root."
+            ),
+        )
 
 
 @check("equal factors in equal times.")
@@ -188,10 +312,15 @@ def check_exponential(function: Any) -> None:
         >>> check_exponential(lambda t, steps, a, b: a * (b / a) ** min(t / steps, 1))
         Right: equal factors in equal times.
     """
-    for t, steps, a, b in ((50, 200, 2.0, 0.125), (100, 200, 2.0, 0.125), (300, 200, 2.0, 0.125)):
+    for t, steps, a, b in ((60, 200, 2.0, 0.125), (100, 200, 2.0, 0.125), (300, 200, 2.0, 0.125)):
         x = t / steps
         capped = min(x, 1.0)
+        over = t > steps
         mistakes = {
+            "after step T the temperature has to stay at b. Yours is a again.": (
+                a if over else math.nan
+            ),
+            "after step T the temperature has to stay at b. Yours is 0.": 0.0 if over else math.nan,
             "after the last step the temperature has to stay at the end: take min(t/T, 1).": (
                 a * (b / a) ** x
             ),
@@ -199,11 +328,9 @@ def check_exponential(function: Any) -> None:
                 (1 - capped) * a + capped * b
             ),
             "start and end changed places.": b * (a / b) ** capped,
-            "this is e^(−t/T) times the start. It does not reach the end at T.": (
-                a * torch.tensor(-x).exp().item()
-            ),
+            "this is e^(−t/T) times the start. It does not reach the end at T.": (a * math.exp(-x)),
             "this is e^(−t/T) times the start, held after T. It does not reach the end.": (
-                a * torch.tensor(-capped).exp().item()
+                a * math.exp(-capped)
             ),
             "the start is missing: multiply by a.": (b / a) ** capped,
             "b is a temperature, not a factor: the factor over the whole training is b/a.": (
@@ -214,8 +341,39 @@ def check_exponential(function: Any) -> None:
                 a * (b / a) ** t
             ),
             "T − 1 in place of T.": a * (b / a) ** min(t / (steps - 1), 1.0),
-            "this is the start: the step is not used.": a,
-            "this is the end: the step is not used.": b if t < steps else float("inf"),
+            "this is the start: the step is not used. (t // T rounds down to 0.)": a,
+            "this is the end: the step is not used, or min and max, or t and T, changed places.": (
+                b if t < steps else math.nan
+            ),
+            "this is one step late: at step 0 it is a, after t steps t factors stand there.": (
+                a * (b / a) ** (max(min(t, steps) - 1, 0) / steps)
+            ),
+            "this is one step early: at step 0 it is a, after t steps t factors stand there.": (
+                a * (b / a) ** min((t + 1) / steps, 1.0)
+            ),
+            "parentheses are missing: a · b / a is b. The start multiplies the power of b/a.": (
+                (a * b / a) ** capped
+            ),
+            "this falls towards b like e^(−t/T). Each step has to multiply by the same factor.": (
+                b + (a - b) * math.exp(-capped)
+            ),
+            "this is the cosine. Each step has to multiply by the same factor.": (
+                b + (a - b) * (1 + math.cos(math.pi * capped)) / 2
+            ),
+            "this is the factor of one step. After t steps there are t of them, times a.": (
+                (b / a) ** (1 / steps)
+            ),
+            "this is the temperature of step 1: t is not used.": a * (b / a) ** (1 / steps),
+            "the factor is b/a, not 1 − b/a.": a * (1 - b / a) ** capped,
         }
         given: dict[str, Any] = {"t": t, "steps": steps, "a": a, "b": b}
-        expect(call(function, **given), a * (b / a) ** capped, given, mistakes)
+        expect(
+            call(function, **given),
+            a * (b / a) ** capped,
+            given,
+            mistakes,
+            lambda answer: (
+                "it has to be a at step 0, b at step T and after it, and in between each step "
+                "multiplies by the same factor: a (b/a)^(t/T)."
+            ),
+        )

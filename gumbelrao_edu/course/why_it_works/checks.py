@@ -100,6 +100,8 @@ def _split(
         return torch.stack([first, second])
 
     outer_less, even_less = outer * m / (m - 1), even.sum() / (len(even) - 1)
+    whole_less = whole * m / (m - 1)
+    across = [group.var(1, correction=0) for group in groups]  # over the entries
     correction = "`var` divides by one less than the number, unless you say correction=0"
     mistakes = {
         "the two are the other way round: the inner one is the spread within a class.": pair(
@@ -107,6 +109,27 @@ def _split(
         ),
         "both are averaged over the classes as if each were drawn as often as another. Weight "
         "each class by its share of the draws.": pair(spreads.mean(), even.mean()),
+        "both are averaged over the classes with equal weights. Weight each class by its share of "
+        "the draws.": pair(spreads.mean(), away.sum(-1).mean()),
+        "both are added over the classes. Take means, weighted by the share of each class.": pair(
+            spreads.sum(), away.sum(-1).sum()
+        ),
+        "the first has to be a variance: subtract from each estimate the mean of its class.": pair(
+            gradients.square().sum(-1).mean(), outer
+        ),
+        "the first is the variance of the entries of one estimate. Take that over the draws of a "
+        "class, axis 0.": pair(share @ torch.stack([each.mean() for each in across]), outer),
+        "the first is the variance over the entries, added up. Take that over the draws of a "
+        "class, axis 0, and sum over the entries.": pair(
+            share @ torch.stack([each.sum() for each in across]), outer
+        ),
+        f"they add up to the variance of all with one less than the number below: {correction}.": (
+            pair(inner_less, whole_less - inner_less)
+        ),
+        f"inner is right; the variance of all, of which you take the rest: {correction}.": pair(
+            inner, whole_less - inner
+        ),
+        f"the two are the other way round; and {correction}.": pair(outer, inner_less),
         "the variances within the classes have to be weighted by the share of each class.": pair(
             spreads.mean(), outer
         ),
@@ -191,8 +214,8 @@ def check_enough_samples(function: Any) -> None:
             "that is one too few: round up, neither down nor to the nearest.": max(
                 1, math.floor(k)
             ),
-            "one too many: inner / (excess · outer) is a whole number here, which is enough. Round "
-            "up with math.ceil, not with int(…) + 1.": math.floor(k) + 1,
+            "one too many: inner / (excess · outer) is a whole number here, which is enough (at "
+            "most, ≤, not <). Round up with math.ceil, not with int(…) + 1.": math.floor(k) + 1,
             "that is K*, where both parts are equal. The noise given D may be `excess` times "
             "`outer`, so it takes more.": max(1, math.ceil(inner / outer)),
             "the noise given D is compared with 1; compare it with `outer`.": max(
@@ -400,6 +423,15 @@ def check_bump(function: Any) -> None:
             "the temperature is missing in s: s_i = 1 / (1 + exp(−x/τ)).": (
                 x.sigmoid() * (-x).sigmoid() / tau
             ),
+            "the temperature is missing, in s and as the factor 1/τ.": x.sigmoid() * (-x).sigmoid(),
+            "parentheses are missing: you divide s by τ before you subtract: s · (1 − s) / τ.": (
+                s * (1 - s / tau)
+            ),
+            "this is s_j / τ. Multiply it with s_i = 1 − s_j.": other / tau,
+            "you take the softmax of the m numbers in x. They are m cases of two classes each: "
+            "s_i = torch.sigmoid(x / tau).": (x / tau).softmax(-1)
+            * (1 - (x / tau).softmax(-1))
+            / tau,
             "s is taken of x · τ. Divide x by τ.": (x * tau).sigmoid() * (-x * tau).sigmoid() / tau,
             "you multiply by τ. Divide by it.": bump * tau,
             "1/τ stands there once, not twice: s_i and s_j share it.": bump / tau**2,
@@ -491,6 +523,17 @@ def check_limit(function: Any) -> None:
             "the answer.": (g[i] - mean) * (chosen.double() - p),
             "the factor p_j is missing for j ≠ i: a tie with an improbable class is rare.": (
                 torch.where(chosen, wanted, (g - g[i]) / 2)
+            ),
+            "the factor p_j is missing: a tie with an improbable class is rare.": _limit(
+                g, torch.ones_like(p), i
+            ),
+            "the density of x at a tie is p_j, not 1 − p_j.": _limit(g, 1 - p, i),
+            "take the probabilities p_j, not their logarithms.": _limit(g, p.log(), i),
+            "multiply by p_j, do not divide: a tie with an improbable class is rare.": _limit(
+                g, 1 / p, i
+            ),
+            "the last class is missing: the loop ends one too early.": _limit(
+                g, torch.where(torch.arange(len(p)) == len(p) - 1, 0.0, p), i
             ),
             "v_i sums over the other classes, each with its own p_j: Σ_j p_j (g_i − g_j) / 2.": (
                 torch.where(chosen, p[i] * (g[i] - mean) / 2, others)
