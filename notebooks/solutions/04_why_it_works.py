@@ -23,14 +23,15 @@
 # - prove the three propositions of the paper from one line, and check each with numbers,
 # - say how many samples $K$ are worth their time before you train anything,
 # - say what the derivative must not run through, and show what happens if it does,
-# - say what the estimator becomes as τ → 0 and as $K \to \infty$, and write it as a loss.
+# - if you read on: say what the estimator becomes as τ → 0 and as $K \to \infty$, and write it as a loss.
 #
 # **You need** [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb) and
-# [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb). **Time:** 60 minutes for sections 1 to 6.
-# Sections 7 to 9 are optional. A lecture may stop after section 4, with all three propositions proved.
+# [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb). **Time:** 60 minutes for sections 1 to 5.
+# Sections 6 to 9 are optional, another hour. A lecture may stop after section 4, with all three
+# propositions proved.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
-# [paper](https://arxiv.org/abs/2010.04838), and what stands beside a grey bar is the paper's. The
+# [paper](https://arxiv.org/abs/2010.04838), and text beside a grey bar is quoted from it. The
 # solutions of the exercises are in [a notebook of their own](../solutions/04_why_it_works.ipynb).
 
 # %% [markdown] tags=["links"]
@@ -138,8 +139,8 @@ write("outer: var[GR]", [terms.outer], 4)
 # $\nabla_{\mathrm{GR}}$. So the right side of (8) is the left side plus
 # $\mathbb{E}\|\nabla_{\mathrm{STGS}} - \nabla_{\mathrm{GR}}\|^2$, which is not negative. ∎
 #
-# We even know the difference. Since $\nabla_{\mathrm{GR}}$ is the mean when $D$ is known, it is the inner
-# variance. And the *bias* is the same on both sides, since both have the same mean.
+# We even know the difference: it is the inner variance, since $\nabla_{\mathrm{GR}}$ is the mean of
+# $\nabla_{\mathrm{STGS}}$ when $D$ is known. And the *bias* is the same on both sides, since both have the same mean.
 
 # %% [markdown]
 # > **Proposition 2.** For every $K \ge 1$
@@ -273,7 +274,7 @@ write("computed, as in section 1", [terms.inner, terms.outer, terms.inner + term
 # has the colour of the map around it. The dashed line is at $K^*$, where both terms of (13) are equal.
 #
 # **Predict:** to halve the variance, you can double $B$. Where on the map would doubling $K$ do as well?
-# Where does it do nothing? So what direction have the white lines at the left, and at the right?
+# Where does it do nothing? So which way do the white lines run at the left, and at the right?
 
 # %%
 panel = figures.surface(f, logits)
@@ -468,9 +469,13 @@ checks.check_relaxed_mean(relaxed_mean)
 
 
 # %% [markdown]
+# This is the end of the main part: go on to *What to take along*, or choose among four optional sections: what
+# is left as τ → 0, which temperature is best, an estimator as a loss, and how $K = \infty$ is computed.
+
+# %% [markdown]
 # ## 6 · What is left as τ → 0
 #
-# At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one as τ → 0: in the lottery the chance
+# *Optional, 20 minutes.* At τ = 0 the softmax is an argmax, and ST-GS has no gradient left. GR has one as τ → 0: in the lottery the chance
 # of a prize falls, the prize grows, and the mean stays. We find it in three steps.
 #
 # **Step 1: only a close runner-up counts.** Let class $i$ be the one that was drawn, and
@@ -526,8 +531,9 @@ checks.check_bump(bump)
 #
 # Class $i$ has won, so $x > 0$, and **half the bump** remains.
 #
-# **Step 3: how likely is a tie?** The weights of notebook 2, $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$, are
-# $e^{-x/\tau}$. So the winner is ahead of class $j$ by $x = \log(1 + u/p_j)$ with $u = E_j/E_i$. Close to a tie $u$ is small, and $x \approx u/p_j$. The ratio $u$ of two
+# **Step 3: how likely is a tie?** The weight $r_j = (1 + E_j/(E_i p_j))^{-1/\tau}$ of notebook 2 is the term of
+# class $j$ in the softmax, divided by that of the winner, and so it is $e^{-x/\tau}$. Hence
+# $x = \log(1 + u/p_j)$ with $u = E_j/E_i$. Close to a tie $u$ is small, and $x \approx u/p_j$. The ratio $u$ of two
 # independent exponentials has the density 1 at $u = 0$. So $x$ has the density $p_j$ at $x = 0$.
 #
 # <details><summary>Why the ratio has the density 1 at 0</summary>
@@ -624,9 +630,6 @@ for name, loss in losses.items():
 # straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
 # corners. The step from one corner to another is guessed from the slopes at both. One half from each is
 # exact for a parabola only.
-#
-# This is the end of the main part. Sections 7 to 9 are optional: which temperature is best, an estimator as a
-# loss, and how $K = \infty$ is computed. Without them, go on to *What to take along*.
 
 # %% [markdown]
 # ## 7 · Which temperature?
@@ -677,8 +680,8 @@ panel.captions(b=[1, 64], k=[1, 100])
 # \frac1K \sum_k \mathrm{softmax}_\tau(\theta^j + G^{jk}) & \text{GR-MCK} \qquad (19) \end{cases}$$
 #
 # (ST is like ST-GS, but differentiates a softmax without noise.) The value of $L$ means nothing. Its gradient
-# is (5), (6) or (10), by the chain rule. Let us see that for (17) and (18), with $f(D^1, D^2) = (D^1)^\top M D^2$ and the same noise on both sides. The function
-# `parallel` builds $L$ from $f$, $D$ and $s$.
+# is (5), (6) or (10), by the chain rule. Let us see that for (17) and (18), with
+# $f(D^1, D^2) = (D^1)^\top M D^2$ and the same noise on both sides. The function `parallel` builds $L$ from $f$, $D$ and $s$.
 
 # %%
 theta = torch.tensor([[0.5, 0.0, -0.5], [0.0, 1.0, -1.0]], dtype=torch.float64)
@@ -904,7 +907,7 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 #   grows like 1/τ, and $B$ can do all that $K$ can.
 # - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
 #   there is no gradient left.
-# - As τ → 0, GR tends to ZGR: half a bump at each tie. Its bias vanishes for quadratic $f$, not for all.
+# - As τ → 0, GR tends to ZGR: half a bump at each tie (section 6). Its bias vanishes for quadratic $f$, not for all.
 # - As $K \to \infty$, GR becomes an integral, done by quadrature (section 9). As a loss it is (19), in a chain
 #   (25, 26) (section 8).
 

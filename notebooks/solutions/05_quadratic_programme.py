@@ -26,8 +26,8 @@
 # - hold the words of a paper against numbers of your own.
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb), and of
-# [4 · Why it works](../04_why_it_works.ipynb) only (13), which is repeated. **Time:** 60 minutes, of which
-# the computer needs less than one.
+# [4 · Why it works](../04_why_it_works.ipynb) only (13), which is repeated. **Time:** 60 minutes without
+# section 7, which is optional. The computer needs less than one of them.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -92,8 +92,8 @@ show(
 # We draw a one-hot $D$ with probabilities $p$ and want a loss $f(D)$ whose average is the value above.
 # The products $(D_i - c_i)(D_j - c_j) = D_i D_j - D_i c_j - c_i D_j + c_i c_j$ have known averages. $D_i$ has the
 # average $p_i$, and so has $D_i^2 = D_i$. For $i \ne j$ the product $D_i D_j$ is 0, since two classes are never drawn
-# at once. So the average is $p_i - 2 p_i c_i + c_i^2$ if $i = j$, else $c_i c_j - p_i c_j - c_i p_j$. Divide by
-# it, and multiply by what is wanted:
+# at once. So the average is $p_i - 2 p_i c_i + c_i^2$ if $i = j$, else $c_i c_j - p_i c_j - c_i p_j$. Divide each
+# product by its average, and multiply it by what is wanted:
 #
 # $$f(D) = (D - c)^\top A(p)\, (D - c), \qquad A_{ij}(p) =
 # \frac{(p_i - c_i)(p_j - c_j)\, Q_{ij}}{\mathbb{E}[(D_i - c_i)(D_j - c_j)]}$$
@@ -215,7 +215,7 @@ for name, gradient in [
 #
 # A program does not write equation (2) down; it calls `backward`. Which term it gets depends on a
 # `detach` in the right place: `x.detach()` has the numbers of `x`, and is not differentiated. Write
-# $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the first term alone, on average.
+# $\mathbb{E}[f(D)] = \sum_i p_i f(e_i)$ such that its derivative is the average of the first term alone.
 # `programme.loss(corners, p)` returns the three losses $f(e_i)$, with $p$ in $A(p)$.
 #
 # <details><summary>Hint</summary>
@@ -314,7 +314,7 @@ panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")])
 #
 # 1. It is 0 everywhere: GR with $K = 1$ is ST-GS.
 # 2. At small τ: with $A$ held fixed the median of the ratio is $10^{0.11}$ at τ = 1 and $10^{0.84}$, about
-#    seven, at τ = 0.1. $K = 10$ brings three quarters of this exponent, and K = ∞ hardly more than 1000.
+#    seven, at τ = 0.1. There $K = 10$ brings three quarters of the exponent, and K = ∞ hardly more than 1000.
 # 3. No. Near a line one entry of $A$ outweighs the rest and multiplies both gradients, so that it cancels
 #    from the ratio. On the line the ratio tends to the same number from both sides. At τ = 0.5 and 0.1 the map
 #    is brightest a little beside the line, on the side of the corner; the next figure says why.
@@ -420,11 +420,11 @@ for derivative in ["fixed", "whole"]:
 # %% [markdown]
 # - **Universal?** Yes, as Proposition 2 says it must be: no value is below 0. With $A$ held fixed GR gains
 #   everywhere, by a factor of at least $10^{0.07}$ at τ = 1. With the whole derivative the gain is next to
-#   nothing beside the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
+#   nothing on the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
 #   does not depend on the Gumbels.
 # - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
-# - **More effective near the corners?** Than in the middle, yes, in all six rows. The largest values are
-#   beside the lines, though, where section 5 found them. **Near the edges?** Against the middle only a little at
+# - **More effective near the corners?** Than in the middle, yes, in all six rows. Yet the largest values lie near
+#   the lines, where section 5 found them, but for $A$ held fixed at τ = 1. **Near the edges?** Against the middle only a little at
 #   τ = 1, and at τ = 0.1 not at all.
 # - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright strips and corners. With the
 #   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
@@ -433,7 +433,7 @@ for derivative in ["fixed", "whole"]:
 # %% [markdown]
 # ## 7 · As the paper did it
 #
-# Without (13) one draws: at each $p$ 100 gradients of ST-GS, and 100 of GR with $K = 1000$, which are 350
+# *Optional, 8 minutes.* Without (13) one draws: at each $p$ 100 gradients of ST-GS, and 100 of GR with $K = 1000$, which are 350
 # million exponentials. The sample variance of each has a *standard error*: what it would scatter by if all
 # were drawn again. In the table `gap` is the exact value of the map, `gap_mc` the sampled one, and `gap_se`
 # its standard error; then both maps are drawn side by side.
@@ -467,8 +467,8 @@ for comparison in agreement(table):
     print(comparison, "\n")
 
 # %% [markdown]
-# All four means are 1 up to three standard errors. But each variance alone is within two standard errors at 91
-# to 93 % of the points, not at 95 %. The rule of two standard errors holds for a normal distribution with a
+# All four means are 1 up to three standard errors. But each variance alone is within two standard errors at 92
+# or 93 % of the points, not at 95 %. The rule of two standard errors holds for a normal distribution with a
 # known standard error. Here the standard error comes from the same 100 draws. If the rare long gradients happen
 # to be missing, the variance comes out too small, *and so does its standard error*: the point misses, with a
 # value that is too small. More draws help. The next cell counts the misses for ST-GS with $A$ held fixed, on a
