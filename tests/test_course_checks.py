@@ -361,6 +361,20 @@ VJP = {
     "you have the sum of g": lambda s, g, tau: s * (g - g.sum()) / tau,
     "keep its axis": lambda s, g, tau: s * (g - (g * s).sum(-1)) / tau,
     "sign is wrong everywhere": lambda s, g, tau: -vjp(s, g, tau),
+    "you have the mean of g": lambda s, g, tau: s * (g - g.mean()) / tau,
+    "g and s have changed places": lambda s, g, tau: g * (s - inner(g, s)) / tau,
+    "you have s.": lambda s, g, tau: s * (g - s) / tau,
+    "leaves g_b, and not 1": lambda s, g, tau: s * (1 - inner(g, s)) / tau,
+    "g is missing.": lambda s, g, tau: s * (1 - s) / tau,
+    "the rows of the Jacobian sum to 0": lambda s, g, tau: 0 * s,
+    "s_b g_b is missing.": lambda s, g, tau: s * inner(g, s) / tau,
+    "the other has a minus": lambda s, g, tau: -s * inner(g, s) / tau,
+    "that of the first row for all": lambda s, g, tau: s * (g - inner(g, s)[0]) / tau,
+    "this is the first row for all": lambda s, g, tau: vjp(s, g, tau)[:1].expand_as(s),
+    "mean over the rows": lambda s, g, tau: vjp(s, g, tau).mean(0),
+    "this is ⟨g, s⟩ alone": lambda s, g, tau: s @ g,
+    "the root of τ": lambda s, g, tau: vjp(s, g, tau**0.5),
+    "⟨g, s⟩ is [-0.65, 0.35] for the rows": lambda s, g, tau: s * (g - (g * s).norm()) / tau,
 }
 
 
@@ -428,6 +442,24 @@ def of_weights(*, winner=True, sign=-1):
     return custom(backward)
 
 
+def of_r(change, *, winner=True):
+    """The products at what is made of the weights r."""
+
+    def backward(g, logits, one_hot, e, tau):
+        i = int(one_hot.argmax())
+        r = (1 + e / (e[:, [i]] * logits.softmax(-1))) ** (-1 / tau)
+        if winner:
+            r[:, i] = 1
+        return vjp(change(r, i), g, tau).mean(0), None, None, None
+
+    return custom(backward)
+
+
+def row_of_ones(r, i):
+    r[i] = 1
+    return r
+
+
 def of_base(base, power=lambda tau: -1 / tau):
     """The weights r from another base or power, with everything else right."""
 
@@ -477,6 +509,33 @@ BACKWARD = {
     "You take row i": of_base(lambda p, t, i, e: 1 + e / (e[min(i, len(e) - 1)] * p)),
     "E_i and E_j changed places": of_base(lambda p, t, i, e: 1 + e[:, [i]] / (e * p)),
     "1 + is missing": of_base(lambda p, t, i, e: e / (e[:, [i]] * p)),
+    "not its logarithm": of_base(lambda p, t, i, e: 1 + e / (e[:, [i]] * p.log())),
+    "multiply by p_j": of_base(lambda p, t, i, e: 1 + e / e[:, [i]] * p),
+    "p_j is missing": of_base(lambda p, t, i, e: 1 + e / e[:, [i]]),
+    "has to be divided by its sum": of_r(lambda r, i: r),
+    "takes a softmax of r": of_r(lambda r, i: r.softmax(-1)),
+    "each row of r": of_r(lambda r, i: r / r.sum(0)),
+    "r_i is 1, and not 0": of_r(lambda r, i: normalised(r * (torch.arange(len(r.T)) != i))),
+    "r[i] = 1 sets a row": of_r(lambda r, i: normalised(row_of_ones(r, i)), winner=False),
+    "Put brackets": of_base(  # τ is 0.5
+        lambda p, t, i, e: 0.5 * (1 + e / (e[:, [i]] * p)), lambda tau: -1
+    ),
+    "⟨g, s⟩ is missing": changed(lambda s, g, tau: (s * g / tau).mean(0)),
+    "the factor s in front": changed(lambda s, g, tau: ((g - inner(g, s)) / tau).mean(0)),
+    "this is the mean of s": changed(lambda s, g, tau: s.mean(0)),
+    "this is s times g": changed(lambda s, g, tau: s.mean(0) * g),
+    "only the diagonal": changed(lambda s, g, tau: (g * s * (1 - s) / tau).mean(0)),
+    "and not D": changed(lambda s, g, tau: vjp(s, (g == 1).double(), tau).mean(0)),
+    "Divide by K": changed(lambda s, g, tau: vjp(s, g, tau).sum(0) / len(g)),
+    "you multiply by τ": changed(lambda s, g, tau: tau**2 * vjp(s, g, tau).mean(0)),
+    "you divide by τ twice": changed(lambda s, g, tau: vjp(s, g, tau).mean(0) / tau),
+    "taken at D": changed(lambda s, g, tau: vjp((g == 1).double(), g, tau)),
+    "for the first draw r is": changed(lambda s, g, tau: vjp(s, g, tau).median(0).values),
+    "your backward pass draws": changed(
+        lambda s, g, tau: vjp(s[torch.randint(10**6, [1]) % len(s)], g + torch.rand(1), tau)
+    ),
+    "Two shapes do not fit": of_base(lambda p, t, i, e: 1 + e / (e[:, i] * p)),
+    "their shape, [n]": changed(lambda s, g, tau: vjp(s, g, tau).mean(-1)),
     "expected your class": stub,
 }
 
@@ -527,6 +586,16 @@ VARIANCE = {
     "not 1/K²": lambda k, st_gs, gr: gr + (st_gs - gr) / k**2,
     "not subtracted": lambda k, st_gs, gr: gr - (st_gs - gr) / k,
     "2 K in place": lambda k, st_gs, gr: gr + (st_gs - gr) / (2 * k),
+    "// throws away": lambda k, st_gs, gr: gr + (st_gs - gr) // k,
+    "brackets are missing": lambda k, st_gs, gr: gr + st_gs - gr / k,
+    "you divide var[∇GR].": lambda k, st_gs, gr: st_gs + gr / k,
+    "no squares": lambda k, st_gs, gr: gr**2 + (st_gs**2 - gr**2) / k,
+    "their quotient": lambda k, st_gs, gr: gr + st_gs / gr / k,
+    "this is the noise, b": lambda k, st_gs, gr: st_gs - gr,
+    "the two variances are added": lambda k, st_gs, gr: st_gs + gr,
+    "to be added, not subtracted": lambda k, st_gs, gr: (st_gs - gr) / k - gr,
+    "by K once more": lambda k, st_gs, gr: gr * (1 + 1 / k),
+    "Yours gives 13 and 2": lambda k, st_gs, gr: (st_gs + gr) / k + gr,
 }
 
 
@@ -949,6 +1018,9 @@ def test_a_learner_cannot_change_the_inputs():
     [
         (torch.tensor([math.nan, 0.5]), "NaN"),
         (torch.tensor([math.inf, 0.5]), "infinite"),
+        (torch.zeros(2), "all is 0"),
+        ([0.6, 0.4], "torch.tensor makes one of it"),
+        (torch.ones(2).max(-1), "got tuple. Return one thing"),
         (torch.tensor([0.25, 0.25]), "sum to 0.5"),
         (torch.tensor([0.3, 0.7]), "not the expected ones"),
         (torch.tensor([[0.6, 0.4]]), "the shape is [1, 2], expected is [2]"),
@@ -1045,6 +1117,12 @@ def test_checks_never_raise(name, what):
     assert len(verdict.text) < 3000
     if CHECKS.get(name, stub) is None and not what.startswith(("error", "exit")):
         wrong(getattr(exercises, name)(STRANGE[what]()))
+
+
+def test_an_array_of_numpy_is_as_good_as_a_tensor():
+    right(exercises.check_gumbel_from_uniform(lambda u: -np.log(-np.log(u.numpy()))))
+    wrong(exercises.check_gumbel_from_uniform(lambda u: -np.log(u.numpy())), "this is E")
+    right(exercises.check_softmax_vjp(lambda *given: vjp(*given).numpy()))
 
 
 @pytest.mark.parametrize("kind", [int, float, np.int64, np.float32, np.array, torch.tensor])

@@ -48,6 +48,11 @@ ONE_HOT = [
     ("largest of the whole table", lambda t, g: t + g == (t + g).max()),
     ("the largest of each column", lambda t, g: t + g == (t + g).amax(0)),
     ("places in order of size", lambda t, g: (t + g).argsort(-1)),
+    ("multiply the probabilities", lambda t, g: row((t.softmax(-1) * g).argmax(-1), t)),
+    ("first row of the noise", lambda t, g: row((t + g[0]).argmax(-1), t).expand_as(g)),
+    ("Give it their number", lambda t, g: one_hot((t + g).argmax(-1))),
+    ("you add the rows up", lambda t, g: row((t + g).argmax(-1), t).sum(0)),
+    ("average over the rows", lambda t, g: row((t + g).argmax(-1), t).double().mean(0)),
     ("row 0 is the first", lambda t, g: row((t - g.abs().log()).argmax(-1), t)),
     ("beyond the number of classes", lambda t, g: one_hot((t + g).argmax(0), 2)),
     ("beyond the number of classes", lambda t, g: one_hot((t + g).argmax(-1), len(g))),
@@ -68,7 +73,14 @@ MEANS = [
     ("These numbers are exp θ already", 5.17),
     ("the largest exp θ", 5),
     ("taken from θ₃ = 5", 5 + GAMMA),
-    ("is close, but the second digit", 2.9),
+    ("is close, but it is not", 2.9),
+    ("is close, but it is not", 2.8),
+    ("log2 Z + 0.577", math.log2(10) + GAMMA),
+    ("log2 Z. Take", math.log2(10)),
+    ("log10 Z. Take", 1.0),
+    ("weighted by p", 1.85),
+    ("the sum of the three means", math.log(30) + 3 * GAMMA),
+    ("with a minus", -2.88),
 ]
 
 
@@ -88,12 +100,22 @@ RELAXED = [
     ("this is a sigmoid", lambda t, g, tau: ((t + g) / tau).sigmoid()),
     ("by the root of τ", lambda t, g, tau: soft((t + g) / tau**0.5)),
     ("divided by τ twice", lambda t, g, tau: soft((t + g) / tau**2)),
+    ("the largest is subtracted, but", lambda t, g, tau: ((t + g - top(t + g)) / tau).exp()),
+    ("the exponentials are missing", lambda t, g, tau: (t + g) / (t + g).sum(-1, keepdim=True)),
+    ("you take the softmax twice", lambda t, g, tau: soft(soft((t + g) / tau))),
+    ("first row of the noise", lambda t, g, tau: soft((t + g[0]) / tau).expand_as(g)),
+    ("a NaN was replaced", lambda t, g, tau: quotient((t + g) / tau).nan_to_num()),
+    ("Cut nothing off", lambda t, g, tau: soft((t + g) / max(tau, 0.2))),
     ("largest entry of each row is", lambda t, g, tau: soft((t + 1.1 * g) / tau)),
     (SHAPES, lambda t, g, tau: ((t + g) / tau).exp() / ((t + g) / tau).exp().sum(-1)),
     (DRAWS, lambda t, g, tau: torch.nn.functional.gumbel_softmax(t.expand_as(g), tau=tau)),
     ("too large for float32", lambda t, g, tau: quotient(((t + g) / tau).double())),
     ("or all of a row are too small", lambda t, g, tau: quotient((t + g - (t + g).max()) / tau)),
 ]
+
+
+def top(x):
+    return x.amax(-1, keepdim=True)
 
 
 def quotient(x):
@@ -117,6 +139,12 @@ TRUNCATED = [
     ("not Gumbels", lambda t, b, e: -((-t - e).exp() + (-b).exp()).log()),
     ("take no logarithm of it", lambda t, b, e: -(-e.log() / t.exp() + (-b).exp()).log()),
     ("the natural one", lambda t, b, e: below(t, b, e) / math.log(10)),
+    ("torch.log, not log2", lambda t, b, e: below(t, b, e) / math.log(2)),
+    ("−b is no time", lambda t, b, e: -(e / t.exp() - b).log()),
+    ("multiplied by exp θ", lambda t, b, e: -(e / t.exp() + (t - b).exp()).log()),
+    ("are thrown away", lambda t, b, e: (t - e.log())[t - e.log() < b]),
+    ("this is the mean", lambda t, b, e: below(t, b, e).mean()),
+    ("torch.stack or torch.tensor", lambda t, b, e: [*below(t, b, e)]),
     ("stands for the times", lambda t, b, e: -(e / t.exp() + 2 * (-b).exp()).log()),
     ("Use those of torch", lambda t, b, e: -math.log(math.exp(-b) + e / math.exp(t))),
     (DRAWS, lambda t, b, e: below(t, b, torch.rand_like(e))),
@@ -164,6 +192,12 @@ def with_others(others):
     return answer
 
 
+def column_by_column(t, i, e, columns):
+    x = torch.zeros_like(e)
+    x[:, columns] = nine(t, i, e)[:, columns]
+    return x
+
+
 def sets_a_row(t, i, e):
     times = e / t.exp() + e[:, [i]] / t.exp().sum()
     times[i] = e[i] / t.exp().sum()
@@ -191,6 +225,14 @@ CONDITIONAL = [
     ("this is (9) for class 0", lambda t, i, e: nine(t, i - 1, e)),
     ("θ is added to the others", lambda t, i, e: nine(t, i, e) + t * (torch.arange(len(t)) != i)),
     ("the sign is wrong everywhere", lambda t, i, e: -nine(t, i, e)),
+    ("in both lines. The winner", lambda t, i, e: nine(t, i, e, z=t[i].exp())),
+    ("the winner's, too", lambda t, i, e: nine(t, i, e, z=z(t) - t[i].exp())),
+    ("not the sum of the log", of_lines(nine, lambda t, i, e: t - e.log() + ring(t, i, e))),
+    ("time is 0", of_lines(lambda t, i, e: math.inf + e, nine)),
+    ("mean over the draws", lambda t, i, e: nine(t, i, e).mean(0)),
+    ("the first draw alone", lambda t, i, e: nine(t, i, e)[0]),
+    ("the columns [0]", lambda t, i, e: column_by_column(t, i, e, range(1, len(t)))),
+    ("the columns [3]", lambda t, i, e: column_by_column(t, i, e, range(len(t) - 1))),
     ("log Z is multiplied", of_lines(lambda t, i, e: -e.log() * z(t).log(), nine)),
     ("others are times", of_lines(nine, lambda t, i, e: (-nine(t, i, e)).exp())),
     ("winner is a time", of_lines(lambda t, i, e: (-nine(t, i, e)).exp(), nine)),
@@ -216,6 +258,15 @@ def power(base, exponent=lambda tau: -1 / tau, winner=1.0):
 
 def base(p, i, e):
     return 1 + e / (e[:, [i]] * p)
+
+
+def with_one(r, i):
+    r[:, i] = 1
+    return r
+
+
+def total(r):
+    return r.sum(-1, keepdim=True)
 
 
 def row_of_ones(p, i, e, tau):
@@ -247,6 +298,12 @@ SOFTMAX = [
     ("you take exp of it", lambda p, i, e, tau: divided((-base(p, i, e) / tau).exp(), i)),
     ("p_j is divided by p_i", power(lambda p, i, e: 1 + e * p[i] / (e[:, [i]] * p))),
     ("this is the logarithm of S_τ", lambda p, i, e, tau: divided(weights(p, i, e, tau), i).log()),
+    ("not after", lambda p, i, e, tau: with_one(divided(base(p, i, e) ** (-1 / tau), i, None), i)),
+    ("the winner's, too", lambda *given: weights(*given) / (total(weights(*given)) - 1)),
+    ("not by their mean", lambda *given: weights(*given) / weights(*given).mean(-1, keepdim=True)),
+    ("mean over the draws", lambda p, i, e, tau: divided(weights(p, i, e, tau), i).mean(0)),
+    ("class 0 is taken", lambda p, i, e, tau: divided(weights(p, i - 1, e, tau), i - 1)),
+    ("class 2 is taken", lambda p, i, e, tau: divided(weights(p, i + 1, e, tau), i + 1)),
     ("this is D", lambda p, i, e, tau: row(torch.full((len(e),), i), p)),
     ("you multiply by p_j", power(lambda p, i, e: 1 + e / e[:, [i]] * p)),
     ("divided by the winner's, the first row is", power(lambda p, i, e: 1.5 * base(p, i, e))),

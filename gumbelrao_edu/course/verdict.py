@@ -24,6 +24,7 @@ _ADVICE = {
     "those of torch.",
     "smaller than num_classes": "A place is beyond the number of classes. Take the argmax over "
     "the classes, argmax(-1), and give one_hot their number.",
+    "returned an invalid gradient": "The gradient of the logits has their shape, [n].",
 }
 
 # What a wrong answer would look like, by the sentence that says what is wrong with it.
@@ -86,8 +87,7 @@ def call(function: Any, **arguments: Any) -> Any:
     try:
         result = function(*copies)
     except (Exception, SystemExit) as error:
-        advice = "".join(f"\n{advice}" for text, advice in _ADVICE.items() if text in told(error))
-        raise Wrong(f"{name} raised {told(error)}{advice}\nfor{shown(arguments)}") from error
+        raise Wrong(f"{name} raised {advised(error)}\nfor{shown(arguments)}") from error
     if result is None or result is ...:
         raise Wrong(f"{name} returned nothing. Write its body, and end it with `return`.")
     return result
@@ -126,6 +126,12 @@ def try_out(
                 "Use what is given, and nothing random beside it."
             ) from None
         raise
+
+
+def advised(error: BaseException) -> str:
+    """What is told of an error, and what may help."""
+    said = told(error)
+    return said + "".join(f"\n{advice}" for text, advice in _ADVICE.items() if text in said)
 
 
 def told(error: BaseException) -> str:
@@ -182,8 +188,12 @@ def plain(got: Any) -> Tensor:
 
     An array of NumPy's is as good.
     """
-    if isinstance(got, np.ndarray) and got.dtype.kind in "bif":
+    if isinstance(got, np.ndarray) and got.dtype.kind in "biuf":
         got = torch.from_numpy(got.astype(np.float64))
+    if isinstance(got, list):
+        raise Wrong("expected a tensor, got list. torch.stack or torch.tensor makes one of it.")
+    if isinstance(got, tuple):
+        raise Wrong("expected a tensor, got tuple. Return one thing.")
     if not isinstance(got, Tensor):
         raise Wrong(f"expected a tensor, got {type(got).__name__}.")
     if got.is_complex():
@@ -289,17 +299,27 @@ def _in_general(got: Tensor, expected: Tensor) -> str:
     if got.shape != expected.shape:
         return f"the shape is {list(got.shape)}, expected is {list(expected.shape)}."
     if got.isnan().any():
-        return "there is a NaN: somewhere inf − inf, inf / inf or 0 / 0 was computed."
+        return (
+            "there is a NaN: somewhere a logarithm or a root of a negative number was taken, or "
+            "inf − inf, inf / inf or 0 / 0 was computed."
+        )
     if got.isinf().any() and not expected.isinf().any():
         return "there is an infinite number."
     if close(got, -expected):
         return "the sign is wrong everywhere."
+    if not got.any():
+        return "all is 0."
     difference = got - expected
     if expected.numel() > 1 and close(difference, difference.flatten()[0].expand_as(difference)):
-        return f"every number is {difference.flatten()[0]:+.4g} off: a term is missing."
+        return (
+            f"every number is {difference.flatten()[0]:+.4g} off: a term is missing, or too many."
+        )
     factor = (got / expected).flatten()
     if len(factor) > 1 and factor.isfinite().all() and close(factor, factor[0].expand_as(factor)):
-        return f"every number is {factor[0]:.4g} times what it should be: a factor is missing."
+        return (
+            f"every number is {factor[0]:.4g} times what it should be: a factor is missing, or too "
+            f"many."
+        )
     sums = got.sum(-1)
     ones = torch.ones_like(sums)
     if got.dim() and close(expected.sum(-1), ones) and not close(sums, ones):

@@ -77,6 +77,15 @@ def check_truncated_gumbel(function: Any) -> None:
                 -e.log() / theta.exp() + start
             ).log(),
             "the logarithm is the natural one: torch.log.": -(t + start).log10(),
+            "the logarithm is natural: torch.log, not log2.": -(t + start).log2(),
+            "−b is no time: exp(−b) is.": -(t - bound).log(),
+            "exp(−b) is multiplied by exp θ. Only E is divided by it.": (
+                -(t + start * theta.exp()).log()
+            ),
+            "the draws above the bound are thrown away. Each of the m exponentials makes a draw.": (
+                (-t.log())[-t.log() <= bound]
+            ),
+            "this is the mean. Each of the m exponentials makes a draw.": right.mean(),
         }
         given = {"theta": theta, "bound": bound, "e": e}
         try_out(function, right, given, mistakes, functools.partial(_as_times, t + start))
@@ -190,6 +199,18 @@ def check_conditional_gumbel(function: Any) -> None:
             "the smallest E of each row stands in place of E_i.": merge(
                 e.amin(-1, keepdim=True) / z, e / rates + e.amin(-1, keepdim=True) / z
             ),
+            "E_i is divided by exp θ_i, in both lines. The winner rings at E_i / Z.": merge(
+                e[:, [i]] / rates[i], e / rates + e[:, [i]] / rates[i]
+            ),
+            "Z is the sum over all classes, the winner's, too.": merge(
+                e[:, [i]] / (z - rates[i]), e / rates + e[:, [i]] / (z - rates[i])
+            ),
+            "the others: the logarithm of a sum is not the sum of the logarithms.": torch.where(
+                chosen, right, -(e / rates).log() - first.log()
+            ),
+            "the winner's time is 0. It is E_i / Z.": merge(first * 0, e / rates + first),
+            "this is the mean over the draws. Each row is one.": right.mean(0),
+            "this is the first draw alone. Each row of e makes one.": right[0],
             "log Z is multiplied in the winner. Add it.": torch.where(
                 chosen, -e.log() * z.log(), right
             ),
@@ -218,6 +239,9 @@ def check_conditional_gumbel(function: Any) -> None:
 def _which_line(right: Tensor, i: int, got: Tensor) -> str:
     others = torch.arange(right.shape[-1]) != i
     if close(got[:, i], right[:, i]):
+        wrong = [j for j in range(got.shape[-1]) if not close(got[:, j], right[:, j])]
+        if len(wrong) < others.sum():
+            return f"only the columns {wrong} are wrong: does the loop run over all classes?"
         return f"the winner, column {i}, is right; the others are not: look at the second line."
     if close(got[:, others], right[:, others]):
         return f"the others are right; the winner, column {i}, is not: look at the first line."
@@ -309,10 +333,25 @@ def check_conditional_softmax(function: Any) -> None:
             ),
             "p_j is divided by p_i. p_i does not appear.": softmax((1 + x * p[i]) ** (-1 / tau), i),
             "this is the logarithm of S_τ.": softmax(r, i).log(),
+            "r_i is set to 1 before the rows are divided by their sum, not after.": torch.where(
+                torch.arange(len(p)) == i, 1.0, softmax(r, i, None)
+            ),
+            "the sum runs over all classes, the winner's, too.": (
+                unnormalised / (unnormalised.sum(-1, keepdim=True) - 1)
+            ),
+            "the weights are divided by their sum, not by their mean.": (
+                unnormalised / unnormalised.mean(-1, keepdim=True)
+            ),
+            "this is the mean over the draws. Each row is one.": softmax(r, i).mean(0),
             "this is D. S_τ is softer: the weights r, divided by their sum.": (
                 (torch.arange(len(p)) == i).double().expand_as(e)
             ),
         }
+        for place in ((i - 1) % len(p), (i + 1) % len(p)):
+            of_another = (1 + e / (e[:, [place]] * p)) ** (-1 / tau)
+            mistakes[f"class {place} is taken for i. Classes count from 0: i is the index."] = (
+                softmax(of_another, place)
+            )
         given: dict[str, Any] = {"p": p, "i": i, "e": e, "tau": tau}
         otherwise = functools.partial(_ratios, unnormalised, i)
         try_out(function, softmax(r, i), given, mistakes, otherwise)
