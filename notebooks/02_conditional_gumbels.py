@@ -172,8 +172,8 @@ print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean(
 
 # %% tags=["exercise"]
 def truncated_gumbel(theta, bound, e):
-    # theta and bound are tensors of one number each, e is one of m exponentials.
-    # Return m draws of θ + G, given that it is below the bound.
+    # theta and bound are tensors that hold one number each; e holds m exponentials, [m].
+    # Return m draws of θ + G, given that it is below the bound, [m].
     ...
 
 

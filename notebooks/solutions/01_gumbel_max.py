@@ -125,8 +125,8 @@ figures.density(gumbels)
 # ### Exercise 1 · Make Gumbels
 #
 # A computer draws numbers $U$ that are uniform between 0 and 1. Put through $F^{-1}$ they become
-# Gumbels, because $P(F^{-1}(U) \le x) = P(U \le F(x)) = F(x)$. Solve $u = \exp(-\exp(-x))$ for $x$, and
-# write the result as a function.
+# Gumbels, because $P(F^{-1}(U) \le x) = P(U \le F(x)) = F(x)$: uniform means that $P(U \le a) = a$. Solve
+# $u = \exp(-\exp(-x))$ for $x$, and write the result as a function.
 #
 # <details><summary>Hint</summary>
 #
@@ -287,8 +287,8 @@ assert (wrong / million - p).abs().max() < 0.01
 # &\quad = \; \frac{\exp \theta_i}{Z} \; \cdot \;
 # \underbrace{\exp(\log Z - x) \exp(-\exp(\log Z - x))}_{\text{density of the maximum}} \end{aligned}$$
 #
-# The first factor is $p_i$, which proves the trick. And that it is a *product* says more: **who wins, and
-# how high, are independent.**
+# Over all heights $x$ the density integrates to 1. What is left is $p_i$, which proves the trick. And that it
+# is a *product* says more: **who wins, and how high, are independent.**
 #
 # **Predict:** class 3 wins seldom. When it does, is the winning sum on average lower than that of
 # class 1, equal, or higher?
@@ -362,7 +362,8 @@ assert (moved + noise).argmax() == other != drawn
 # %% [markdown]
 # Nothing happens, until at one point the class jumps. The derivative is zero wherever it exists, and
 # gradient descent learns nothing from it. This is the second reason. The way out is to replace the argmax by
-# a smooth function that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0.
+# a smooth function that is close to it: the softmax at a *temperature* $\tau$ that you met in notebook 0,
+# $\mathrm{softmax}_\tau(x) = \mathrm{softmax}(x/\tau)$.
 #
 # $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
 #
@@ -524,12 +525,12 @@ checks.check_relaxed_sample(relaxed_sample)
 #
 # </details>
 #
-# **5.** At which τ is the mean of $S_\tau$ closest to $p$, and at which τ is its slope of most use?
+# **5.** At which τ is the mean of $S_\tau$ closest to $p$? Why not always use that one?
 #
 # <details><summary>Answer</summary>
 #
-# The mean is closest to $p$ as τ → 0. There the slope is nearly zero for most noise and very large for some.
-# A larger τ gives a useful slope for most noise, of a soft choice that is farther from the true one.
+# As τ → 0. But there the slope is nearly zero for most noise and very large for some. A larger τ gives a useful
+# slope for most noise, of a soft choice that is farther from the true one.
 #
 # </details>
 

@@ -152,9 +152,9 @@ write("ST-GS, std deviation", st_gs.std(0))
 
 
 # %% [markdown]
-# Two faults show. The mean is not the exact gradient: ST-GS is **biased**. And the standard deviation
-# is several times the gradient itself: ST-GS is **noisy**. A smaller τ makes the first fault smaller
-# and the second larger.
+# Two faults show. The mean is not the exact gradient, and chance does not explain it (a standard error is
+# 0.004): ST-GS is **biased**. And the standard deviation is several times the gradient itself: ST-GS is
+# **noisy**. A smaller τ makes the first fault smaller and the second larger, as section 5 shows.
 #
 # ### Exercise 1 · A row times the Jacobian
 #
@@ -233,7 +233,7 @@ figures.jacobians(logits)
 # \mathbb{E}\left[ \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \;\middle|\; D \right]
 # = \mathbb{E}[\nabla_{\mathrm{STGS}} \mid D] \qquad (7)$$
 #
-# This is the **Gumbel-Rao estimator** (GR). Two laws of probability tell all that happens to it:
+# This is the **Gumbel-Rao estimator** (GR). Two laws of probability tell what happens to each of its entries:
 #
 # - *The mean stays* (the law of total expectation). $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
 #   = \mathbb{E}[\nabla_{\mathrm{STGS}}]$. GR has the bias of ST-GS, no more and no less.
@@ -279,7 +279,7 @@ for k in gr:
 # $D$ itself, which no $K$ removes. At a lower τ more is left, as section 5 shows.
 #
 # And the means? They come from different random draws, so they are never quite equal. Their *standard
-# error* says how far apart chance may bring them; of three entries the furthest is often two apart.
+# error* says how far apart chance may bring them: up to two are usual.
 
 # %%
 write("ST-GS, mean", st_gs.mean(0))
@@ -294,28 +294,28 @@ for k in gr:
 # %% [markdown]
 # ### One draw by hand
 #
-# Here are all the numbers of one sample in (10), with $D$ = class 1 and τ = 0.5. Recompute a line or two: the
-# exponentials $E_j$; $\theta + G$ from (9), with $Z = e^{0.5} + e^0 + e^{-0.5} = 3.255$; the softmax $S$; and
-# its product with $g = \partial f(D)/\partial D = 2\,(D - \text{target})$. With the function of exercise 1 you
-# get the last line.
+# One sample of (10) can be done by hand. Notebook 2 has drawn noise for the rates $\exp \theta = (2, 1, 1)$, given
+# that class 1 has won. At τ = 1 its weights were $r = (1, \frac14, \frac17)$, so $S_1 = (28, 7, 4)/39$. Let
+# backpropagation bring $g = (0, 5, 1)$, and use exercise 1:
+#
+# | | class 1, drawn | class 2 | class 3 | sum |
+# |---|---|---|---|---|
+# | $S_1$ | 28/39 | 7/39 | 4/39 | 1 |
+# | $g$ | 0 | 5 | 1 | |
+# | $g \odot S_1$, entry by entry | 0 | 35/39 | 4/39 | $\langle g, S_1 \rangle = 1$ |
+# | $S_1 \odot (g - 1) / \tau$ | −28/39 = −0.718 | 28/39 = 0.718 | 0 | 0 |
+#
+# The last line is one estimate of the gradient; (10) is the mean of $K$ such lines. A step against it raises
+# $\theta_1$ and lowers $\theta_2$; $\theta_3$ stays, since $g_3$ is just the mean $\langle g, S_1 \rangle$. PyTorch
+# finds the same, from the times at which the clocks rang, 0.1, 0.4 and 0.7:
 
 # %%
-e, d = torch.tensor([0.4, 1.3, 0.7], dtype=torch.float64), torch.tensor([1.0, 0.0, 0.0])
-z = logits.exp().sum()
-sums = -(e / logits.exp() + e[0] / z).log()
-sums[0] = -(e[0] / z).log()
-s, g = tempered_softmax(sums, 0.5), 2 * (d - target)
-write("E", e)
-write("θ + G, by (9)", sums)
-write("S, at τ = 0.5", s)
-write("g", g)
-write("⟨g, S⟩", [(g * s).sum()])
-write("S ⊙ (g − ⟨g, S⟩) / τ", s * (g - (g * s).sum()) / 0.5)
+sums = (-torch.tensor([0.1, 0.4, 0.7]).log()).requires_grad_()  # θ + G
+(tempered_softmax(sums, 1.0) @ torch.tensor([0.0, 5.0, 1.0])).backward()
+write("one estimate", sums.grad)
+assert torch.allclose(sums.grad, torch.tensor([-28.0, 28.0, 0.0]) / 39, atol=1e-6)
 
 # %% [markdown]
-# The first entry of $\theta + G$ is the largest, as it has to be. The last line is one estimate of the gradient;
-# (10) is the mean of $K$ such lines.
-#
 # ### Exercise 2 · How much does K buy?
 #
 # Given $D$, the $K$ samples in (10) are independent, and the variance of a mean of $K$ independent numbers
@@ -414,8 +414,7 @@ checks.check_backward(GRMCK)
 # > through the dependence on $\theta$ in (9). It must not be. You have held $\theta + G^k$ fixed, as the
 # > paper's own pseudo-code does. Only then is $K = 1$ the ST-GS and the mean of (10) that of (7).
 #
-# How large is the difference? The next cell does it both ways at τ = 1, where the softmax sees most of it. Both
-# take the same draws.
+# How large is the difference? The next cells do it both ways at τ = 1, with the same draws.
 
 # %%
 from gumbelrao_edu import gumbel_max
@@ -427,7 +426,7 @@ def rao(rows, hold_fixed):
     perturbed = conditional_gumbel(rows, d, k=1, generator=generator)[0]  # (9)
     if hold_fixed:
         perturbed = rows + (perturbed - rows).detach()
-    return replace_gradient(d, tempered_softmax(perturbed, 1.0))
+    return replace_gradient(d, tempered_softmax(perturbed, 1.0))  # forward d, backward the softmax
 
 
 # %%
@@ -507,12 +506,12 @@ for caption in panel.captions(tau=[0.1], k=[1, math.inf]):
 # So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias² plus variance,
 # summed over the entries. In the next figure the curves are computed and the black points are measured, and
 # each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of the curve of
-# its colour.
+# its colour. At $K = 1$ both estimators are one.
 #
 # **Predict:** to which side does the star of GR move when $K$ grows?
 
 # %%
-panel = figures.mse_over_tau(f, logits)
+panel = figures.mse_over_tau(f, logits, start=1)
 panel
 
 # %% tags=["hide-output"]
@@ -523,7 +522,7 @@ for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
 # To the left: with less variance to fear, one can afford a lower temperature, and so less bias. Notebook 4
 # comes back to this figure.
 #
-# **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is only a little below the dotted
+# **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is three quarters of the dotted
 # line, which is what you get by returning zero. A single estimate of this small gradient is so noisy that the
 # best answer is "return almost nothing". The MSE is a good judge of the average of many estimates, and a bad
 # one of a single one.
@@ -537,10 +536,8 @@ for caption in panel.captions(b=[1], k=[1, math.inf]):
 #
 # What is all this worth when something is learned? Here is the problem of
 # [0 · Start here](../00_start_here.ipynb) from the inside: twenty choices among eight vectors each, whose sum
-# has to come near to a target. The training is plain gradient descent. Each is run eight times, all from the same
-# start.
-#
-# The function trains and returns the expected losses.
+# has to come near to a target. The training is plain gradient descent, eight times from the same start. The
+# function returns the expected losses.
 
 # %%
 from gumbelrao_edu.problems.mixture import Mixture
@@ -574,13 +571,13 @@ for (name, tau), curves in runs.items():
     end = curves[-1]
     print(f"τ = {tau}: {name:5} ends at {end.mean():4.1f} ± {end.std() / 8**0.5:.1f}")
 
-# %%
+# %% tags=["hide-output"]
 figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()})
 
 # %% [markdown]
 # At τ = 1 the two end equally far, within the errors: there the noise that GR takes out is small. At τ = 0.05
 # ST-GS gets stuck at a high loss, while GR goes on. Nothing else was changed: the mean of the gradient is the
-# same, the variance is not.
+# same, the variance is not. (τ = 1 serves both better here. What GR changes is the price of a low temperature.)
 
 # %% [markdown]
 # ## 7 · In your own code

@@ -232,7 +232,7 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
     )
 
 
-def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
+def mse_over_tau(f: Loss, logits: Tensor, *, start: int = 10, seed: int = 0) -> Panel:
     """Return MSE, variance and squared bias over τ, with sliders for K and B.
 
     The curves are exact (`exact_terms`, no draws); the points are measured; a star is the lowest
@@ -241,6 +241,7 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     Args:
         f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
         logits: θ, `[n]`.
+        start: K at first.
         seed: of the draws behind the points.
 
     Returns:
@@ -301,7 +302,7 @@ def mse_over_tau(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
     return Panel(
         go.Figure(traces, axes),
         update,
-        k=slider("K", MEASURED_KS, 10, tooltip="samples of the Gumbels given D, for each D"),
+        k=slider("K", MEASURED_KS, start, tooltip="samples of the Gumbels given D, for each D"),
         b=slider("B", BATCHES, 64, tooltip="independent estimates that are averaged"),
     )
 
