@@ -532,7 +532,7 @@ BACKWARD = {
     "taken at D": changed(lambda s, g, tau: vjp((g == 1).double(), g, tau)),
     "for the first draw r is": changed(lambda s, g, tau: vjp(s, g, tau).median(0).values),
     "your backward pass draws": changed(
-        lambda s, g, tau: vjp(s[torch.randint(10**6, [1]) % len(s)], g + torch.rand(1), tau)
+        lambda s, g, tau: vjp(s, g * torch.rand_like(g), tau).mean(0)
     ),
     "Two shapes do not fit": of_base(lambda p, t, i, e: 1 + e / (e[:, i] * p)),
     "their shape, [n]": changed(lambda s, g, tau: vjp(s, g, tau).mean(-1)),
