@@ -18,8 +18,9 @@ _UNKNOWN = "the numbers are not the expected ones."
 
 # To errors of PyTorch that say little to those who meet them first.
 _ADVICE = {
-    "must match the size of tensor": "Two shapes do not fit. x[:, [i]] is a column, and "
-    "x.sum(-1, keepdim=True) keeps the axis that it sums over.",
+    "must match the size of tensor": "Two shapes do not fit. x[:, None] makes a column of a "
+    "list of numbers, x[:, [i]] is a column of a matrix, and x.sum(-1, keepdim=True) keeps the "
+    "axis that it sums over.",
     "only one element tensors can be converted": "The functions of `math` take one number. Use "
     "those of torch.",
     "smaller than num_classes": "A place is beyond the number of classes. Take the argmax over "

@@ -496,7 +496,7 @@ assert (left["straight_through"] > 0.7).all()
 
 # %% tags=["exercise"]
 def exponential(t, steps, a, b):
-    # All four are numbers; return the temperature of step t.
+    # All four are numbers, steps is T; return the temperature of step t.
     ...
 
 
@@ -545,10 +545,10 @@ ends = {
 figures.annealing(ends, {"ST-GS": ST_GS, "GR": GR_INF})
 
 # %% [markdown]
-# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The best constant τ is 1 for ST-GS and 0.3 for
-# GR, though for GR these two are within the errors of each other. Cooling helps GR: all three shapes end below each
-# constant, and which of them is best these sixteen runs do not tell. For ST-GS it depends on the shape: the
-# exponential one, which is cold for longer, gains nothing over τ = 1 that sixteen runs can show.
+# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The best constant τ is 1 for
+# ST-GS and 0.3 for GR, though for GR these two are within the errors of each other. Cooling helps GR: all three shapes
+# end below each constant, and which of them is best these sixteen runs do not tell. For ST-GS it depends on the shape:
+# the exponential one, which is cold for longer, gains nothing over τ = 1 that sixteen runs can show.
 
 # %%
 means = {name: {said: e.mean().item() for said, e in by.items()} for name, by in ends.items()}
