@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from html import unescape
 
 import nbformat
 import pytest
@@ -24,6 +25,10 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
 
 FIGURES = """() => [...document.querySelectorAll('.js-plotly-plot')]
     .filter(plot => plot.querySelector('.main-svg') && plot.getBoundingClientRect().height > 100)"""
+
+# The names of the sliders of the page, and what each shows.
+POSITIONS = """() => [...document.querySelectorAll('.gumbelrao-slider')].map(slider =>
+    [slider.querySelector('span').textContent, slider.querySelector('output').textContent])"""
 
 # For the kernel: move every slider to its first position.
 TO_THE_FIRST = """
@@ -92,11 +97,9 @@ def test_a_formula_that_is_not_drawn_is_noticed(chromium):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_in_the_browser(chromium, lab, path, record_property):
     stored = nbformat.read(path, as_version=4)
-    pictures = sum(
-        "<img" in output.get("data", {}).get("text/html", "")
-        for cell in stored.cells
-        for output in cell.get("outputs", [])
-    )
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", [])]
+    html = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    pictures = html.count("<img")
     page = chromium.new_page(viewport={"width": 1200, "height": 1400})
     asked, problems = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -120,6 +123,11 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     page.set_default_timeout(60_000)
     # Every picture has given way to a live figure of a sensible size.
     page.wait_for_function(f"({FIGURES})().length === {pictures}")
+    # And the sliders stand where they stand in the pictures: no cell below has moved one.
+    positions = page.evaluate(POSITIONS)
+    names = {name for name, _ in positions}
+    told = re.findall(r"(?:<p>|, )([^<>,:]+): <b>(.*?)</b>", html)
+    assert positions == [[name, unescape(at)] for name, at in told if name in names]
     sliders = page.locator(".gumbelrao-slider")
     for index in range(sliders.count()):
         slider = sliders.nth(index)
