@@ -352,6 +352,36 @@ CONTRASTS = """() => {
 }"""
 
 
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("name", ["index.html", *PAGES])
+def test_texts_of_figures_do_not_collide(open_page, name, width):
+    page = open_page(name, width=width)
+    make_live(page)
+    assert page.evaluate(COLLISIONS) == []
+
+
+# In the page: texts of a figure that lie on each other or stick out of it. Where two axes meet,
+# their numbers may touch.
+COLLISIONS = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+    const frame = plot.getBoundingClientRect();
+    const texts = [...plot.querySelectorAll('.main-svg text')]
+        .filter(text => text.textContent.trim() && !text.closest('.trace, .hm, .bars'))
+        .map(text => ({box: text.getBoundingClientRect(), said: text.textContent,
+                       tick: text.closest('.xtick, .ytick') !== null}))
+        .filter(({box}) => box.width > 0);
+    const cut = texts.filter(({box}) =>
+        box.left < frame.left - 2 || box.right > frame.right + 2 ||
+        box.top < frame.top - 2 || box.bottom > frame.bottom + 2);
+    const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map(other => [one, other]));
+    const over = pairs.filter(([{box: a, tick, said}, {box: b, tick: another, said: same}]) =>
+        !(tick && another && said === same) &&
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3);
+    return [...cut.map(({said}) => `cut: ${said}`),
+            ...over.map(([one, other]) => `${one.said} | ${other.said}`)];
+})"""
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_phone_scrolls_one_way(open_page, name):
     page = open_page(name, width=400, height=800, has_touch=True, is_mobile=True)

@@ -45,7 +45,7 @@ def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 86
         figure.add_traces(heat)
         for trace in [*lines, singular_lines(programme)]:
             figure.add_trace(trace, i // 2 + 1, i % 2 + 1)
-    return arrange(figure, height, [0.0, 0.55] * 2)
+    return arrange(figure, height)
 
 
 def body(table: pd.DataFrame) -> str:

@@ -14,6 +14,7 @@ from .style import FORWARD, LETTER, LINE, PAD, PAPER, ROW, Styled, arrow, frame,
 
 _WIDTH = 700  # of the figure where its width is not known; it decides how steep arrows are
 _MARGIN = 10
+_LEAST = 560  # where there is less room, the whole picture gets smaller
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def diagram(
     xs, ys = [box.x for box in boxes.values()], [box.y for box in boxes.values()]
     # Room for half a box at every edge.
     wide, high = (max(box.half[i] for box in boxes.values()) for i in (0, 1))
-    top = 40 if title else _MARGIN
+    above = [each for each in arrows if each.text and boxes[each.start].y == max(ys)]
+    is_above = any(boxes[each.end].y == max(ys) for each in above)
+    top = (40 if title else _MARGIN) + (ROW if is_above else 0)
     inner = (_WIDTH - 2 * _MARGIN, height - top - _MARGIN)
     x_range, x_scale = _axis(xs, inner[0], wide)
     y_range, y_scale = _axis(ys, inner[1], high)
@@ -104,7 +107,7 @@ def diagram(
     def said(each: Arrow) -> dict[str, Any]:
         start, end = boxes[each.start], boxes[each.end]
         middle = {"x": (start.x + end.x) / 2, "y": (start.y + end.y) / 2}
-        # Beside a level arrow it stands above the boxes, which on a phone leave it no room.
+        # Beside a level arrow it stands above the boxes, between which there is little room.
         level = start.y == end.y
         shift = max(start.half[1], end.half[1]) + ROW / 2 if level else 0
         return {"text": each.text, **middle, "yshift": shift, "bgcolor": PAPER}
@@ -122,6 +125,7 @@ def diagram(
         yaxis={**hidden, "range": y_range},
         margin={"l": _MARGIN, "r": _MARGIN, "t": top, "b": _MARGIN},
         showlegend=False,
+        meta={"least": _LEAST},
     )
     return figure
 

@@ -250,19 +250,18 @@ def minimum(programme: QuadraticProgramme) -> go.Scatterternary:
     )
 
 
-def arrange(figure: go.Figure, height: int, left: Sequence[float]) -> go.Figure:
+def arrange(figure: go.Figure, height: int) -> go.Figure:
     """Give a figure of several triangles the course's layout, align its maps, and return it.
 
     Args:
         figure: from `make_subplots`, with a title over each triangle.
         height: in pixels.
-        left: where the title of each begins, from 0 to 1.
 
     Example:
         >>> from plotly.subplots import make_subplots
         >>> figure = make_subplots(1, 1, specs=[[{"type": "ternary"}]], subplot_titles=["here"])
-        >>> arrange(figure, 300, [0.5]).layout.annotations[0].x
-        0.5
+        >>> arrange(figure, 300).layout.annotations[0].x
+        0.0
     """
     style = triangle(height=height)
     axes = style.pop("ternary")
@@ -271,6 +270,6 @@ def arrange(figure: go.Figure, height: int, left: Sequence[float]) -> go.Figure:
     figure.update_ternaries(axes)
     for i, axis in enumerate("abc"):  # "class 1" has no room here
         figure.update_ternaries({f"{axis}axis_title_text": f"p<sub>{i + 1}</sub>"})
-    for note, x in zip(figure.layout.annotations, left, strict=True):
-        note.update(x=x, xanchor="left", yshift=12, font_size=TITLE_SIZE)
+    for note, ternary in zip(figure.layout.annotations, figure.select_ternaries(), strict=True):
+        note.update(x=ternary.domain.x[0], xanchor="left", yshift=12, font_size=TITLE_SIZE)
     return align(figure)

@@ -63,8 +63,7 @@ def many_noises(logits: Tensor, *, num_samples: int = 40, seed: int = 1) -> Pane
     top = perturbed.max().item() + 0.8
     first = 0.5
     for i, count in enumerate(counts):
-        text = f"D = class {i + 1}"
-        figure.add_annotation(text=text, x=first + count / 2, y=top, showarrow=False)
+        figure.add_annotation(text=f"class {i + 1}", x=first + count / 2, y=top, showarrow=False)
         first += count
         if i < 2:
             figure.add_vline(first, line=line(HINT, THIN))

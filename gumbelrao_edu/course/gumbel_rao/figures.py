@@ -205,7 +205,8 @@ def arrows(f: Loss, logits: Tensor, *, num_samples: int = 60, seed: int = 0) -> 
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         figure.add_traces([each.update(axes) for each in (rays, lines, tips, *thick)])
         figure.layout[f"xaxis{number}"] = {
-            "title": {"text": "to class 2 at the left, to class 3 at the right"},
+            "title": {"text": "left to class 2, right to class 3"},
+            "anchor": f"y{number}",
             "domain": [0.51 * i, 0.49 + 0.51 * i],
             "range": [-reach, reach],
             "zeroline": False,

@@ -284,7 +284,11 @@ def paths(
         )
 
     figure = make_subplots(
-        1, 2, specs=[[{"type": "ternary"}, {"type": "xy"}]], column_widths=[0.6, 0.4]
+        1,
+        2,
+        specs=[[{"type": "ternary"}, {"type": "xy"}]],
+        column_widths=[0.6, 0.4],
+        horizontal_spacing=0.26,
     )
     for name, row in _ROWS.items():
         path = go.Scatterternary(name=name, legendgroup=name, mode="lines", line=line(row))
@@ -332,4 +336,4 @@ def _row(
         heat.showscale = column == len(panels) - 1
         figure.add_traces([heat, outside])
         figure.add_trace(singular_lines(QuadraticProgramme()), 1, column + 1)
-    return arrange(figure, height, [i / len(panels) for i in range(len(panels))])
+    return arrange(figure, height)
