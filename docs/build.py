@@ -288,8 +288,9 @@ def static(modules: Path) -> None:
 def live_script() -> str:
     """The scripts that draw in JupyterLab and the site's own, as one that is no module."""
     parts = []
-    for name in ("slider", "choice", "plot"):
-        source = (FIGURES / f"{name}.js").read_text("utf-8")
+    for name, *before in (("slider",), ("choice",), ("plot", "phone")):
+        files = [FIGURES / f"{each}.js" for each in (*before, name)]
+        source = "".join(file.read_text("utf-8") for file in files)
         body, export, rest = source.partition("export default { render };")
         if not export or rest.strip():
             raise ValueError(f"{name}.js: expected `export default {{ render }};` at its end")

@@ -173,7 +173,9 @@ class Plot(anywidget.AnyWidget):
     _still: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
 
     # The text: anywidget would watch a file, and keep every widget alive for it.
-    _esm = _text("plot.js").replace("export default { render };", _text("notebook.js"))
+    _esm = _text("phone.js") + _text("plot.js").replace(
+        "export default { render };", _text("notebook.js")
+    )
     _css = _text("figures.css")
 
     def __init__(self, figure: Figure, panel: str = "") -> None:
