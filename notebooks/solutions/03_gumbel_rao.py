@@ -28,7 +28,7 @@
 #
 # **You need** [1 · The Gumbel-max trick](../01_gumbel_max.ipynb),
 # [2 · Gumbels, given the choice](../02_conditional_gumbels.ipynb), and backpropagation.
-# **Time:** 60 minutes.
+# **Time:** 60 minutes without exercise 3 and the last figure of section 5, which are optional.
 #
 # Numbers in parentheses, such as (6), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -354,10 +354,10 @@ checks.check_variance(variance)
 # %% [markdown]
 # ### Exercise 3 · The backward pass, by hand
 #
-# Appendix A of the paper builds GR by changing backpropagation. In PyTorch this is a class with two
-# functions. `forward` computes the result and keeps in `ctx` what the way back will need. `backward` gets
-# $g = \partial f(D)/\partial D$ and returns one gradient for each argument of `forward`, or None where
-# none is needed.
+# *Optional, 15 minutes, with the two cells on the erratum.* Appendix A of the paper builds GR by changing
+# backpropagation. In PyTorch this is a class with two functions. `forward` computes the result and keeps in
+# `ctx` what the way back will need. `backward` gets $g = \partial f(D)/\partial D$ and returns one gradient for
+# each argument of `forward`, or None where none is needed.
 #
 # Here $D$ and the exponentials $E$, one row for each of the $K$ samples, are given. `forward` is written
 # already; replace the None in `backward` by (10). You have both parts: from notebook 2 the softmax given $D$,
@@ -411,8 +411,8 @@ checks.check_backward(GRMCK)
 
 # %% [markdown]
 # > **An erratum.** Under (10) the paper says that the derivative is taken through $G^k$ as well, that is,
-# > through the dependence on $\theta$ in (9). It must not be. You have held $\theta + G^k$ fixed, as the
-# > paper's own pseudo-code does. Only then is $K = 1$ the ST-GS and the mean of (10) that of (7).
+# > through the dependence on $\theta$ in (9). It must not be. $\theta + G^k$ is held fixed, as in the
+# > paper's own pseudo-code. Only then is $K = 1$ the ST-GS and the mean of (10) that of (7).
 #
 # How large is the difference? The next cells do it both ways at τ = 1, with the same draws.
 
@@ -503,10 +503,10 @@ for caption in panel.captions(tau=[0.1], k=[1, math.inf]):
 # arrows, one for each class, and their average, weighted by $p$, is the thick one. No single arrow is like the
 # exact gradient, with either estimator: only averages are.
 #
-# So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias² plus variance,
-# summed over the entries. In the next figure the curves are computed and the black points are measured, and
-# each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of the curve of
-# its colour. At $K = 1$ both estimators are one.
+# *Optional, 8 minutes.* So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias²
+# plus variance, summed over the entries. In the next figure the curves are computed and the black points are
+# measured, and each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of
+# the curve of its colour. At $K = 1$ both estimators are one.
 #
 # **Predict:** to which side does the star of GR move when $K$ grows?
 
