@@ -330,6 +330,8 @@ def prepare(estimator, clip=None):
     return Training(model, loss, train, **sgd, generators=[noise])
 
 
+relaxed = prepare(partial(gumbel_softmax, tau=1.0))
+
 # %% [markdown]
 # The loss is the mean cross-entropy of a minibatch: minus the objective, with one tree for each expression.
 # Gradient descent without momentum, minibatches of ten and the weight decay are the paper's (appendix D.1).
@@ -342,7 +344,6 @@ from gumbelrao_edu import gumbel_max
 from gumbelrao_edu.listops import greedy, score
 
 some = Split(valid.examples[:1000], "a part of the validation set")
-relaxed = prepare(partial(gumbel_softmax, tau=1.0))
 relaxed.run(until=600)
 drawn = partial(gumbel_max, generator=torch.Generator().manual_seed(4))
 ways = {"its own mixtures": None, "trees drawn": lambda theta: drawn(theta)[0]}
