@@ -606,7 +606,7 @@ panel.captions(b=[1, 64], k=[1, 100])
 # ## 8 · An estimator as a loss
 #
 # *Optional, 20 minutes.* The estimators replace a gradient in the backward pass. Appendix B of the paper
-# writes them as *losses* instead, whose gradient is the estimate. For independent variables
+# writes each as a **surrogate loss** instead, whose gradient is the estimate. For independent variables
 # $D^1, \dots, D^m$, with a star on what is held fixed (the noise is held fixed, too):
 #
 # $$L = \sum_{j=1}^m \Big(\frac{\partial f(D^1, \dots, D^m)}{\partial D^j}\Big)^{*} \cdot s^j, \qquad
