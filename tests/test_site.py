@@ -363,7 +363,7 @@ def test_texts_of_figures_do_not_collide(open_page, name, width):
 # In the page: texts of a figure that lie on each other or stick out of it. Where two axes meet,
 # their numbers may touch.
 COLLISIONS = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
-    const frame = plot.getBoundingClientRect();
+    const frame = plot.querySelector('.main-svg').getBoundingClientRect();
     const texts = [...plot.querySelectorAll('.main-svg text')]
         .filter(text => text.textContent.trim() && !text.closest('.trace, .hm, .bars'))
         .map(text => ({box: text.getBoundingClientRect(), said: text.textContent,

@@ -14,7 +14,7 @@ from .style import FORWARD, LETTER, LINE, PAD, PAPER, ROW, Styled, arrow, frame,
 
 _WIDTH = 700  # of the figure where its width is not known; it decides how steep arrows are
 _MARGIN = 10
-_LEAST = 560  # where there is less room, the whole picture gets smaller
+_LEAST = 640  # where there is less room, the whole picture gets smaller
 
 
 @dataclass(frozen=True)
