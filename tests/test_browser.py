@@ -7,7 +7,7 @@ from html import unescape
 import nbformat
 import pytest
 from conftest import ROOT
-from lab import PROBE, RUN_ALL, idle
+from lab import PROBE, RUN_ALL, idle, problems
 
 from notebooks import find
 
@@ -101,11 +101,9 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     html = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     pictures = html.count("<img")
     page = chromium.new_page(viewport={"width": 1200, "height": 1400})
-    asked, problems = [], []
+    asked, wrong = [], problems(page)
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
     # A workspace of its own: JupyterLab would open the notebook of the test before, too.
     page.goto(lab.page(path.name))
 
@@ -185,4 +183,4 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
     page.close()
     local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")
     assert [url for url in asked if not url.startswith(local)] == []
-    assert problems == []
+    assert wrong == []

@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 from conftest import ROOT
-from lab import RUN_ALL, idle
+from lab import RUN_ALL, idle, problems
 from lab_server import missing
 
 from notebooks import KERNELSPEC
@@ -49,9 +49,7 @@ def page(chromium, lab, request):
     name = re.sub(r"\W", "_", request.node.name) + ".ipynb"
     nbformat.write(notebook, lab.folder / name)
     page = chromium.new_page(viewport={"width": 1000, "height": 1200})
-    page.file, page.address, page.problems = lab.folder / name, lab.page(name), []
-    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.file, page.address, page.problems = lab.folder / name, lab.page(name), problems(page)
     page.goto(page.address)
     idle(page)
     assert page.evaluate(RUN_ALL) is True
@@ -73,7 +71,9 @@ def again(page):
 def saved(page, wanted):
     """Save, and return the file once it has the pictures of both figures."""
     page.evaluate(SAVE)
+    html = []
     for _ in range(100):
+        page.wait_for_timeout(100)
         try:
             cells = json.loads(page.file.read_text("utf-8"))["cells"]
         except ValueError:  # it is being written
@@ -82,7 +82,6 @@ def saved(page, wanted):
         html = ["".join(output["data"]["text/html"]) for output in outputs]
         if all("<img" in each for each in html) and wanted in "".join(html):
             return outputs
-        page.wait_for_timeout(100)
     raise AssertionError(f"no pictures within 10 s: {[each[:200] for each in html]}")
 
 

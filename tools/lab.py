@@ -108,6 +108,23 @@ def idle(page: Any) -> None:
     page.wait_for_function(f"{session}?.kernel?.status === 'idle'", timeout=120_000)
 
 
+def problems(page: Any) -> list[str]:
+    """Return a list that gets the errors of a page from now on, but for one of JupyterLab's own.
+
+    Its debugger looks at every kernel that starts, and complains if that ends before it has looked.
+    """
+    found: list[str] = []
+    own = "Could not restore the debugger state"
+
+    def console(message: Any) -> None:
+        if message.type == "error" and not message.text.startswith(own):
+            found.append(message.text)
+
+    page.on("console", console)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Start a browser. Raises ImportError without playwright."""
