@@ -288,9 +288,9 @@ def static(modules: Path) -> None:
 def live_script() -> str:
     """The scripts that draw in JupyterLab and the site's own, as one that is no module."""
     parts = []
-    for name, *before in (("slider",), ("choice",), ("plot", "phone")):
-        files = [FIGURES / f"{each}.js" for each in (*before, name)]
-        source = "".join(file.read_text("utf-8") for file in files)
+    for names in (["slider"], ["choice"], ["phone", "plot"]):
+        source = "".join((FIGURES / f"{each}.js").read_text("utf-8") for each in names)
+        name = names[-1]
         body, export, rest = source.partition("export default { render };")
         if not export or rest.strip():
             raise ValueError(f"{name}.js: expected `export default {{ render }};` at its end")

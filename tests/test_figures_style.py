@@ -60,9 +60,7 @@ APART = 5 * 2.3
 
 
 def lab(color, sight):
-    c = rgb(color)
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(np.array(SIGHTS[sight]) @ linear, 0, 1)
+    seen = np.clip(np.array(SIGHTS[sight]) @ linear(rgb(color)), 0, 1)
     x = np.array(XYZ) @ seen / np.array([0.95047, 1.0, 1.08883])
     f = np.where(x > 216 / 24389, np.cbrt(x), (24389 / 27 * x + 16) / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
@@ -113,8 +111,12 @@ HUE_ROTATE = [[-0.574, 1.430, 0.144], [0.426, 0.430, 0.144], [0.426, 1.430, -0.8
 
 
 def luminance(rgb):
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return np.array([0.2126, 0.7152, 0.0722]) @ linear
+    return np.array([0.2126, 0.7152, 0.0722]) @ linear(rgb)
+
+
+def linear(rgb):
+    """What sRGB codes: the light of red, green and blue."""
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
 
 
 def test_the_simulation_sees_what_is_known():

@@ -28,6 +28,10 @@ _ADVICE = {
     "returned an invalid gradient": "The gradient of the logits has their shape, [n].",
 }
 
+# What to say of numbers of the right shape that no known mistake gives: a sentence, or what makes
+# one of the numbers.
+Otherwise = str | Callable[[Tensor], str]
+
 # What a wrong answer would look like, by the sentence that says what is wrong with it.
 Mistakes = Mapping[str, Tensor | float]
 
@@ -106,7 +110,7 @@ def try_out(
     expected: Tensor,
     given: Mapping[str, Any],
     mistakes: Mistakes,
-    otherwise: Callable[[Tensor], str] | None = None,
+    otherwise: Otherwise = _UNKNOWN,
 ) -> None:
     """Call the learner's function and `expect` its numbers; tell one that draws by itself.
 
@@ -115,7 +119,7 @@ def try_out(
         expected: what it should return.
         given: its arguments, in order.
         mistakes: see `expect`.
-        otherwise: what to say of numbers of the right shape that no known mistake gives.
+        otherwise: see `Otherwise`.
     """
     got = call(function, **given)
     try:
@@ -148,7 +152,7 @@ def expect(
     expected: Tensor | float,
     given: Mapping[str, Any],
     mistakes: Mistakes,
-    otherwise: Callable[[Tensor], str] | None = None,
+    otherwise: Otherwise = _UNKNOWN,
 ) -> None:
     """Raise `Wrong` unless the numbers agree; say what is wrong as closely as is known.
 
@@ -181,7 +185,9 @@ def expect(
         if known and not close(mistake, expected):
             raise wrong(sentence)
     sentence = _in_general(value, expected)
-    raise wrong(otherwise(value) if sentence == _UNKNOWN and otherwise else sentence)
+    if sentence == _UNKNOWN:
+        sentence = otherwise if isinstance(otherwise, str) else otherwise(value)
+    raise wrong(sentence)
 
 
 def plain(got: Any) -> Tensor:

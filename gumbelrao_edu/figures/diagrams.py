@@ -84,9 +84,8 @@ def diagram(
     xs, ys = [box.x for box in boxes.values()], [box.y for box in boxes.values()]
     # Room for half a box at every edge.
     wide, high = (max(box.half[i] for box in boxes.values()) for i in (0, 1))
-    above = [each for each in arrows if each.text and boxes[each.start].y == max(ys)]
-    is_above = any(boxes[each.end].y == max(ys) for each in above)
-    top = (40 if title else _MARGIN) + (ROW if is_above else 0)
+    ends = [{boxes[each.start].y, boxes[each.end].y} for each in arrows if each.text]
+    top = (40 if title else _MARGIN) + (ROW if {max(ys)} in ends else 0)  # for a text above a box
     inner = (_WIDTH - 2 * _MARGIN, height - top - _MARGIN)
     x_range, x_scale = _axis(xs, inner[0], wide)
     y_range, y_scale = _axis(ys, inner[1], high)

@@ -6,7 +6,9 @@ const BELOW = { orientation: "h", x: 0.5, xanchor: "center", y: -0.28, yanchor: 
 const [PLOT, BETWEEN, AROUND, ENTRY] = [210, 85, 110, 18]; // pixels of height
 const ABOVE = { orientation: "h", x: 0.5, xanchor: "center", y: 1.15, yanchor: "bottom" };
 const WHOLE = [0, 1];
+const ASIDE = 0.14; // between two columns, of the width
 
+const isMap = ({ type }) => type === "heatmap" || type === "contour";
 const names = (layout, kind) => Object.keys(layout).filter((key) => key.startsWith(kind));
 const sorted = (numbers) => [...new Set(numbers)].sort((a, b) => a - b);
 const place = (values, x) => values.reduce((last, value, i) => (value <= x ? i : last), 0);
@@ -32,24 +34,37 @@ function stacking(layout) {
   const beside = lefts.length < 4 ? 1 : 2;
   const down = Math.ceil(lefts.length / beside);
   const rows = bottoms.length * down;
-  const gap = BETWEEN / (rows * PLOT + (rows - 1) * BETWEEN);
-  const [width, height] = [1 - 0.14 * (beside - 1), 1 - gap * (rows - 1)];
+  const tall = rows * PLOT + (rows - 1) * BETWEEN;
+  const gap = BETWEEN / tall;
+  const [width, height] = [1 - ASIDE * (beside - 1), 1 - gap * (rows - 1)];
   const to = ([x, y]) => {
     const column = place(lefts, x[0]);
     const row = (bottoms.length - 1 - place(bottoms, y[0])) * down + Math.floor(column / beside);
-    const left = (column % beside) * (width / beside + 0.14);
+    const left = (column % beside) * (width / beside + ASIDE);
     const top = 1 - row * (height / rows + gap);
     return [[left, left + width / beside], [top - height / rows, top]];
   };
-  return { found, rows, to, isMoved: lefts.length > 1 };
+  return { found, rows, tall, to, isMoved: lefts.length > 1 };
 }
 
-function onPhone(layout) {
+// The figure as a phone shows it; the one that is given stays as it is.
+function onPhone({ data, layout }) {
+  const scales = data.filter((trace) => isMap(trace) && trace.showscale !== false);
+  const isScale = (trace) => scales.length === 1 && trace === scales[0];
+  return {
+    data: data.map((trace) =>
+      isScale(trace) ? { ...trace, colorbar: { ...trace.colorbar, ...BELOW } } : trace,
+    ),
+    layout: stacked(layout, scales.length === 1),
+  };
+}
+
+function stacked(layout, isScaled) {
   const { found, to, isMoved } = stacking(layout);
   const moved = { ...layout, legend: { ...layout.legend, font: { size: 11 } } };
-  if (names(layout, "ternary").length && !(layout.legend?.y < 0.5)) {
-    Object.assign(moved.legend, ABOVE);
-  }
+  const isTriangle = names(layout, "ternary").length > 0;
+  if (isTriangle && !(layout.legend?.y < 0.5)) Object.assign(moved.legend, ABOVE);
+  if (isTriangle || isScaled) moved.margin = { ...layout.margin, l: 50, r: 50 };
   if (!isMoved) return moved;
   for (const { x, y, ternary, box } of found) {
     const [across, up] = to(box);
@@ -76,11 +91,10 @@ function onPhone(layout) {
   return moved;
 }
 
-// The height that a figure asks for on a phone.
-function tallness(layout, data) {
-  const { rows } = stacking(layout);
+// The height that a figure, this high elsewhere, asks for on a phone.
+function tallness({ data, layout }, height) {
+  const { rows, tall } = stacking(layout);
   const entries = data.filter(({ name, showlegend }) => name && showlegend !== false).length;
   const legend = Math.max(0, entries - 6) * ENTRY;
-  const stacked = rows * PLOT + (rows - 1) * BETWEEN + AROUND;
-  return (rows > 1 ? Math.max(layout.height, stacked) : layout.height) + legend;
+  return (rows > 1 ? Math.max(height, tall + AROUND) : height) + legend;
 }

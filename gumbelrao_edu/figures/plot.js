@@ -45,26 +45,20 @@ async function render({ model, el }) {
   const Plotly = (library.plotly ??= load(library.get("source")));
   const figure = JSON.parse(model.get("_figure"));
   const height = figure.layout.height;
-  const isMap = ({ type }) => type === "heatmap" || type === "contour";
   frame.classList.toggle("gumbelrao-map", figure.data.some(isMap));
   figure.layout.uirevision = true; // keeps what the reader has zoomed or hidden
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false; // a finger scrolls
-
-  const maps = figure.data.filter((trace) => isMap(trace) && trace.showscale !== false);
-  const scale = maps.length === 1 ? (maps[0].colorbar ??= {}) : null;
-  const beside = { ...scale };
-  const margin = figure.layout.margin ?? {};
 
   let panel = el; // until the figure is put into its panel
   const isWhole = () => document.fullscreenElement === panel;
   let width;
   let tall;
   let room = height; // of the figure, in pixels
-  const wanted = () => (width < NARROW ? tallness({ ...figure.layout, height }, figure.data) : height);
   const low = () => {
     const around = panel.offsetHeight - frame.offsetHeight + 1; // heights are rounded
-    const smaller = Math.max(seen(panel) - around, LOW);
-    return wanted() > height ? wanted() : Math.min(height, smaller); // a phone scrolls
+    const wanted = width < NARROW ? tallness(figure, height) : height;
+    if (wanted > height) return wanted; // a phone scrolls
+    return Math.min(height, Math.max(seen(panel) - around, LOW));
   };
   const size = () => {
     width = frame.clientWidth || WIDTH;
@@ -84,20 +78,13 @@ async function render({ model, el }) {
     plot.style.transform = times === 1 ? "" : `scale(${times})`;
     figure.layout.width = width / times;
     figure.layout.height = room / times;
-    for (const name of scale ? Object.keys(BELOW) : []) {
-      scale[name] = width < NARROW ? BELOW[name] : beside[name];
-    }
-    const isTriangle = figure.data.some(({ type }) => type === "scatterternary");
-    if (scale || isTriangle) {
-      figure.layout.margin = width < NARROW ? { ...margin, l: 50, r: 50 } : margin;
-    }
   };
   const draw = () => {
     for (const [key, properties] of Object.entries(JSON.parse(model.get("_moved")))) {
       Object.assign(key === "layout" ? figure.layout : figure.data[key], properties);
     }
-    const layout = width < NARROW ? onPhone(figure.layout) : figure.layout;
-    return Plotly.react(plot, figure.data, layout, CONFIG);
+    const { data, layout } = width < NARROW ? onPhone(figure) : figure;
+    return Plotly.react(plot, data, layout, CONFIG);
   };
   const resize = () => {
     size();

@@ -341,4 +341,4 @@ def _survives(function: Any, logits: Tensor) -> None:
                 ((logits + gumbels) / tau).clamp(max=80).softmax(-1)
             ),
         }
-        expect(got, right, given, mistakes, lambda _: "at a larger τ it was right. " + _CUT)
+        expect(got, right, given, mistakes, "at a larger τ it was right. " + _CUT)

@@ -222,7 +222,7 @@ def check_fixed_loss(function: Any) -> None:
                 "value is not E[f(D)]. Weight them by p_i.": (p * losses) @ p.log(),
                 "this is twice the average.": 2 * (p @ losses),
             },
-            lambda answer: (
+            (
                 "this is not E[f(D)]. Take p = softmax(θ), and add up p_i f(e_i) with the three "
                 "losses programme.loss(corners, p)."
             ),
@@ -323,7 +323,7 @@ def check_log_ratio(function: Any) -> None:
             (st_gs / gr).log10(),
             given,
             mistakes,
-            lambda answer: (
+            (
                 "write var[ST-GS] = inner + outer and var[GR] = inner / k + outer first, then "
                 "subtract their logarithms to the base 10."
             ),

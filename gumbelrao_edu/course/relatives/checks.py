@@ -98,7 +98,7 @@ def check_rloo(function: Any) -> None:
             right,
             given,
             mistakes,
-            lambda answer: (
+            (
                 "first write the parentheses, one number a draw: the loss minus the mean of the "
                 "others. Then weight each row of scores with its number, and take mean(0)."
             ),
@@ -291,7 +291,7 @@ def check_equal_cost(function: Any) -> None:
             square**0.5,
             given,
             mistakes,
-            lambda answer: (
+            (
                 "the mean squared error is bias² + variance / m, with m = evaluations / cost "
                 "estimates. Return its root."
             ),
@@ -372,7 +372,7 @@ def check_exponential(function: Any) -> None:
             a * (b / a) ** capped,
             given,
             mistakes,
-            lambda answer: (
+            (
                 "it has to be a at step 0, b at step T and after it, and in between each step "
                 "multiplies by the same factor: a (b/a)^(t/T)."
             ),

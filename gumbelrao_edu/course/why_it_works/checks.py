@@ -343,7 +343,7 @@ def check_relaxed_mean(function: Any) -> None:
                     ((theta.detach() - noise) / tau).softmax(-1).mean(0)
                 ),
             },
-            lambda answer: (
+            (
                 "the value is not that of the mean of the softmaxes of `perturbed`. Make it that "
                 "first, then see to the gradient."
             ),
@@ -375,7 +375,7 @@ def check_relaxed_mean(function: Any) -> None:
                 wanted,
                 {**given, "g": g},
                 mistakes,
-                lambda answer: (
+                (
                     "it is not that of the mean of softmax(θ + G) with G held fixed, the noise "
                     "perturbed − θ."
                 ),
