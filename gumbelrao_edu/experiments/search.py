@@ -261,7 +261,12 @@ def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
     return -model.elbo(images.to(model.pixel_mean)).mean()
 
 
-def begin(config: Config, model: DiscreteVAE, draws: torch.Generator) -> Training:
+def begin(
+    config: Config,
+    model: DiscreteVAE,
+    draws: torch.Generator,
+    loss: Callable[[DiscreteVAE, Tensor], Tensor] = loss,
+) -> Training:
     """Return the training of what `build` made, before its first step."""
     return Training(
         model,
@@ -291,11 +296,22 @@ def train(run: Run) -> dict[str, Any]:
     Raises:
         TrainingDivergedError: when the training or a bound is not finite.
     """
-    model, training, report = _begun(run)
+    model, draws = build(run.config)
+    return train_model(run, model, begin(run.config, model, draws))
+
+
+def train_model(run: Run, model: DiscreteVAE, training: Training) -> dict[str, Any]:
+    """Do what `train` says with a training that has begun.
+
+    Args:
+        run: its configuration has `steps`, `full`, `images` and `valid_samples`.
+        model: in the training.
+        training: from `begin`.
+    """
     training.run(
         run.config["steps"],
         every=_every(run.config),
-        callback=report,
+        callback=_reporter(run, model),
         checkpoint=run.checkpoint,
     )
     return _ended(run, model, training)
@@ -324,12 +340,13 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
         For each run a function that does what is left of `train`.
     """
     config = runs[0].config
-    begun = [_begun(run) for run in runs]
+    models = [build(run.config) for run in runs]
+    trainings = [begin(run.config, *built) for run, built in zip(runs, models, strict=True)]
     errors = run_together(
-        [training for _, training, _ in begun],
+        trainings,
         config["steps"],
         every=_every(config),
-        callbacks=[report for *_, report in begun],
+        callbacks=[_reporter(run, model) for run, (model, _) in zip(runs, models, strict=True)],
         checkpoints=[run.checkpoint for run in runs],
     )
 
@@ -345,7 +362,7 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
 
     return [
         rest(model, training, error)
-        for (model, training, _), error in zip(begun, errors, strict=True)
+        for (model, _), training, error in zip(models, trainings, errors, strict=True)
     ]
 
 
@@ -356,17 +373,16 @@ def _every(config: Config) -> int:
     return max(1, int(config["steps"]) // _REPORTS)
 
 
-def _begun(run: Run) -> tuple[DiscreteVAE, Training, Callable[[Training], None]]:
-    """A model, its training before the first step, and what reports on it."""
+def _reporter(run: Run, model: DiscreteVAE) -> Callable[[Training], None]:
+    """What reports on a training."""
     config = run.config
-    model, draws = build(config)
     valid = digits(config["full"]).valid[: config["images"]]
 
     def report(training: Training) -> None:
         training.history[-1]["valid_elbo"] = elbo(model, valid[:_WATCHED])
         run.tick(0.9 * training.step / config["steps"])
 
-    return model, begin(config, model, draws), report
+    return report
 
 
 def _ended(run: Run, model: DiscreteVAE, training: Training) -> dict[str, Any]:
