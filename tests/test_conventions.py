@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from notebook_files import SOURCES, read
 
 from notebooks import HIDE, for_learners, read_script, tags
@@ -65,7 +65,10 @@ def questions(cells):
 
 
 def given_away(cells):
-    """Code cells whose stored output stands unfolded under the question that it answers."""
+    """Code cells whose stored output stands unfolded under the question that it answers.
+
+    A figure may, if the reader has to do something with it first.
+    """
     return [
         cell.source
         for before, cell in itertools.pairwise(cells)
@@ -73,10 +76,12 @@ def given_away(cells):
         and re.search(r"\*\*(Predict|Guess)", before.source)
         and cell.cell_type == "code"
         and not {HIDE, "exercise"}.intersection(tags(cell))
-        and not any(
-            "<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs
-        )
+        and not (drawn(cell) and re.search(r"\b([Mm]ove|type)\b", before.source))
     ]
+
+
+def drawn(cell):
+    return any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
 @each
@@ -153,6 +158,9 @@ def test_an_answer_that_is_given_away_is_noticed():
     assert given_away([asked, code]) == ["print(3)"]
     assert not given_away([asked, new_code_cell("print(3)", metadata={"tags": [HIDE]})])
     assert not given_away([new_markdown_cell("Look."), code])
+    figure = new_code_cell("figure", outputs=[new_output("display_data", {"text/html": "<img>"})])
+    assert given_away([asked, figure]) == ["figure"]
+    assert not given_away([new_markdown_cell("**Predict:** where? Move the slider."), figure])
     assert MOVES.search('panel.controls["tau"].value = 0.1')
     assert not MOVES.search('if panel.controls["tau"].value == 0.1:\n    pass'.replace("==", "<"))
     assert PRINTS.search("def show(name, numbers):")

@@ -106,6 +106,11 @@ def test_merge_right(answer):
     right(exercises.check_merge(answer))
 
 
+def test_an_array_of_numpy_has_no_derivative():
+    answer = exercises.check_merge(lambda *given: merged(*given).detach().numpy())
+    wrong(answer, "no derivative goes through ndarray. Compute it with torch alone")
+
+
 # --- Exercise 2: log q(T|x) -----------------------------------------------------------------------
 
 

@@ -222,3 +222,12 @@ def test_exponential_in_two_ways():
             lambda t, n, a, b: math.exp(math.log(a) + min(t, n) / n * math.log(b / a))
         )
     )
+
+
+def test_exponential_that_returns_in_one_branch_only():
+    def exponential(t, steps, a, b):
+        if t < steps:
+            return a * (b / a) ** (t / steps)
+
+    said = "exponential returned nothing. Write its body, and end each branch with `return`"
+    wrong(exercises.check_exponential(exponential), said)

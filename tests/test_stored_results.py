@@ -16,10 +16,10 @@ STORED = Path(__file__).parents[1] / "notebooks" / "results"
 
 def test_all_are_tested():
     folders = [path.name for path in STORED.iterdir() if path.is_dir()]
-    assert sorted(folders) == ["fig2", "seeds", "table1", "table2"]
+    assert sorted(folders) == ["clipping", "fig2", "seeds", "table1", "table2"]
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "fig2", "seeds"])
+@pytest.mark.parametrize("name", ["table1", "clipping", "table2", "fig2", "seeds"])
 def test_nothing_is_left_to_compute_and_the_tables_are_those_of_the_rows(
     name, tmp_path, monkeypatch, capsys
 ):

@@ -94,7 +94,7 @@ def call(function: Any, **arguments: Any) -> Any:
     except (Exception, SystemExit) as error:
         raise Wrong(f"{name} raised {advised(error)}\nfor{shown(arguments)}") from error
     if result is None or result is ...:
-        raise Wrong(f"{name} returned nothing. Write its body, and end it with `return`.")
+        raise Wrong(f"{name} returned nothing. Write its body, and end each branch with `return`.")
     return result
 
 
@@ -218,7 +218,10 @@ def gradient(got: Any, weights: Tensor | float, theta: Tensor, *, cut: str) -> T
         cut: what to say when nothing is left to differentiate.
     """
     if not isinstance(got, Tensor):
-        raise Wrong(f"the value is right, but expected a tensor, got {type(got).__name__}.")
+        raise Wrong(
+            f"the value is right, but no derivative goes through {type(got).__name__}. "
+            "Compute it with torch alone."
+        )
     if not got.requires_grad:
         raise Wrong(f"the value is right, but nothing is left to differentiate: {cut}")
     try:
