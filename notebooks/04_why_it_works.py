@@ -251,7 +251,7 @@ checks.check_split_variance(split_variance)
 # **Predict:** to halve the variance, you can double $B$. Where on the map would doubling $K$ do as well?
 # Where does it do nothing? So which way do the white lines run at the left, and at the right?
 
-# %%
+# %% tags=["hide-output"]
 panel = figures.surface(f, logits)
 panel
 
@@ -376,7 +376,7 @@ def through_9(logits, *, tau, k, generator=None):
 # **Predict:** does the orange line end at the black one? If it does not, what would help: more draws, a larger
 # $K$, or a smaller τ?
 
-# %%
+# %% tags=["hide-output"]
 two = {"held fixed": gumbel_rao, "through (9)": through_9}
 panel = figures.convergence(f, logits, two)
 panel
@@ -491,8 +491,8 @@ checks.check_bump(bump)
 # </details>
 #
 # The figure shows the bump, and in black how likely each $x$ is, for $p_j = 0.3$. GR is the mean of the bump:
-# the area under the shaded half, where each $x$ is weighted by the black curve. Make τ smaller, and watch the
-# black curve above the bump: how much does it still change there?
+# the area under the shaded half, where each $x$ is weighted by the black curve. Move the slider
+# to smaller τ, and watch the black curve above the bump: how much does it still change there?
 
 # %%
 panel = figures.tie(0.3)

@@ -74,10 +74,11 @@ for example in valid.examples[:4]:
 # outside. That is a tree. In the *gold tree* of an expression an operator takes its arguments one by one,
 # and at last its bracket.
 #
-# **Predict:** what is the value of `[MAX 2 9 [MIN 4 7 ] 0 ]`? Which node of its tree has the value 4?
+# The figure shows `[MAX 2 9 [MIN 4 7 ] 0 ]`. **Look for** the squares: each stands on top of one whole
+# operation, and says its value.
 #
-# Then **type an expression of your own** and press Enter. **Look for** the squares: each stands on top of
-# one whole operation.
+# **Predict:** what is the value of `[MIN [MAX 3 1 ] [MAX [MED 6 2 9 ] 4 ] ]`? How many squares will its tree
+# have? Then **type it** and press Enter, and after it an expression of your own.
 
 # %%
 from gumbelrao_edu.course.listops import figures
@@ -87,8 +88,8 @@ gold = figures.expressions("[MAX 2 9 [MIN 4 7 ] 0 ]")
 gold
 
 # %% [markdown]
-# The value is 9, and `[MIN 4 7 ]` is the 4 inside. If you left out a bracket, the sentence under the
-# figure said so.
+# The value is 3, and there are four squares, one for each operator. If you left out a bracket, the sentence
+# under the figure said so.
 #
 # Our network will see the tokens and, in training, the value. **Nobody shows it a tree.** If it uses
 # trees, it has to find out by itself which ones help: the tree is *latent*.
@@ -414,7 +415,7 @@ def validate(training):
 # **Look for** curves that turn back. You may stop the training with the stop button (■) above; run the
 # cell again and it goes on from there. The cells below need the whole race.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 from IPython.display import display
 
 from gumbelrao_edu.course.live import LiveTraining
@@ -552,7 +553,7 @@ estimates = {k: estimate(k) for k in [1, 10, 100, math.inf]}
 # **Predict:** which of the two changes first as $K$ grows, the lengths or the directions? Does the cloud
 # ever reach the upper edge?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 show(*figures.gradients({k: estimates[k] for k in [1, 10, math.inf]}))
 assert estimates[1].norm(dim=1).max() > 3 * estimates[math.inf].norm(dim=1).max()
 

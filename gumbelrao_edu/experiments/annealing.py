@@ -201,7 +201,7 @@ EXPERIMENT = Experiment(
     profiles={
         "smoke": Annealing((0,), 10, False, (16,), valid_samples=2, images=20),
         "lecture": Annealing((0,), 300, False, (200,), valid_samples=10, images=200),
-        # An hour of one core. Cut: nine tenths of the steps and of the validation images, two seeds.
+        # An hour of one core. Cut: nine tenths of the steps and of the images, two seeds.
         "cpu": Annealing((0, 1, 2), 5000, images=1000),
         "paper": Annealing(tuple(range(5)), 50_000),
     },

@@ -270,7 +270,7 @@ assert spread["RLOO, 4 draws", "a loss for each"] < spread["GR, τ = 0.5", "a lo
 #
 # The picture has two classes, and $f(x) = x^p$ on the way from one to the other. **Look for** where the lines meet
 # the left edge, and where $f$ does. **Predict:** for which powers $p$ is one slope right? For which is the mean of
-# the slopes at both ends?
+# the slopes at both ends? Then move the slider.
 
 # %%
 from gumbelrao_edu.course.relatives import figures
@@ -450,7 +450,7 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 #
 # **Predict:** who gets stuck? (Think of the two slopes at $x = 0$ and $x = 1$, and of their mean.)
 
-# %%
+# %% tags=["hide-output"]
 from gumbelrao_edu.problems.polynomial import train
 
 powers = [1.5, 2.0, 3.0]
@@ -534,7 +534,7 @@ def final_losses(k, schedule, steps=200):
 # %% [markdown]
 # **Predict:** is the best constant τ of ST-GS also that of GR? Does cooling help both?
 
-# %%
+# %% tags=["hide-output"]
 schedules = {f"τ = {tau}": Schedule(tau) for tau in [1.0, 0.3, 0.1]}
 for shape in ["linear", "exponential", "cosine"]:
     schedules[f"{shape}, 1 to 0.1"] = Schedule(1.0, 0.1, steps=200, shape=shape)
@@ -698,21 +698,11 @@ assert failed["the library, K = 10"] is None
 # too few to exclude a rare event.
 
 # %%
-from pathlib import Path
-
 import pandas as pd
 
+from gumbelrao_edu.course import stored
 
-def stored(name):
-    for folder in ["results", "../results"]:  # the second as seen from the solutions
-        if Path(folder, f"{name}.csv").exists():
-            return pd.read_csv(f"{folder}/{name}.csv")
-    # Colab opens the notebook without the files beside it.
-    address = "https://github.com/gumbelrao-edu/gumbelrao_edu/raw/main/notebooks/results"
-    return pd.read_csv(f"{address}/{name}.csv")
-
-
-runs = stored("table2/runs")
+runs = pd.read_csv(stored("table2/runs.csv"))
 gr = runs[runs.estimator == "gumbel_rao"]
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()

@@ -264,12 +264,20 @@ def polynomial(
     return Panel(figure, draw, p=slider("p", powers, powers[len(powers) // 2], tooltip=tooltip))
 
 
-def annealing(ends: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, Row]) -> Panel:
+def annealing(
+    ends: Mapping[str, Mapping[str, Tensor]],
+    rows: Mapping[str, Row],
+    what: str = "expected loss",
+    *,
+    from_zero: bool = True,
+) -> Panel:
     """Return the losses that trainings end with, for each schedule and estimator.
 
     Args:
         ends: by the estimator and the schedule, the final losses of the runs `[runs]`.
         rows: the look of each estimator.
+        what: the loss, for its axis.
+        from_zero: the axis begins at 0.
 
     Returns:
         A panel without controls.
@@ -277,7 +285,7 @@ def annealing(ends: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, Row])
     Example:
         >>> from gumbelrao_edu.figures.rows import ST_GS
         >>> annealing({"ST-GS": {"τ = 1": torch.tensor([1.0, 3.0])}}, {"ST-GS": ST_GS}).caption
-        'Mean loss at the end, ± standard error. ST-GS: τ = 1 2.0 ± 1.0.'
+        'Mean of the expected loss at the end, ± standard error. ST-GS: τ = 1 2.0 ± 1.0.'
     """
     traces, told = [], []
     for name, by_schedule in ends.items():
@@ -287,8 +295,9 @@ def annealing(ends: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, Row])
         numbers = zip(by_schedule, means, errors, strict=True)
         said = ", ".join(f"{schedule} {m:.1f} ± {e:.1f}" for schedule, m, e in numbers)
         told.append(f"{name}: {said}")
-    axes = layout("temperature over the training", "expected loss at the end", height=380)
+    axes = layout("temperature over the training", f"{what} at the end", height=380)
     figure = go.Figure(traces, {**axes, "showlegend": True})
-    figure.update_yaxes(rangemode="tozero")
+    if from_zero:
+        figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(automargin=True, tickangle=-90, title_standoff=8)
-    return Panel(figure, alt=f"Mean loss at the end, ± standard error. {'. '.join(told)}.")
+    return Panel(figure, alt=f"Mean of the {what} at the end, ± standard error. {'. '.join(told)}.")
