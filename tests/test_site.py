@@ -171,6 +171,18 @@ def test_every_control_moves_its_figure(open_page, name, record_property):
         assert max(medians) < MOVE_MS * SLACK
 
 
+def test_icons_are_drawn_once(open_page):
+    """Nothing looks for more of them: it would look at each point of a figure that moves."""
+    page = open_page("index.html")
+    page.wait_for_function("document.querySelectorAll('svg.svg-inline--fa').length > 3")
+    assert page.locator("i.fas, i.fa-solid, i.fa-brands").count() == 0
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<i class=\"fa-solid fa-moon\"></i>')"
+    )
+    page.wait_for_timeout(500)
+    assert page.locator("i.fa-solid").count() == 1
+
+
 @pytest.mark.parametrize("name", ["index.html", *PAGES])
 def test_the_first_panel_answers_in_time(chromium, address, name, record_property):
     if 'data-states="' not in (SITE / name).read_text("utf-8"):
