@@ -136,7 +136,7 @@ def test_each_step_is_drawn(example, parse):
     done, left = set(), [(i, i + 1) for i in range(length)]
     for step in range(length):
         panel.controls["step"].value = step
-        names = ("merged", "nodes that are left", "possible merges", "the one that is drawn")
+        names = ("merged", "nodes that are left", "possible merges (%)", "the one that is drawn")
         edges, tops, possible, drawn = (trace(panel.figure, name) for name in names)
         assert spans_drawn(polylines(edges), length) == done if done else not edges.x
         assert len(tops.x) == len(left) == length - step
@@ -146,7 +146,7 @@ def test_each_step_is_drawn(example, parse):
         if step < length - 2:
             theta = parse.logits[step][0].detach().double().numpy()
             weights = np.exp(theta - theta.max())
-        shown = [float(text.removesuffix(" %")) for text in possible.text]
+        shown = [float(text) for text in possible.text]
         assert shown == pytest.approx(100 * weights / weights.sum(), abs=0.051)
         assert len(possible.x) == len(left) - 1
         position = int(parse.choices[step].argmax()) if step < length - 2 else 0

@@ -367,31 +367,73 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("name", ["index.html", *PAGES])
 def test_texts_of_figures_do_not_collide(open_page, name, width):
+    """Wherever the controls stand."""
     page = open_page(name, width=width)
     make_live(page)
-    assert page.evaluate(COLLISIONS) == []
+    found, states = {}, 0
+    for number, panel in enumerate(page.locator(".gumbelrao-panel").all(), 1):
+        seen, collisions = panel.evaluate(COLLISIONS)
+        states += seen
+        if collisions:
+            found[number] = collisions
+    recorded = [json.loads(text) for text in re.findall(r'"captions":(\[[^]]*\])', states_of(name))]
+    assert states == sum(map(len, recorded))
+    assert found == {}
 
 
-# In the page: texts of a figure that lie on each other or stick out of it. Where two axes meet,
-# their numbers may touch.
-COLLISIONS = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
-    const frame = plot.querySelector('.main-svg').getBoundingClientRect();
-    const texts = [...plot.querySelectorAll('.main-svg text')]
-        .filter(text => text.textContent.trim() && !text.closest('.trace, .hm, .bars'))
-        .map(text => ({box: text.getBoundingClientRect(), said: text.textContent,
-                       tick: text.closest('.xtick, .ytick') !== null}))
-        .filter(({box}) => box.width > 0);
-    const cut = texts.filter(({box}) =>
-        box.left < frame.left - 2 || box.right > frame.right + 2 ||
-        box.top < frame.top - 2 || box.bottom > frame.bottom + 2);
-    const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map(other => [one, other]));
-    const over = pairs.filter(([{box: a, tick, said}, {box: b, tick: another, said: same}]) =>
-        !(tick && another && said === same) &&
-        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
-        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3);
-    return [...cut.map(({said}) => `cut: ${said}`),
-            ...over.map(([one, other]) => `${one.said} | ${other.said}`)];
-})"""
+def states_of(name):
+    """The records of a page's panels, as JavaScript."""
+    ids = re.findall(r'data-states="([^"]+)"', (SITE / name).read_text("utf-8"))
+    return "\n".join((SITE / f"_static/states/{id}.js").read_text("utf-8") for id in ids)
+
+
+# In the page: moves the controls of a panel to all positions. The number of these, and by position
+# the texts that lie on each other or stick out of the figure. Where two axes meet, their numbers
+# may touch.
+COLLISIONS = """async (panel) => {
+    const plot = panel.querySelector('.js-plotly-plot');
+    const collisions = () => {
+        const frame = plot.querySelector('.main-svg').getBoundingClientRect();
+        const texts = [...plot.querySelectorAll('.main-svg text')]
+            .filter(text => text.textContent.trim())
+            .map(text => ({box: text.getBoundingClientRect(), said: text.textContent,
+                           axis: text.closest('.xtick, .ytick')?.getAttribute('class')}))
+            .filter(({box}) => box.width > 0);
+        const cut = texts.filter(({box}) =>
+            box.left < frame.left - 2 || box.right > frame.right + 2 ||
+            box.top < frame.top - 2 || box.bottom > frame.bottom + 2);
+        const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map(other => [one, other]));
+        const over = pairs.filter(([{box: a, axis}, {box: b, axis: another}]) => {
+            const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            const meet = axis && another && axis !== another;
+            return across > (meet ? 6 : 2) && down > (meet ? 6 : 3);
+        });
+        return [...cut.map(({said}) => `cut: ${said}`),
+                ...over.map(([one, other]) => `${one.said} | ${other.said}`)];
+    };
+    const controls = [...panel.querySelectorAll('input, select')].map(element =>
+        element.matches('select')
+            ? {element, event: 'change', property: 'selectedIndex', count: element.length}
+            : {element, event: 'input', property: 'valueAsNumber', count: Number(element.max) + 1});
+    let states = [[]];
+    for (const {count} of controls) {
+        const positions = [...Array(count).keys()];
+        states = states.flatMap(state => positions.map(position => [...state, position]));
+    }
+    const found = {};
+    for (const state of states) {
+        controls.forEach(({element, event, property}, i) => {
+            if (element[property] === state[i]) return;
+            element[property] = state[i];
+            element.dispatchEvent(new Event(event));
+        });
+        await null;
+        const texts = collisions();
+        if (texts.length) found[state] = texts;
+    }
+    return [states.length, found];
+}"""
 
 
 @pytest.mark.parametrize("name", EVERY)

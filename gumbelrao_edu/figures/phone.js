@@ -1,9 +1,10 @@
 // How a figure fits a phone; it stands in front of plot.js in one script. The scale of colours lies
 // under its map, plots that stand side by side stand under each other (four and more in two
-// columns), a legend has its rows above, and a diagram gets smaller.
+// columns), a legend has its rows above, and a diagram and texts beside points get smaller.
 const NARROW = 500;
 const BELOW = { orientation: "h", x: 0.5, xanchor: "center", y: -0.28, yanchor: "top", len: 0.9 };
 const [PLOT, BETWEEN, AROUND, ENTRY] = [210, 85, 110, 18]; // pixels of height
+const SMALL = { size: 11 }; // the font of a legend, and of texts beside points
 const ABOVE = { orientation: "h", x: 0.5, xanchor: "center", y: 1.15, yanchor: "bottom" };
 const WHOLE = [0, 1];
 const ASIDE = 0.14; // between two columns, of the width
@@ -51,17 +52,19 @@ function stacking(layout) {
 function onPhone({ data, layout }) {
   const scales = data.filter((trace) => isMap(trace) && trace.showscale !== false);
   const isScale = (trace) => scales.length === 1 && trace === scales[0];
+  const fitted = (trace) => {
+    if (isScale(trace)) return { ...trace, colorbar: { ...trace.colorbar, ...BELOW } };
+    return trace.mode?.includes("text") ? { ...trace, textfont: SMALL } : trace;
+  };
   return {
-    data: data.map((trace) =>
-      isScale(trace) ? { ...trace, colorbar: { ...trace.colorbar, ...BELOW } } : trace,
-    ),
+    data: data.map(fitted),
     layout: stacked(layout, scales.length === 1),
   };
 }
 
 function stacked(layout, isScaled) {
   const { found, to, isMoved } = stacking(layout);
-  const moved = { ...layout, legend: { ...layout.legend, font: { size: 11 } } };
+  const moved = { ...layout, legend: { ...layout.legend, font: SMALL } };
   const isTriangle = names(layout, "ternary").length > 0;
   if (isTriangle && !(layout.legend?.y < 0.5)) Object.assign(moved.legend, ABOVE);
   if (isTriangle || isScaled) moved.margin = { ...layout.margin, l: 50, r: 50 };

@@ -59,6 +59,7 @@ EXAMPLES = (
 _EDGES = "tree"
 _SOME = "an operator with some of its arguments"
 _WHOLE = "a whole operation, with its value"
+_POSSIBLE = "possible merges (%)"
 _Line = list[float | None]
 
 
@@ -133,7 +134,8 @@ def _tokens_below(figure: go.Figure, example: Example) -> None:
 
 def _tree_axes(height: int, y: str = "height of the node") -> dict[str, object]:
     axes = layout("the expression", y, height=height)
-    axes["xaxis"] |= {"showgrid": False, "zeroline": False}
+    # Tokens that are turned, for want of room, keep clear of the axis's name.
+    axes["xaxis"] |= {"showgrid": False, "zeroline": False, "automargin": True}
     axes["yaxis"] |= {"rangemode": "tozero", "dtick": 2}
     return {**axes, "showlegend": True}
 
@@ -231,7 +233,7 @@ def merging(example: Example, parse: Parse) -> Panel:
         return " ".join(words[slice(*span)])
 
     def draw(figure: go.Figure, *, step: int) -> str:
-        names = ("merged", "nodes that are left", "possible merges", "the one that is drawn")
+        names = ("merged", "nodes that are left", _POSSIBLE, "the one that is drawn")
         edges, tops, possible, drawn = (trace(figure, name) for name in names)
         done, left = spans_of(merges[:step], length), lefts[step]
         pairs = [(a[0], b[1]) for a, b in pairwise(left)]
@@ -253,20 +255,20 @@ def merging(example: Example, parse: Parse) -> Panel:
                 f"All is merged after {_counted(step, 'step')}: {_bracketed(done, example)}. "
                 f"Nodes that are in the gold tree: {found} of {length - 1}."
             )
-        percent = [f"{100 * p:.1f} %" for p in probabilities[step]]
+        percent = [f"{100 * p:.1f}" for p in probabilities[step]]
         possible.text = percent
         return (
             f"{_counted(step, 'merge')} done, {len(left)} nodes left: "
             f"{', '.join(map(name, left))}. The next merge makes one of "
             f"{', '.join(map(name, pairs))}, with the probabilities "
-            f"{', '.join(percent)}. Drawn: {name(winner[0])}."
+            f"{' %, '.join(percent)} %. Drawn: {name(winner[0])}."
         )
 
     figure = go.Figure(
         [
             curve("merged", MERGED),
             points("nodes that are left", MERGED, size=MARK),
-            points("possible merges", POSSIBLE, size=MARK, mode="markers+text").update(
+            points(_POSSIBLE, POSSIBLE, size=MARK, mode="markers+text").update(
                 textposition="top center"
             ),
             curve("the one that is drawn", CHOSEN),
