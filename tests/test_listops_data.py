@@ -503,6 +503,26 @@ def test_batches(generated: ListOps) -> None:
         split[3]
 
 
+def test_batches_are_filled_up_to_common_lengths(generated: ListOps) -> None:
+    split = generated.valid.up_to(20)
+    batches = [split[torch.arange(5 * i, 5 * i + 5)] for i in range(4)]
+    whole = data.filled(batches)
+    lengths = whole.lengths.tolist()
+    assert lengths == sorted(lengths, reverse=True)
+    most = Counter[int]()
+    for batch in batches:
+        most |= Counter(batch.lengths.tolist())
+    assert Counter(lengths) == most
+    for batch, tokens, labels in zip(batches, whole.tokens, whole.labels, strict=True):
+        ordered = sorted(
+            zip(batch.tokens.split(batch.lengths.tolist()), batch.labels.tolist(), strict=True),
+            key=lambda sentence: -len(sentence[0]),
+        )
+        parts = zip(tokens.split(lengths), labels.tolist(), strict=True)
+        real = [(part.tolist(), label) for part, label in parts if label != data.FILLER]
+        assert real == [(sentence.tolist(), label) for sentence, label in ordered]
+
+
 def test_up_to(generated: ListOps) -> None:
     short = generated.up_to(10)
     for split, all_ in zip(short, generated, strict=True):

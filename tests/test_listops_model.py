@@ -15,6 +15,7 @@ from gumbelrao_edu.listops import (
     Batch,
     Split,
     TreeLSTM,
+    accuracy,
     generate,
     greedy,
     losses,
@@ -350,9 +351,12 @@ def test_score_counts_labels_and_spans():
     assert got.f1 == pytest.approx(agreement / 300)
     assert got.depth == pytest.approx(depth / 300)
     assert score(model, split).f1 == pytest.approx(got.f1)
+    assert accuracy(model, split, chunk=7) == got.accuracy
     assert 0 < got.accuracy < 1
 
 
 def test_score_of_nothing_is_refused():
     with pytest.raises(ValueError, match="split: expected sentences, got none in nothing"):
         score(some_model(greedy), Split([], "nothing"))
+    with pytest.raises(ValueError, match="split: expected sentences, got none in nothing"):
+        accuracy(some_model(greedy), Split([], "nothing"))

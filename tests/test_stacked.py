@@ -16,6 +16,9 @@ from small_training import IMAGES, negative_elbo
 from torch import Tensor
 
 from gumbelrao_edu import GumbelRao, estimators
+from gumbelrao_edu.listops import Split, TreeLSTM, generate, losses
+from gumbelrao_edu.listops.data import FILLER, filled
+from gumbelrao_edu.training import stacked as stacked_module
 from gumbelrao_edu.training.errors import TrainingDivergedError
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.training.stacked import run_together
@@ -29,18 +32,24 @@ SETTINGS = (
 DRAWN = [name for name in estimators.names() if estimators.get(name).kind != "enumeration"]
 
 
-class Seen:
-    """The images, and which of them were asked for."""
+SENTENCES = Split(
+    generate(60, max_length=12, generator=torch.Generator().manual_seed(0)), "sentences"
+)
 
-    def __init__(self) -> None:
+
+class Seen:
+    """The examples, and which of them were asked for."""
+
+    def __init__(self, examples=IMAGES) -> None:
+        self.examples = examples
         self.asked: list[list[int]] = []
 
     def __len__(self) -> int:
-        return len(IMAGES)
+        return len(self.examples)
 
     def __getitem__(self, index: Tensor) -> Tensor:
         self.asked.append(index.tolist())
-        return IMAGES[index]
+        return self.examples[index]
 
 
 def new(seed, name="gumbel_rao", arity=4, latent_bits=4, **changed) -> Training:
@@ -60,6 +69,53 @@ def new(seed, name="gumbel_rao", arity=4, latent_bits=4, **changed) -> Training:
     return Training(
         model, negative_elbo, Seen(), batch_size=8, seed=seed, generators=[noise], **settings
     )
+
+
+class Noting:
+    """An estimator, and what it drew."""
+
+    def __init__(self, draw) -> None:
+        self.draw, self.num_samples = draw, draw.num_samples
+        self.drawn: list[list[int]] = []
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        sample = self.draw(logits)
+        self.drawn.append(sample.argmax(-1).tolist())
+        return sample
+
+
+def mean_loss(model, batch):
+    return losses(model, batch).sum() / (batch.labels != FILLER).sum()
+
+
+def parser(seed, name="gumbel_rao", **changed) -> Training:
+    """A training on sentences of several lengths, in float64."""
+    settings = {**SETTINGS[seed], **changed}
+    tau = {"tau": settings.pop("tau")}
+    noise = torch.Generator().manual_seed(seed)
+    draw = estimators.sampler(
+        name, generator=noise, **(tau if "tau" in estimators.get(name).example else {})
+    )
+    model = TreeLSTM(Noting(draw), dim=6, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():  # a query that prefers something
+        model.query.normal_(generator=torch.Generator().manual_seed(seed))
+    return Training(
+        model.double(),
+        mean_loss,
+        Seen(SENTENCES),
+        batch_size=7,
+        seed=seed,
+        generators=[noise],
+        **settings,
+    )
+
+
+def assert_same_draws(one: Training, other: Training) -> None:
+    """Minibatches and draws exactly, and weights to rounding."""
+    assert one.examples.asked == other.examples.asked
+    assert one.model.estimator.drawn == other.model.estimator.drawn
+    for (name, a), b in zip(one.model.named_parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def together(trainings, until, folder, every=10, callback=lambda training: None):
@@ -207,3 +263,54 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
     different.loss = lambda model, images: negative_elbo(model, images)
     with pytest.raises(ValueError, match="one loss and one class"):
         together([new(0), different], 5, tmp_path)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_three_parsers_together_end_as_three_apart(name, tmp_path):
+    apart, stacked = ([parser(seed, name) for seed in range(3)] for _ in range(2))
+    for one, other in zip(apart, stacked, strict=True):
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(a, b)
+    for training in apart:
+        training.run(20, every=10)
+    assert together(stacked, 20, tmp_path) == [None] * 3
+    for one, other in zip(apart, stacked, strict=True):
+        assert_same_draws(one, other)
+        assert_near(one, other)
+    asked = [training.examples.asked for training in stacked]
+    assert asked[0] != asked[1] != asked[2]
+
+
+@pytest.mark.parametrize("name", ["gumbel_rao", "rloo"])
+def test_what_fills_up_a_batch_makes_no_difference(name, tmp_path, monkeypatch):
+    few, many = ([parser(seed, name) for seed in range(3)] for _ in range(2))
+    together(few, 10, tmp_path / "few")
+    rows = []
+
+    def more(batches):
+        """As if another batch had longer sentences, and many of each length."""
+        index = torch.arange(batches[0].lengths.numel())
+        longest = SENTENCES.everything.lengths.argsort(descending=True)[index]
+        both = filled([*batches, SENTENCES[longest]])
+        rows.append((len(filled(batches).lengths), len(both.lengths)))
+        return both._replace(tokens=both.tokens[:-1], labels=both.labels[:-1])
+
+    monkeypatch.setattr(stacked_module, "filled", more)
+    together(many, 10, tmp_path / "many")
+    assert all(7 < before < after for before, after in rows)
+    for one, other in zip(few, many, strict=True):
+        assert_same_draws(one, other)
+
+
+def test_a_parser_that_diverges_does_not_disturb_the_others(tmp_path):
+    rates = ({}, {"learning_rate": 1e9, "weight_decay": 0.1, "clip": None}, {})
+    apart, stacked = ([parser(i, **rates[i]) for i in range(3)] for _ in range(2))
+    with pytest.raises(TrainingDivergedError):
+        apart[1].run(20, every=10)
+    for i in (0, 2):
+        apart[i].run(20, every=10)
+    errors = together(stacked, 20, tmp_path)
+    assert [error is None for error in errors] == [True, False, True]
+    assert stacked[1].step == apart[1].step
+    for i in (0, 2):
+        assert_same_draws(apart[i], stacked[i])

@@ -90,9 +90,8 @@ def test_what_was_best_within_an_epoch_outlasts_the_end_of_a_training(tmp_path, 
     """A training that breaks off in its first epoch has what was validated before."""
     grown = iter((10.0, 30.0, 20.0))
 
-    def score(model, split):
-        accuracy = next(grown) / 100 if split is data.valid else 0.5
-        return Scores(accuracy, 0.5, 3.0)
+    def accuracy(model, split):
+        return next(grown) / 100 if split is data.valid else 0.5
 
     config = {**table1.configurations(TINY)[0], "validations": 3}
     data, _ = table1.sentences(False, 10, 60)
@@ -103,7 +102,8 @@ def test_what_was_best_within_an_epoch_outlasts_the_end_of_a_training(tmp_path, 
             raise training._diverged("the loss is nan")
         step(training)
 
-    monkeypatch.setattr(table1, "score", score)
+    monkeypatch.setattr(table1, "accuracy", accuracy)
+    monkeypatch.setattr(table1, "score", lambda model, split: Scores(0.5, 0.5, 3.0))
     monkeypatch.setattr(table1.Training, "_step", breaks_off)
     results = table1.train(Run(config, tmp_path))
     assert results["diverged_at"] == 6
@@ -265,3 +265,94 @@ def test_command_says_when_nothing_ended_well(tmp_path, monkeypatch, capsys):
     row = read_row(run.row)
     assert row["status"] == "failed"
     assert "learning rate: -1.0" in row["error"]
+
+
+def left_by(out):
+    """What the trainings left, without what differs from time to time."""
+    return {
+        path.name: {k: row[k] for k in ("config", "status", "results")}
+        for path in sorted(out.rglob("*.json"))
+        if (row := read_row(path))
+    }
+
+
+def near(one, other):
+    """Equal, and numbers to rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(near(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(near, one, other))
+    return one == (pytest.approx(other, rel=1e-4) if isinstance(one, float) else other)
+
+
+def test_a_table_in_one_program_gives_the_same_files(tmp_path):
+    rows = (ST_GS, GR_INF, ZGR, *CLIPPED[:1])
+    profile = replace(TINY, taus=(0.1, 1.0), learning_rates=(0.5, 1e9), rows=rows, validations=2)
+    groups = []
+
+    def watched(runs):
+        groups.append(len(runs))
+        return table1.train_together(runs)
+
+    record = replace(table1.EXPERIMENT, together=replace(table1.EXPERIMENT.together, train=watched))
+    tables = [
+        reproduce(record, profile, tmp_path / name, together=name == "together", say=lambda s: None)
+        for name in ("apart", "together")
+    ]
+    assert groups == [8, 8, 4, 8]  # a row each, of all seeds, rates and temperatures
+    apart, stacked = (left_by(tmp_path / name) for name in ("apart", "together"))
+    assert {row["status"] for row in apart.values()} == {"done"}
+    diverged = [row["results"]["diverged_at"] is not None for row in apart.values()]
+    assert any(diverged)
+    assert not all(diverged)
+    assert near(stacked, apart)
+    pd.testing.assert_frame_equal(tables[0]["table1"], tables[1]["table1"], rtol=1e-4)
+    files = [
+        sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*"))
+        for name in ("apart", "together")
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_table_in_one_program_goes_on_after_a_stop(tmp_path, monkeypatch):
+    profile = replace(TINY, learning_rates=(0.5, 1e9))
+    whole = reproduce(
+        table1.EXPERIMENT, profile, tmp_path / "whole", together=True, say=lambda line: None
+    )
+    tick, fractions = Run.tick, []
+
+    def stops(run, fraction):
+        tick(run, fraction)
+        fractions.append(fraction)
+        if fractions.count(0.5) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "tick", stops)
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        reproduce(
+            table1.EXPERIMENT, profile, tmp_path / "parts", together=True, say=lambda line: None
+        )
+    assert [*(tmp_path / "parts").rglob("checkpoint.safetensors")]
+    parts = reproduce(
+        table1.EXPERIMENT, profile, tmp_path / "parts", together=True, say=lambda line: None
+    )
+    assert near(left_by(tmp_path / "parts"), left_by(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(parts["table1"], whole["table1"], rtol=1e-4)
+
+
+def test_long_sentences_are_computed_together_seed_by_seed():
+    short, long = (
+        replace(TINY, rows=(ST_GS,), learning_rates=(0.1, 0.2), lengths=(length,))
+        for length in (10, 25)
+    )
+    alike = [
+        len({str(table1.alike(config)) for config in table1.configurations(grid)})
+        for grid in (short, long)
+    ]
+    assert alike == [1, 2]
+    gpu = table1.configurations(table1.PROFILES["gpu"])
+    assert gpu == [
+        config
+        for config in table1.configurations(table1.PROFILES["paper"])
+        if config["length"] == 10
+    ]

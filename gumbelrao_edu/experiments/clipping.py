@@ -22,6 +22,15 @@ def configurations(grid: Grid) -> list[Config]:
     )
 
 
+_PAPER = Grid(
+    tuple(range(5)),
+    (0.05, 0.1, 0.2, 0.4),
+    table1.PAPER_TAUS,
+    (*CLIPPED, ST_GS, GR_10, GR_INF),
+    published=True,
+    validations=10,
+)
+
 # ST-GS without clipping is there beside the clipped rows, validated as often: in Table 1's profile
 # of this name it is validated once an epoch, and lasts hardly longer.
 EXPERIMENT = replace(
@@ -40,14 +49,8 @@ EXPERIMENT = replace(
             epochs=3,
             validations=2,
         ),
-        "paper": Grid(
-            tuple(range(5)),
-            (0.05, 0.1, 0.2, 0.4),
-            table1.PAPER_TAUS,
-            (*CLIPPED, ST_GS, GR_10, GR_INF),
-            published=True,
-            validations=10,
-        ),
+        "paper": _PAPER,
+        "gpu": _PAPER,
     },
     configurations=configurations,
     tables=lambda outcome: {"clipping": table1.summarise(outcome.runs)},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,14 +30,16 @@ from ..listops import (
     ListOps,
     Split,
     TreeLSTM,
+    accuracy,
     load_listops,
     load_published_test,
     losses,
     score,
 )
-from ..listops.data import fetch_listops
+from ..listops.data import FILLER, fetch_listops
 from ..training.errors import TrainingDivergedError
 from ..training.loop import Training
+from ..training.stacked import Together, run_together
 from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from ..training.runs import Run
 
 WEIGHT_DECAY = 1e-4  # appendix D.1
+_FILLED = 10  # up to this length, batches of other seeds are filled up to be computed together
 
 # The paper names no clipping of gradients; without it, what does not diverge is a result of the
 # estimator. (The public code of the model's authors clips at a norm of 5.)
@@ -160,6 +163,8 @@ PROFILES = {
         validations=10,
     ),
 }
+# Cut: the longer sentences. The 150 trainings of a row are computed together.
+PROFILES["gpu"] = replace(PROFILES["paper"], lengths=(10,))
 
 
 @functools.lru_cache(maxsize=1)
@@ -182,8 +187,80 @@ def sentences(published: bool, length: int, size: int | None) -> tuple[ListOps, 
 
 
 def loss(model: TreeLSTM, batch: Batch) -> Tensor:
-    """Return the mean of `losses`, for `Training`."""
-    return losses(model, batch).mean()
+    """Return the mean of `losses` over the sentences that have a label, for `Training`."""
+    return losses(model, batch).sum() / (batch.labels != FILLER).sum()
+
+
+class _Trial:
+    """A training of the grid: what it begins with, what is noted of it, and its results."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, config = run, run.config
+        self.data, self.unseen = sentences(config["published"], config["length"], config["train"])
+        self.device, seed = default_device(), config["seed"]
+        draws = torch.Generator(self.device).manual_seed(seed)
+        row = row_of(config)
+        hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
+        self.model = TreeLSTM(
+            sampler(row.estimator, generator=draws, **hyper),
+            dim=config["dim"],
+            generator=torch.Generator().manual_seed(seed),
+        ).to(self.device)
+        self.training = Training(
+            self.model,
+            loss,
+            self.data.train,
+            batch_size=config["length"],
+            learning_rate=config["learning_rate"],
+            weight_decay=WEIGHT_DECAY,
+            clip=config["clip"],
+            seed=seed,
+            generators=[draws],
+            about=config,
+        )
+        self.epoch = len(self.data.train) // config["length"]
+        self.last = self.epoch * config["epochs"]
+        moments = range(1, config["epochs"] * config["validations"] + 1)
+        self.validations = [math.ceil(self.epoch * i / config["validations"]) for i in moments]
+        self.diverged_at: int | None = None
+        self.before: dict[str, Any] = {"step": 0, "epoch": 0.0, **self.validation(), **self.tests()}
+
+    def validation(self) -> dict[str, float]:
+        return {"valid_accuracy": 100 * accuracy(self.model, self.data.valid)}
+
+    def tests(self) -> dict[str, float | None]:
+        test = score(self.model, self.data.test)
+        unseen = 100 * accuracy(self.model, self.unseen) if self.unseen else None
+        return {
+            "test_accuracy": 100 * test.accuracy,
+            "published_accuracy": unseen,
+            "test_f1": test.f1,
+            "test_depth": test.depth,
+        }
+
+    def report(self, training: Training) -> None:
+        entry, earlier = training.history[-1], [self.before, *training.history[:-1]]
+        entry |= {"epoch": training.step / self.epoch, **self.validation()}
+        # Of the others no test result is asked for: three quarters of the time would go to them.
+        best = entry["valid_accuracy"] > max(other["valid_accuracy"] for other in earlier)
+        if best or training.step % self.epoch == 0:
+            entry |= self.tests()
+        self.run.tick(training.step / self.last)
+
+    def results(self) -> dict[str, Any]:
+        """See `train`; what was best before it diverged is one, chosen on the validation set."""
+        history = [self.before, *self.training.history]
+        whole = [entry for entry in history if entry["step"] % self.epoch == 0]
+        best = max(history, key=lambda entry: entry["valid_accuracy"])  # the first of equal ones
+        names = ("valid_accuracy", "test_accuracy", "published_accuracy", "test_f1", "test_depth")
+        return {
+            "device": str(self.device),
+            "diverged_at": self.diverged_at,
+            "best_epoch": best["epoch"],
+            **{name: best[name] for name in names},
+            **{f"last_{name}": whole[-1][name] for name in names},
+            "history": history,
+        }
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -199,74 +276,54 @@ def train(run: Run) -> dict[str, Any]:
         the trees; `best_epoch`, when the best was, in epochs; `diverged_at`, the step that ended
         the training before its time; the history of the validations.
     """
-    config = run.config
-    data, unseen = sentences(config["published"], config["length"], config["train"])
-    device, seed = default_device(), config["seed"]
-    draws = torch.Generator(device).manual_seed(seed)
-    row = row_of(config)
-    hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
-    model = TreeLSTM(
-        sampler(row.estimator, generator=draws, **hyper),
-        dim=config["dim"],
-        generator=torch.Generator().manual_seed(seed),
-    ).to(device)
-    training = Training(
-        model,
-        loss,
-        data.train,
-        batch_size=config["length"],
-        learning_rate=config["learning_rate"],
-        weight_decay=WEIGHT_DECAY,
-        clip=config["clip"],
-        seed=seed,
-        generators=[draws],
-        about=config,
-    )
-    epoch = len(data.train) // config["length"]
-    last = epoch * config["epochs"]
-
-    def tests() -> dict[str, float | None]:
-        test = score(model, data.test)
-        return {
-            "test_accuracy": 100 * test.accuracy,
-            "published_accuracy": 100 * score(model, unseen).accuracy if unseen else None,
-            "test_f1": test.f1,
-            "test_depth": test.depth,
-        }
-
-    def report(training: Training) -> None:
-        entry, earlier = training.history[-1], [before, *training.history[:-1]]
-        entry["epoch"] = training.step / epoch
-        entry["valid_accuracy"] = 100 * score(model, data.valid).accuracy
-        # Of the others no test result is asked for: three quarters of the time would go to them.
-        best = entry["valid_accuracy"] > max(other["valid_accuracy"] for other in earlier)
-        if best or training.step % epoch == 0:
-            entry |= tests()
-        run.tick(training.step / last)
-
-    valid = 100 * score(model, data.valid).accuracy
-    before: dict[str, Any] = {"step": 0, "epoch": 0.0, "valid_accuracy": valid, **tests()}
-    moments = range(1, config["epochs"] * config["validations"] + 1)
-    diverged_at = None
+    one = _Trial(run)
     try:
-        for moment in moments:
-            step = math.ceil(epoch * moment / config["validations"])
-            training.run(step, every=last, callback=report, checkpoint=run.checkpoint)
+        for step in one.validations:
+            one.training.run(step, every=one.last, callback=one.report, checkpoint=run.checkpoint)
     except TrainingDivergedError:
-        # What was best before it is a result: the moment is chosen on the validation set anyhow.
-        diverged_at = training.step + 1
-    history = [before, *training.history]
-    whole = [entry for entry in history if entry["step"] % epoch == 0]
-    best = max(history, key=lambda entry: entry["valid_accuracy"])  # the first of equal ones
-    names = ("valid_accuracy", "test_accuracy", "published_accuracy", "test_f1", "test_depth")
-    return {
-        "device": str(device),
-        "diverged_at": diverged_at,
-        "best_epoch": best["epoch"],
-        **{name: best[name] for name in names},
-        **{f"last_{name}": whole[-1][name] for name in names},
-        "history": history,
-    }
+        one.diverged_at = one.training.step + 1
+    return one.results()
+
+
+def alike(config: Config) -> Config:
+    """Return what trainings have in common that `train_together` takes: one row of the table.
+
+    Args:
+        config: of a training.
+    """
+    varied = {"learning_rate", "tau", "seed"}
+    if config["length"] > _FILLED:
+        varied.remove("seed")  # whose minibatches are the same, so that nothing is filled up
+    return {name: value for name, value in config.items() if name not in varied}
+
+
+def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]:
+    """Train models that are `alike` in one program, see `run_together`.
+
+    Args:
+        runs: see `configurations`.
+
+    Returns:
+        For each run a function that gives the results of `train`.
+    """
+    every = [_Trial(run) for run in runs]
+    for step in every[0].validations:
+        going = [each for each in every if each.diverged_at is None]
+        errors = run_together(
+            [each.training for each in going],
+            step,
+            every=every[0].last,
+            callbacks=[each.report for each in going],
+            checkpoints=[each.run.checkpoint for each in going],
+        )
+        for each, error in zip(going, errors, strict=True):
+            if error is not None:
+                each.diverged_at = each.training.step + 1
+
+    def results(one: _Trial) -> Callable[[Run], dict[str, Any]]:
+        return lambda run: one.results()
+
+    return [results(each) for each in every]
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
@@ -403,4 +460,5 @@ EXPERIMENT = Experiment(
     page=lambda tables: paper_form(tables["table1"]).to_html(),
     text=lambda tables: paper_form(tables["table1"]).to_string(),
     prepare=prepare,
+    together=Together(alike, train_together),
 )

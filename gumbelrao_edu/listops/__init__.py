@@ -21,7 +21,7 @@ from .data import (
 )
 from .model import Parse, TreeLSTM, greedy, spans_of
 from .objective import losses
-from .scores import Scores, Seen, score
+from .scores import Scores, Seen, accuracy, score
 
 __all__ = [
     "VOCABULARY",
@@ -34,6 +34,7 @@ __all__ = [
     "Seen",
     "Split",
     "TreeLSTM",
+    "accuracy",
     "evaluate",
     "format_line",
     "generate",

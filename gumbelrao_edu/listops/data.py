@@ -30,6 +30,8 @@ _MIN, _MAX, _MED, _SM, _END = range(10, 15)
 # but below 19 open operators a digit ("maximum depth 20", the root having depth 1).
 _MOST_OPEN = 19
 
+FILLER = -100  # in place of a label: of such a sentence `F.cross_entropy` is 0
+
 BASE_URL = (
     "https://raw.githubusercontent.com/nyu-mll/spinn/"
     "0e24a35c7be00e9f67814b0c846c3095cfe7632b/python/spinn/data/listops/"
@@ -361,12 +363,49 @@ class Batch(NamedTuple):
     Attributes:
         tokens: int64 `[sum of lengths]`, places in `VOCABULARY`.
         lengths: int64 `[B]`, the number of tokens of each sentence.
-        labels: int64 `[B]`, 0 to 9.
+        labels: int64 `[B]`, 0 to 9; or `FILLER` for a sentence that has no loss.
     """
 
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
+
+
+def filled(batches: Sequence[Batch]) -> Batch:
+    """Stack batches, filled up with sentences without a label until all have the same lengths.
+
+    So one program serves all of them: its shapes depend on the lengths alone.
+
+    Args:
+        batches: of equally many sentences.
+
+    Returns:
+        `tokens` and `labels` have an axis more, `[batches, …]`; `lengths`, which all share, are in
+        falling order. Sentences of one length keep their order, and come before the fillers.
+
+    Example:
+        >>> one = Batch(torch.tensor([7, 5]), torch.tensor([1, 1]), torch.tensor([7, 5]))
+        >>> tokens = torch.tensor([10, 3, 5, 14, 2])
+        >>> both = filled([one, Batch(tokens, torch.tensor([4, 1]), torch.tensor([3, 2]))])
+        >>> both.lengths.tolist(), both.labels.tolist()
+        ([4, 1, 1], [[-100, 7, 5], [3, 2, -100]])
+    """
+    lengths, labels = (torch.stack([batch[i] for batch in batches]) for i in (1, 2))
+    kinds = torch.arange(int(lengths.max()), 0, -1)
+    counts = (lengths.unsqueeze(-1) == kinds).sum(1).amax(0)
+    common = kinds.repeat_interleave(counts)
+    # A sentence stands behind the longer ones, and those of its length that were before it.
+    before = (lengths.unsqueeze(-1) == lengths.unsqueeze(1)).tril(-1).sum(-1)
+    place = (counts.cumsum(0) - counts)[len(kinds) - lengths] + before
+    filled_labels = torch.full((len(batches), len(common)), FILLER).scatter(1, place, labels)
+    # The same for each token: where its sentence starts, and how many of it were before.
+    tokens, flat = torch.cat([batch.tokens for batch in batches]), lengths.flatten()
+    size, starts = int(common.sum()), common.cumsum(0) - common
+    new = (torch.arange(len(batches)).unsqueeze(-1) * size + starts[place]).flatten()
+    old = flat.cumsum(0) - flat
+    at = (new - old).repeat_interleave(flat) + torch.arange(len(tokens))
+    filled_tokens = tokens.new_zeros(len(batches) * size).scatter(0, at, tokens)
+    return Batch(filled_tokens.view(-1, size), common, filled_labels)
 
 
 class Split:

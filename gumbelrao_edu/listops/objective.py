@@ -25,7 +25,7 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
         batch: sentences; moved to the model's device.
 
     Returns:
-        `[B]`; with S > 1 means over the trees.
+        `[B]`; with S > 1 means over the trees. 0 for a sentence whose label is `data.FILLER`.
 
     Example:
         >>> import torch

@@ -4,12 +4,13 @@
     everything else                   each training for itself, as `Training.run` does it
 
 So each has its own minibatches, draws, optimizer, history and checkpoint, and ends as it would
-alone, to rounding. On a GPU small models leave most of the card idle; a CPU gains nothing.
+alone, to rounding. Batches of sentences are filled up with others, which have no loss and for which
+nothing is drawn. On a GPU small models leave most of the card idle; a CPU gains nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..estimators import samples_of
+from ..listops.data import FILLER, Batch, filled
+from ..listops.scores import on
 from .errors import TrainingDivergedError
 from .loop import Callback, Training, interrupts_held, norm_of
 
@@ -116,12 +119,12 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     stacked = {
         f"model.{name}": torch.stack([each[name] for each in parameters]) for name in parameters[0]
     }
-    minibatches = torch.stack([training.minibatch() for training in trainings])
+    minibatches, axes = _stack([training.minibatch() for training in trainings], models[0])
     whole = _WithLoss(models[0], trainings[0].loss)
-    with _drawing_apart(models) as refused:
-        losses = torch.func.vmap(lambda weights, x: functional_call(whole, weights, (x,)))(
-            stacked, minibatches
-        )
+    with _drawing_apart(models, minibatches) as refused:
+        losses = torch.func.vmap(
+            lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
+        )(stacked, minibatches)
     for training in trainings:
         training.optimizer.zero_grad()
     # A loss depends on the weights of its own model: the gradient of the sum is that of each.
@@ -129,6 +132,14 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     norms = torch.stack([norm_of(training.gradients) for training in trainings])
     values = torch.stack([losses.detach(), norms], 1).tolist()  # the only wait for a GPU in a step
     return [(refused.get(i, loss), norm) for i, (loss, norm) in enumerate(values)]
+
+
+def _stack(minibatches: Sequence[Any], model: nn.Module) -> tuple[Any, Any]:
+    """All minibatches as one, and for `vmap` the axis of the models in each part of it."""
+    if not isinstance(minibatches[0], Batch):
+        return torch.stack([*minibatches]), 0
+    axes: Any = (0, None, 0)
+    return on(filled(minibatches), next(model.parameters()).device), Batch(*axes)
 
 
 class _WithLoss(nn.Module):
@@ -143,30 +154,47 @@ class _WithLoss(nn.Module):
 
 
 @contextmanager
-def _drawing_apart(models: Sequence[Any]) -> Iterator[dict[int, ValueError]]:
+def _drawing_apart(
+    models: Sequence[Any], minibatches: Tensor | Batch
+) -> Iterator[dict[int, ValueError]]:
     """In place of the first model's estimator, let that of each model draw for it.
 
     Estimators have hyper-parameters and generators of their own: under `vmap` they would draw other
-    numbers than alone. Gives what they refused, by the number of the model.
+    numbers than alone, and for sentences that only fill up a batch, too. Gives what they refused,
+    by the number of the model.
     """
     draws: list[Draw] = [model.estimator for model in models]
+    num_samples = samples_of(draws[0])
     refused: dict[int, ValueError] = {}
+    real = None  # `[models, rows]`, in the order of `Parse`
+    if isinstance(minibatches, Batch):
+        s = max(1, num_samples)
+        order = minibatches.lengths.repeat(s).argsort(descending=True, stable=True)
+        real = (minibatches.labels != FILLER).repeat(1, s)[:, order]
 
     def draw_all(logits: Tensor) -> Tensor:
+        if real is None:
+            return torch.stack(draw_each(logits))
+        rows = real[:, : logits.shape[1]]
+        samples = torch.zeros_like(logits)
+        samples[rows] = torch.cat(draw_each(torch.split(logits[rows], rows.sum(1).tolist())))
+        return samples
+
+    def draw_each(logits: Iterable[Tensor]) -> list[Tensor]:
         samples = []
         for i, (draw, part) in enumerate(zip(draws, logits, strict=True)):
             try:
-                samples.append(draw(part))
+                samples.append(draw(part) if len(part) else part)
             except ValueError as error:  # exploded weights must not disturb the other models
                 refused[i] = error
                 samples.append(torch.zeros_like(part))
-        return torch.stack(samples)
+        return samples
 
     def draw(logits: Tensor) -> Tensor:
         sample: Tensor = _Apart.apply(logits, draw_all)  # type: ignore[no-untyped-call]
         return sample
 
-    draw.num_samples = samples_of(draws[0])  # type: ignore[attr-defined]
+    draw.num_samples = num_samples  # type: ignore[attr-defined]
     own = models[0].__dict__  # where a function may stand even for a layer
     before = own.get("estimator")
     own["estimator"] = draw
