@@ -3,9 +3,11 @@
 import pytest
 from small_search import reproduced, small
 
+from gumbelrao_edu._download import DataError
 from gumbelrao_edu.experiments import search, seeds, table2
 from gumbelrao_edu.experiments.experiment import reproduce
-from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS
+from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ZGR
+from gumbelrao_edu.training.runs import read_row
 
 pytestmark = pytest.mark.usefixtures("few")
 
@@ -14,7 +16,7 @@ def test_runs_are_those_of_table_2_and_more(tmp_path):
     cells = [(row, 8, 20) for row in (ST_GS, GR_10, GR_INF)]
     whole = small(cells, draws=2)
     reproduced(table2.EXPERIMENT, whole, tmp_path)
-    profile = seeds.Seeds(lambda: whole, draws=(1,), more=(6, 7))
+    profile = seeds.Seeds(lambda: whole, (6, 7), tuple((cell, 1) for cell in cells))
     configs = seeds.configurations(profile)
     assert [config["seed"] for config in configs] == [1] * 3 + [6] * 3 + [7] * 3
     titles = [seeds.run_title(config) for config in configs]
@@ -34,3 +36,31 @@ def test_runs_are_those_of_table_2_and_more(tmp_path):
         assert differences.smallest[row] == pytest.approx(ahead.min(), abs=2e-3)
         error = ahead.astype(float).std() / 3**0.5
         assert differences.standard_error[row] == pytest.approx(error, abs=2e-3)
+
+
+def test_the_best_draws_of_each_cell_are_those_of_table_2(tmp_path):
+    cells = [(ST_GS, 8, 20), (GR_INF, 8, 20), (ZGR, 4, 10)]
+    whole = small(cells, draws=3)
+    profile = seeds.Seeds(lambda: whole, (6, 7), best=2)
+    with pytest.raises(DataError, match=r"ST-GS_n8_B20_draw0.* is not there; reproduce table2"):
+        reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lambda line: None)
+    reproduced(table2.EXPERIMENT, whole, tmp_path)
+    bounds = {estimator: [] for estimator in ("st_gumbel_softmax", "gumbel_rao", "zgr")}
+    for path in (tmp_path / "table2/runs").iterdir():
+        config, results = (read_row(path)[name] for name in ("config", "results"))
+        bounds[config["estimator"]].append((results["valid_bound"], config["seed"]))
+    best = [[draw for _, draw in sorted(bounds[row.estimator])[:0:-1]] for row, _, _ in cells]
+    assert seeds.chosen(profile, tmp_path).draws == tuple(
+        (cell, draw) for cell, draws in zip(cells, best, strict=True) for draw in draws
+    )
+
+    lines = []
+    tables = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lines.append)
+    assert lines[0].startswith("6 of 18 runs are in")
+    found = tables["seeds"].set_index("row")
+    assert found.index.value_counts().to_dict() == {"ST-GS": 2, "GR-∞": 2, "ZGR": 2}
+    assert (found.loc["ZGR", "arity"] == 4).all()
+    assert found[["6", "7"]].notna().all(axis=None)
+    differences = tables["differences"]  # of the draws that are among the best of both
+    assert differences["row"].tolist() == ["GR-∞"] * len({*best[0]} & {*best[1]})
+    assert (differences.seeds == 3).all()

@@ -79,6 +79,8 @@ class Experiment:
         page: makes the body of the page from the tables, as HTML.
         text: makes what is printed from the tables.
         check: raises `ArithmeticError` if the tables contradict what has to hold; they are written.
+        chosen: from the profile and the folder of all experiments, the profile that the other
+            functions are called with: it may depend on the rows of another experiment.
         prepare: called with the profile before a worker starts; fetches data.
         second: from the outcome of the first round, the runs of a second one, in the order of its
             rows; each as its first run and what its configuration has besides.
@@ -100,6 +102,7 @@ class Experiment:
         default=lambda tables: "\n\n".join(table.to_string() for table in tables.values())
     )
     check: Callable[[Tables], object] = field(default=lambda tables: None)
+    chosen: Callable[[Any, Path], Any] = field(default=lambda profile, out: profile)
     prepare: Callable[[Any], object] = field(default=lambda profile: None)
     second: Callable[[Outcome], list[tuple[int, Config]]] | None = None
     train_second: Callable[[Run], dict[str, Any]] | None = None
@@ -137,7 +140,8 @@ def reproduce(
         ValueError: when the experiment has no profile of this name.
         ArithmeticError: when no run ended well, or the numbers contradict what has to hold.
         RunsFailedError: when some runs failed; all that the others give is written.
-        DataError: when the full data is asked for and cannot be had.
+        DataError: when the full data is asked for and cannot be had, or the rows of another
+            experiment that this one begins with are not there.
         BackendError, TakenOverError, KeyboardInterrupt: as `run_all` does.
     """
     if isinstance(profile, str):
@@ -145,6 +149,7 @@ def reproduce(
             known = ", ".join(experiment.profiles)
             raise ValueError(f"profile: {experiment.name} has {known}, got {profile!r}")
         profile = experiment.profiles[profile]
+    profile = experiment.chosen(profile, out)
     experiment.prepare(profile)
     with claim((out / experiment.name).resolve()):
         return _reproduce(experiment, profile, out, jobs, backend, together, say)

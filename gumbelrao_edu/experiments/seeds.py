@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import estimators
+from .._download import DataError
 from ..figures.rows import GR_10, GR_INF, ST_GS, label_rank, row_of
 from . import search, table2
 from .experiment import Config, Experiment, Outcome, Tables
+from .search import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +28,45 @@ class Seeds:
 
     Attributes:
         search: gives the search that they belong to, when it is asked.
-        draws: of the hyper-parameters, by their numbers.
         more: seeds beside that of Table 2, which is the number of the draw.
+        draws: cells, and numbers of draws of their hyper-parameters.
+        best: in place of `draws`, how many of each cell: the best in Table 2, see `chosen`.
     """
 
     search: Callable[[], search.Search]
-    draws: tuple[int, ...]
     more: tuple[int, ...]
+    draws: tuple[tuple[Cell, int], ...] = ()
+    best: int = 0
+
+
+def chosen(profile: Seeds, out: Path) -> Seeds:
+    """Return the profile with its draws, which are chosen by the rows of Table 2 where it says so.
+
+    Args:
+        profile: the trainings.
+        out: folder of all experiments.
+
+    Raises:
+        DataError: when Table 2 is not complete there.
+    """
+    from ..training.runs import Run
+
+    if not profile.best:
+        return profile
+    whole, draws = profile.search(), []
+    for cell in whole.cells():
+        bounds = {}
+        for draw in whole.only or range(whole.draws):
+            config = search.configuration(whole, cell, draw, seed=draw)
+            run = Run(config, out / "table2", search.run_title(config), form=search.RESULTS)
+            row = run.load()
+            if row is None:
+                raise DataError(f"{run.row} is not there; reproduce table2 with this profile first")
+            if row["status"] == "done":
+                bounds[draw] = row["results"]["valid_bound"]
+        best = sorted(bounds, key=bounds.__getitem__, reverse=True)[: profile.best]
+        draws += [(cell, draw) for draw in best]
+    return replace(profile, draws=tuple(draws), best=0)
 
 
 def configurations(profile: Seeds) -> list[Config]:
@@ -42,10 +77,9 @@ def configurations(profile: Seeds) -> list[Config]:
     """
     whole = profile.search()
     return [
-        search.configuration(whole, (row, 8, 20), draw, seed=draw if seed is None else seed)
+        search.configuration(whole, cell, draw, seed=draw if seed is None else seed)
         for seed in (None, *profile.more)
-        for draw in profile.draws
-        for row in _ROWS
+        for cell, draw in profile.draws
     ]
 
 
@@ -75,27 +109,32 @@ def tables(outcome: Outcome) -> Tables:
         outcome: of the trainings.
 
     Returns:
-        `seeds`: `tau`, `row`, and for each seed the bound of the negative log-likelihood on the
-        validation set, in nats. `differences`: for each τ and row, ST-GS minus this row, paired by
-        seed: the `mean` in nats, its `standard_error` over the `seeds`, the `smallest`.
+        `seeds`: `tau` (0 for none), `row`, and for each seed the bound of the negative
+        log-likelihood on the validation set, in nats. `differences`: for each τ and row, ST-GS
+        minus this row, paired by seed: the `mean` in nats, its `standard_error` over the `seeds`,
+        the `smallest`. Of several cells or draws also what tells them apart.
     """
     import pandas as pd
 
     runs = outcome.runs[outcome.runs.status == "done"]
     runs = runs.assign(
-        row=[row_of(run).label for run in runs.to_dict("records")], bound=-runs.valid_bound
+        row=[row_of(run).label for run in runs.to_dict("records")],
+        bound=-runs.valid_bound,
+        tau=runs.tau.fillna(0.0),
     )
-    bounds = runs.pivot(index=["tau", "row"], columns="seed", values="bound")
+    apart = ("arity", "batch_size", "learning_rate", "momentum")
+    draw = [*(name for name in apart if runs[name].nunique() > 1), "tau"]
+    bounds = runs.pivot(index=[*draw, "row"], columns="seed", values="bound")
     found = []
-    for tau, cell in bounds.groupby(level="tau"):
-        values = cell.droplevel("tau")
+    for which, cell in bounds.groupby(level=draw):
+        values = cell.droplevel(draw)
         for label in sorted(values.index, key=label_rank):
             if label == ST_GS.label or ST_GS.label not in values.index:
                 continue
             ahead = (values.loc[ST_GS.label] - values.loc[label]).dropna()
             found.append(
                 {
-                    "tau": tau,
+                    **dict(zip(draw, which, strict=True)),
                     "row": label,
                     "seeds": len(ahead),
                     "mean": ahead.mean(),
@@ -103,7 +142,8 @@ def tables(outcome: Outcome) -> Tables:
                     "smallest": ahead.min(),
                 }
             )
-    return {"seeds": bounds.reset_index(), "differences": pd.DataFrame(found)}
+    columns = [*draw, "row", "seeds", "mean", "standard_error", "smallest"]
+    return {"seeds": bounds.reset_index(), "differences": pd.DataFrame(found, columns=columns)}
 
 
 def page(tables: Tables) -> str:
@@ -121,7 +161,11 @@ def _html(table: pd.DataFrame) -> str:
 
 
 def _profile(name: str, draws: tuple[int, ...], more: tuple[int, ...]) -> Seeds:
-    return Seeds(lambda: table2.EXPERIMENT.profiles[name], draws, more)
+    return Seeds(_search(name), more, tuple(((row, 8, 20), i) for i in draws for row in _ROWS))
+
+
+def _search(name: str) -> Callable[[], search.Search]:
+    return lambda: table2.EXPERIMENT.profiles[name]
 
 
 EXPERIMENT = Experiment(
@@ -133,8 +177,9 @@ EXPERIMENT = Experiment(
         "lecture": _profile("lecture", (0,), (6, 7)),
         "cpu": _profile("cpu", (3,), (6, 7)),
         "paper": _profile("paper", (2, 3), (6, 7, 8, 9)),
-        "gpu": _profile("gpu", (2, 3), (6, 7)),
+        "gpu": Seeds(_search("gpu"), (6, 7), best=2),
     },
+    chosen=chosen,
     configurations=configurations,
     run_title=run_title,
     train=search.train,
