@@ -88,11 +88,11 @@ def mean_loss(model, batch):
     return losses(model, batch).sum() / (batch.labels != FILLER).sum()
 
 
-def parser(seed, name="gumbel_rao", **changed) -> Training:
+def parser(seed, name="gumbel_rao", device="cpu", **changed) -> Training:
     """A training on sentences of several lengths, in float64."""
     settings = {**SETTINGS[seed], **changed}
     tau = {"tau": settings.pop("tau")}
-    noise = torch.Generator().manual_seed(seed)
+    noise = torch.Generator(device).manual_seed(seed)
     draw = estimators.sampler(
         name, generator=noise, **(tau if "tau" in estimators.get(name).example else {})
     )
@@ -100,7 +100,7 @@ def parser(seed, name="gumbel_rao", **changed) -> Training:
     with torch.no_grad():  # a query that prefers something
         model.query.normal_(generator=torch.Generator().manual_seed(seed))
     return Training(
-        model.double(),
+        model.double().to(device),
         mean_loss,
         Seen(SENTENCES),
         batch_size=7,
@@ -279,6 +279,17 @@ def test_three_parsers_together_end_as_three_apart(name, tmp_path):
         assert_near(one, other)
     asked = [training.examples.asked for training in stacked]
     assert asked[0] != asked[1] != asked[2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_three_parsers_together_on_a_gpu(tmp_path):
+    apart, stacked = ([parser(seed, device="cuda") for seed in range(3)] for _ in range(2))
+    for training in apart:
+        training.run(10, every=10)
+    together(stacked, 10, tmp_path)
+    for one, other in zip(apart, stacked, strict=True):
+        assert_same_draws(one, other)
 
 
 @pytest.mark.parametrize("name", ["gumbel_rao", "rloo"])

@@ -119,9 +119,9 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     stacked = {
         f"model.{name}": torch.stack([each[name] for each in parameters]) for name in parameters[0]
     }
-    minibatches, axes = _stack([training.minibatch() for training in trainings], models[0])
+    minibatches, axes, real = _stack([training.minibatch() for training in trainings], models[0])
     whole = _WithLoss(models[0], trainings[0].loss)
-    with _drawing_apart(models, minibatches) as refused:
+    with _drawing_apart(models, real) as refused:
         losses = torch.func.vmap(
             lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
         )(stacked, minibatches)
@@ -134,12 +134,18 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     return [(refused.get(i, loss), norm) for i, (loss, norm) in enumerate(values)]
 
 
-def _stack(minibatches: Sequence[Any], model: nn.Module) -> tuple[Any, Any]:
-    """All minibatches as one, and for `vmap` the axis of the models in each part of it."""
+def _stack(minibatches: Sequence[Any], model: Any) -> tuple[Any, Any, Tensor | None]:
+    """All minibatches as one, and for `vmap` the axis of the models in each part of it.
+
+    Of sentences also which rows of the parser's logits are not of fillers, `[models, rows]`.
+    """
     if not isinstance(minibatches[0], Batch):
-        return torch.stack([*minibatches]), 0
-    axes: Any = (0, None, 0)
-    return on(filled(minibatches), next(model.parameters()).device), Batch(*axes)
+        return torch.stack([*minibatches]), 0, None
+    whole, axes = filled(minibatches), (0, None, 0)
+    s = max(1, samples_of(model.estimator))
+    order = whole.lengths.repeat(s).argsort(descending=True, stable=True)  # as in `Parse`
+    real = (whole.labels != FILLER).repeat(1, s)[:, order]
+    return on(whole, next(model.parameters()).device), Batch(*axes), real  # type: ignore[arg-type]
 
 
 class _WithLoss(nn.Module):
@@ -154,23 +160,15 @@ class _WithLoss(nn.Module):
 
 
 @contextmanager
-def _drawing_apart(
-    models: Sequence[Any], minibatches: Tensor | Batch
-) -> Iterator[dict[int, ValueError]]:
+def _drawing_apart(models: Sequence[Any], real: Tensor | None) -> Iterator[dict[int, ValueError]]:
     """In place of the first model's estimator, let that of each model draw for it.
 
     Estimators have hyper-parameters and generators of their own: under `vmap` they would draw other
-    numbers than alone, and for sentences that only fill up a batch, too. Gives what they refused,
-    by the number of the model.
+    numbers than alone. So they would for fillers: nothing is drawn for these, see `_stack`. Gives
+    what they refused, by the number of the model.
     """
     draws: list[Draw] = [model.estimator for model in models]
-    num_samples = samples_of(draws[0])
     refused: dict[int, ValueError] = {}
-    real = None  # `[models, rows]`, in the order of `Parse`
-    if isinstance(minibatches, Batch):
-        s = max(1, num_samples)
-        order = minibatches.lengths.repeat(s).argsort(descending=True, stable=True)
-        real = (minibatches.labels != FILLER).repeat(1, s)[:, order]
 
     def draw_all(logits: Tensor) -> Tensor:
         if real is None:
@@ -194,7 +192,7 @@ def _drawing_apart(
         sample: Tensor = _Apart.apply(logits, draw_all)  # type: ignore[no-untyped-call]
         return sample
 
-    draw.num_samples = num_samples  # type: ignore[attr-defined]
+    draw.num_samples = samples_of(draws[0])  # type: ignore[attr-defined]
     own = models[0].__dict__  # where a function may stand even for a layer
     before = own.get("estimator")
     own["estimator"] = draw
