@@ -1,10 +1,12 @@
 """Table 2 with other seeds: the runs, what they share with Table 2, and the differences."""
 
+from dataclasses import replace
+
 import pytest
 from small_search import reproduced, small
 
 from gumbelrao_edu._download import DataError
-from gumbelrao_edu.experiments import search, seeds, table2
+from gumbelrao_edu.experiments import fig4, search, seeds, table2
 from gumbelrao_edu.experiments.experiment import reproduce
 from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ZGR
 from gumbelrao_edu.training.runs import read_row
@@ -38,15 +40,20 @@ def test_runs_are_those_of_table_2_and_more(tmp_path):
         assert differences.standard_error[row] == pytest.approx(error, abs=2e-3)
 
 
-def test_the_best_draws_of_each_cell_are_those_of_table_2(tmp_path):
+def test_the_best_draws_of_each_cell_are_those_of_the_searches(tmp_path):
     cells = [(ST_GS, 8, 20), (GR_INF, 8, 20), (ZGR, 4, 10)]
     whole = small(cells, draws=3)
     profile = seeds.Seeds(lambda: whole, (6, 7), best=2)
-    with pytest.raises(DataError, match=r"ST-GS_n8_B20_draw0.* is not there; reproduce table2"):
+    with pytest.raises(DataError, match="no search of this profile"):
         reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lambda line: None)
-    reproduced(table2.EXPERIMENT, whole, tmp_path)
+    reproduced(table2.EXPERIMENT, small(cells[:1], draws=2), tmp_path)
+    with pytest.raises(DataError, match="ST-GS_n8_B20_draw2 is not in"):
+        reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lambda line: None)
+    reproduced(table2.EXPERIMENT, small(cells[:2], draws=3), tmp_path)
+    assert {cell for cell, _ in seeds.chosen(profile, tmp_path).draws} == {*cells[:2]}
+    reproduced(fig4.EXPERIMENT, small(cells[2:], draws=3), tmp_path)
     bounds = {estimator: [] for estimator in ("st_gumbel_softmax", "gumbel_rao", "zgr")}
-    for path in (tmp_path / "table2/runs").iterdir():
+    for path in tmp_path.glob("*/runs/*"):
         config, results = (read_row(path)[name] for name in ("config", "results"))
         bounds[config["estimator"]].append((results["valid_bound"], config["seed"]))
     best = [[draw for _, draw in sorted(bounds[row.estimator])[:0:-1]] for row, _, _ in cells]
@@ -64,3 +71,11 @@ def test_the_best_draws_of_each_cell_are_those_of_table_2(tmp_path):
     differences = tables["differences"]  # of the draws that are among the best of both
     assert differences["row"].tolist() == ["GR-∞"] * len({*best[0]} & {*best[1]})
     assert (differences.seeds == 3).all()
+
+
+def test_on_a_gpu_the_cells_are_those_of_tables_2_and_3():
+    profile = seeds.EXPERIMENT.profiles["gpu"]
+    parts = [each.EXPERIMENT.profiles["gpu"] for each in (table2, fig4)]
+    assert {*profile.search().cells()} == {*parts[0].cells(), *parts[1].cells()}
+    # So that the rows of each are found.
+    assert replace(parts[0], cells=None) == replace(parts[1], cells=None)

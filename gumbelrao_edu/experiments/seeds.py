@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import estimators
 from .._download import DataError
 from ..figures.rows import GR_10, GR_INF, ST_GS, label_rank, row_of
-from . import search, table2
+from . import fig4, search, table2
 from .experiment import Config, Experiment, Outcome, Tables
 from .search import Cell
 
@@ -24,13 +24,13 @@ _ROWS = (ST_GS, GR_10, GR_INF)
 
 @dataclass(frozen=True)
 class Seeds:
-    """A profile: trainings of Table 2 with further seeds.
+    """A profile: trainings of a search with further seeds.
 
     Attributes:
         search: gives the search that they belong to, when it is asked.
-        more: seeds beside that of Table 2, which is the number of the draw.
+        more: seeds beside that of the search, which is the number of the draw.
         draws: cells, and numbers of draws of their hyper-parameters.
-        best: in place of `draws`, how many of each cell: the best in Table 2, see `chosen`.
+        best: in place of `draws`, how many of each cell: those with the best bounds, see `chosen`.
     """
 
     search: Callable[[], search.Search]
@@ -40,37 +40,50 @@ class Seeds:
 
 
 def chosen(profile: Seeds, out: Path) -> Seeds:
-    """Return the profile with its draws, which are chosen by the rows of Table 2 where it says so.
+    """Return the profile with its draws, the best ones of each cell where it says so.
 
     Args:
         profile: the trainings.
-        out: folder of all experiments.
+        out: folder of all experiments; cells of which it has no training are left out.
 
     Raises:
-        DataError: when Table 2 is not complete there.
+        DataError: when it has only some of the draws of a cell, or no cell.
     """
-    from ..training.runs import Run
-
     if not profile.best:
         return profile
     whole, draws = profile.search(), []
     for cell in whole.cells():
-        bounds = {}
-        for draw in whole.only or range(whole.draws):
-            config = search.configuration(whole, cell, draw, seed=draw)
-            run = Run(config, out / "table2", search.run_title(config), form=search.RESULTS)
-            row = run.load()
-            if row is None:
-                raise DataError(f"{run.row} is not there; reproduce table2 with this profile first")
-            if row["status"] == "done":
-                bounds[draw] = row["results"]["valid_bound"]
+        numbers = whole.only or range(whole.draws)
+        configs = [search.configuration(whole, cell, draw, seed=draw) for draw in numbers]
+        rows = [_stored(config, out) for config in configs]
+        if (missing := rows.count(None)) == len(rows):
+            continue
+        if missing:
+            which = search.run_title(configs[rows.index(None)])
+            raise DataError(f"{which} is not in {out}; first its search is to be reproduced")
+        bounds = {
+            draw: row["results"]["valid_bound"]
+            for draw, row in zip(numbers, rows, strict=True)
+            if row is not None and row["status"] == "done"
+        }
         best = sorted(bounds, key=bounds.__getitem__, reverse=True)[: profile.best]
         draws += [(cell, draw) for draw in best]
+    if not draws:
+        raise DataError(f"{out} has no search of this profile; first reproduce table2")
     return replace(profile, draws=tuple(draws), best=0)
 
 
+def _stored(config: Config, out: Path) -> dict[str, Any] | None:
+    """The row of a training, from the search that has it."""
+    from ..training.runs import Run
+
+    title = search.run_title(config)
+    runs = [Run(config, out / name, title, form=search.RESULTS) for name in search.SHARED_BY]
+    return next((row for run in runs if (row := run.load()) is not None), None)
+
+
 def configurations(profile: Seeds) -> list[Config]:
-    """Return what `search.train` needs, seed by seed; the first are those of Table 2.
+    """Return what `search.train` needs, seed by seed; the first are those of the search.
 
     Args:
         profile: the trainings.
@@ -168,6 +181,12 @@ def _search(name: str) -> Callable[[], search.Search]:
     return lambda: table2.EXPERIMENT.profiles[name]
 
 
+def _all() -> search.Search:
+    """The searches of Table 2 and of Figure 4, which has the cells of Table 3."""
+    parts: list[search.Search] = [each.EXPERIMENT.profiles["gpu"] for each in (table2, fig4)]
+    return replace(parts[0], cells=lambda: [*dict.fromkeys(c for p in parts for c in p.cells())])
+
+
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
@@ -177,7 +196,7 @@ EXPERIMENT = Experiment(
         "lecture": _profile("lecture", (0,), (6, 7)),
         "cpu": _profile("cpu", (3,), (6, 7)),
         "paper": _profile("paper", (2, 3), (6, 7, 8, 9)),
-        "gpu": Seeds(_search("gpu"), (6, 7), best=2),
+        "gpu": Seeds(_all, (6, 7), best=2),
     },
     chosen=chosen,
     configurations=configurations,
