@@ -272,8 +272,8 @@ def test_three_parsers_together_end_as_three_apart(name, tmp_path):
         for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
             assert torch.equal(a, b)
     for training in apart:
-        training.run(20, every=10)
-    assert together(stacked, 20, tmp_path) == [None] * 3
+        training.run(10, every=10)
+    assert together(stacked, 10, tmp_path) == [None] * 3
     for one, other in zip(apart, stacked, strict=True):
         assert_same_draws(one, other)
         assert_near(one, other)
