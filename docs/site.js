@@ -163,6 +163,17 @@ function start() {
     nearest?.querySelector("button").click();
   });
 
+  // Paper is light.
+  const page = document.documentElement.dataset;
+  let theme;
+  window.addEventListener("beforeprint", () => {
+    theme = page.theme;
+    page.theme = "light";
+  });
+  window.addEventListener("afterprint", () => {
+    page.theme = theme;
+  });
+
   // What the theme leaves without a name.
   for (const summary of document.querySelectorAll("summary")) {
     if (!summary.textContent.trim()) summary.ariaLabel = "Show or hide the pages below";

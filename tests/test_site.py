@@ -521,6 +521,16 @@ def test_printed_pages_have_the_figures_and_no_controls(open_page):
     assert cut == []
 
 
+def test_paper_is_light(open_page):
+    page = open_page("index.html", color_scheme="dark")
+    theme = "document.documentElement.dataset.theme"
+    page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = {theme}; }})")
+    page.wait_for_function(f"{theme} === 'dark'")
+    page.pdf()
+    assert page.evaluate("printed") == "light"
+    assert page.evaluate(theme) == "dark"
+
+
 def test_the_search_finds_a_function(open_page):
     page = open_page("search.html?q=gumbel_rao", wait=False)
     page.wait_for_selector("#search-results li", timeout=20_000)
