@@ -25,7 +25,8 @@
 # - do one such draw by hand,
 # - compute the softmax of such noise in a form that cannot overflow.
 #
-# **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb). **Time:** 60 minutes.
+# **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb). **Time:** 60 minutes without
+# section 5, which is optional.
 #
 # Numbers in parentheses, such as (9), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -119,18 +120,15 @@ write("mean of θ + G", slow.mean(0), 2)
 # A larger $\theta_j + G_j$ means a *smaller* $T_j$. So think of $n$ alarm clocks, one for each class.
 # Clock $j$ rings at the time $T_j$, with $P(T_j > t) = \exp(-t \exp\theta_j)$; $\exp\theta_j$ is called its
 # *rate*, since a larger one makes it ring sooner. **The clock that rings first wins.** Three facts are all
-# we need:
+# we need. Here are two:
 #
 # 1. *The first ring* comes at $\min_j T_j$. The probability that no clock has rung until $t$ is
 #    $\prod_j \exp(-t \exp\theta_j) = \exp(-t Z)$ with $Z = \sum_j \exp\theta_j$. So the first ring is at $E' / Z$,
 #    where $E'$ is an exponential variable, too. (Notebook 1 said it like this: the maximum is a Gumbel located
 #    at $\log Z$.)
 # 2. *Who rings first* does not depend on *when* (notebook 1 again).
-# 3. *Clocks forget.* If a clock has not rung until $t_0$, the rest of its time is distributed as if it had
-#    just been started. With $\mid$ for "given that",
-#    $P(T > t_0 + t \mid T > t_0) = \exp(-(t_0 + t)\exp\theta) / \exp(-t_0 \exp\theta) = \exp(-t \exp\theta)$.
 #
-# The figure shows one race: a line for each clock, from its start to its ring. Up to the first ring (dotted)
+# The third is about the clocks that have *not* won. The figure shows one race: a line for each clock, from its start to its ring. Up to the first ring (dotted)
 # the lines are black: they all say the same, "nothing so far". What comes after it is the *rest* of a clock that
 # has not won. Move the slider for other races. **Look for** the rest: does a clock that was silent for long ring
 # soon?
@@ -139,11 +137,7 @@ write("mean of θ + G", slow.mean(0), 2)
 figures.clocks(logits)
 
 # %% [markdown]
-# The third fact speaks of one clock and a fixed time $t_0$. We shall use it for several clocks and the time
-# of the first ring. That is allowed: the clocks are independent, so whatever time the winner's clock has
-# shown, it is a fixed time for each of the others.
-#
-# Eight races are too few to see the third fact. So clock 1 is started a million times. For those that have
+# Eight races are too few to tell. So clock 1 is started a million times. For those that have
 # not rung until $t_0 = 1$ we count the time from there.
 #
 # **Predict:** the mean of $T_1$ is $1/\exp(0.5) = 0.61$. What is the mean of the *rest* of the time, for the
@@ -156,6 +150,17 @@ rest = times[times > 1] - 1
 print(f"mean of T: {times.mean():.2f}")
 print(f"{len(rest) / 1e6:.0%} were silent until 1; mean of the rest: {rest.mean():.2f}")
 
+
+# %% [markdown]
+# The mean has not changed. This is the third fact:
+#
+# 3. *Clocks forget.* If a clock has not rung until $t_0$, the rest of its time is distributed as if it had
+#    just been started. With $\mid$ for "given that",
+#    $P(T > t_0 + t \mid T > t_0) = \exp(-(t_0 + t)\exp\theta) / \exp(-t_0 \exp\theta) = \exp(-t \exp\theta)$.
+#
+# It speaks of one clock and a fixed time $t_0$. We shall use it for several clocks and the time
+# of the first ring. That is allowed: the clocks are independent, so whatever time the winner's clock has
+# shown, it is a fixed time for each of the others.
 
 # %% [markdown]
 # ### Exercise 1 · A truncated Gumbel
@@ -287,7 +292,7 @@ panel.captions(p=[0.9, 0.01])
 # %% [markdown]
 # ## 5 · Back to where we came from
 #
-# Draw the class first, $D \sim p$, and then $\theta + G$ given $D$ by (9). Forget $D$. What remains has to
+# *Optional, 6 minutes.* Draw the class first, $D \sim p$, and then $\theta + G$ given $D$ by (9). Forget $D$. What remains has to
 # be noise as it was in the beginning: independent Gumbels, located at $\theta$. This is no more than
 # $P(G) = \sum_D P(D)\, P(G \mid D)$, but it is the reason why the next notebook may draw in this order.
 #

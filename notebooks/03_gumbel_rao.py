@@ -449,7 +449,7 @@ for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
 # estimator.
 #
 # **Predict:** how does the picture at the left look at τ = 0.1? How many different arrows are left at the
-# right, with K = ∞?
+# right, with K = ∞? Then move both sliders.
 
 # %%
 panel = figures.arrows(f, logits)
@@ -469,7 +469,7 @@ for caption in panel.captions(tau=[0.1], k=[1, math.inf]):
 # measured, and each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of
 # the curve of its colour. At $K = 1$ both estimators are one.
 #
-# **Predict:** to which side does the star of GR move when $K$ grows?
+# **Predict:** to which side does the star of GR go when $K$ grows? Then move the slider.
 
 # %%
 panel = figures.mse_over_tau(f, logits, start=1)

@@ -63,7 +63,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #
 # **Predict:** where is the minimum, and what is the value there?
 
-# %%
+# %% tags=["hide-output"]
 import torch
 
 from gumbelrao_edu.course.quadratic_programme import checks, figures
@@ -475,7 +475,7 @@ for draws in [100, 1000]:
 # 1. With the whole derivative, who arrives? Does τ matter?
 # 2. With $A$ held fixed, does anybody arrive? Remember the tables of sections 3 and 4.
 
-# %%
+# %% tags=["hide-output"]
 walks = figures.paths()
 walks
 

@@ -221,7 +221,7 @@ def validate(training):
 # training with the stop button (■) above; run the cell again and it goes on from there. The cells below
 # need 500 steps at least.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 from IPython.display import display
 
 from gumbelrao_edu.course.live import LiveTraining

@@ -22,7 +22,7 @@ def points():
 @pytest.fixture(scope="module")
 def perturbed():
     generator = torch.Generator().manual_seed(3)
-    return gumbel_max(LOGITS.expand(300, 3), generator=generator)[1].numpy()
+    return gumbel_max(LOGITS.expand(200, 3), generator=generator)[1].numpy()
 
 
 def drawn(panel, name):
@@ -40,7 +40,7 @@ def test_the_points_are_softmaxes_of_the_same_noise(points, perturbed, tau):
         assert np.allclose(drawn(points, f"D = class {i + 1}"), s[winner == i], atol=1e-12)
     assert np.allclose(drawn(points, "mean of the points"), s.mean(0))
     close = round(100 * (s.max(-1) > 0.99).mean())
-    assert points.caption.startswith(f"τ = {tau:g}: {close} % of the 300 points")
+    assert points.caption.startswith(f"τ = {tau:g}: {close} % of the 200 points")
     mean = ", ".join(f"{x:.2f}" for x in s.mean(0))
     assert f"mean is ({mean}); p is (0.51, 0.31, 0.19)." in points.caption
     assert points.errors == []

@@ -144,7 +144,7 @@ def better(sign):
         ("GR-∞", low, None): 65.8 if sign > 0 else 10.0,
     }
     gains |= {("GR-MC10", high, None): 65 + sign, ("GR-∞", high, None): 65 + sign}
-    clipped = {("ST-GS", low, 1.0): 60.0}
+    clipped = {("ST-GS", low, None): 55.0, ("ST-GS", low, 1.0): 60.0}
     clipped |= {(label, low, 1.0): 60 + 5 * sign for label in ("GR-MC10", "GR-∞")}
     bounds = {}
     for arity in (2, 4, 8, 16):

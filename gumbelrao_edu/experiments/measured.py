@@ -144,12 +144,13 @@ _LOW, _, _HIGH = table1.PAPER_TAUS
 
 
 def gain_on_trees(
-    row: Row, base: Row, tau: float, name: str = "table1"
+    row: Row, base: Row, tau: float, name: str = "table1", base_name: str | None = None
 ) -> Callable[[Stored], Figure | None]:
-    """Accuracy of one row minus that of another one, paired by seed."""
+    """Accuracy of one row minus that of another one, paired by seed; of which experiments."""
 
     def measure(stored: Stored) -> Figure | None:
-        ours, theirs = (stored.accuracies(each, tau, name=name) for each in (row, base))
+        ours = stored.accuracies(row, tau, name=name)
+        theirs = stored.accuracies(base, tau, name=base_name or name)
         ended = ", ".join(
             f"{int(cell.diverged.sum())} of {each.label}"
             for each, cell in ((row, ours), (base, theirs))

@@ -411,8 +411,8 @@ for d, tau in [(0.0, 0.1), (0.5, 0.1), (0.5, 1.0)]:
 # %% [markdown]
 # Three numbers that are not negative and sum to 1 are a point of a triangle, the *simplex*. A one-hot
 # vector is a corner; (⅓, ⅓, ⅓) is the centre; the closer a point is to a corner, the larger is the number
-# that belongs to the corner. The next figure draws $S_\tau$ for 300 draws of the noise. The noise stays
-# the same when you move the slider: you see the *same* 300 points move.
+# that belongs to the corner. The next figure draws $S_\tau$ for 200 draws of the noise. The noise stays
+# the same when you move the slider: you see the *same* 200 points move.
 #
 # **Predict before you move it:**
 #
@@ -437,7 +437,7 @@ panel.captions(tau=[10.0, 0.05])
 # 1. In the centre at large τ; at the corners at small τ.
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
 #    entry where $D$ has its one.
-# 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 300 draws). At large τ the
+# 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 200 draws). At large τ the
 #    mean is the centre, whatever $p$ is. So at τ > 0 the mean of the soft choice is not $p$.
 #
 # </details>

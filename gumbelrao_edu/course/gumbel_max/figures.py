@@ -135,7 +135,7 @@ def slopes(logits: Tensor, perturbed: Tensor) -> Panel:
     )
 
 
-def samples(logits: Tensor, *, num_samples: int = 300, seed: int = 0) -> Panel:
+def samples(logits: Tensor, *, num_samples: int = 200, seed: int = 0) -> Panel:
     """Return the points S_τ = softmax_τ(θ + G) (3) on a triangle, with a slider for τ.
 
     The noise is drawn once: a move of τ moves the same points. Each has the colour of the class D
