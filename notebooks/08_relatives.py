@@ -760,7 +760,7 @@ for run in trainings.to_dict("records"):
     of_schedule.append(-run["valid_bound"])
 bounds = {name: {s: torch.tensor(b) for s, b in by.items()} for name, by in bounds.items()}
 looks = {"ST-GS": ST_GS, "GR-∞": GR_INF}
-figures.annealing(bounds, looks, "bound of −log p(x), nats", from_zero=False)
+figures.annealing(bounds, looks, "bound of −log p(x) in nats", from_zero=False)
 
 # %% [markdown]
 # It does not hold. For GR the constant τ = 0.1 has the lowest mean. The three schedules end a nat behind it, near

@@ -79,9 +79,9 @@ def arranged(cells: pd.DataFrame) -> pd.DataFrame:
         columns[name, "validation"] = part.valid.map("{:.1f}".format)
         if part.test.notna().any():
             columns[name, "test"] = part.test.map("{:.1f}".format)
-        columns[name, "τ"] = part.tau
+        columns[name, "τ"] = part.tau.map("{:g}".format, na_action="ignore")
         columns[name, "diverged"] = part.diverged.map(str) + " of " + part.draws.map(str)
-    table = pd.DataFrame(columns).rename_axis("estimator")
+    table = pd.DataFrame(columns).rename_axis("estimator").astype(object)
     return table.loc[sorted(table.index, key=label_rank)].fillna("")
 
 
