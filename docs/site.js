@@ -31,14 +31,23 @@ class Model {
 
 const scripts = {};
 function script(path) {
-  scripts[path] ??= new Promise((resolve, reject) => {
+  scripts[path] ??= loaded(path, 3);
+  return scripts[path];
+}
+
+// A connection may break, on a train for instance: what did not come is asked for again.
+function loaded(path, tries) {
+  return new Promise((resolve, reject) => {
     const element = document.createElement("script");
     element.src = new URL(path, BASE);
     element.onload = resolve;
-    element.onerror = () => reject(new Error(`${path} is missing`));
+    element.onerror = () => {
+      element.remove();
+      if (tries === 1) return reject(new Error(`${path} is missing`));
+      setTimeout(() => loaded(path, tries - 1).then(resolve, reject), 1000);
+    };
     document.head.append(element);
   });
-  return scripts[path];
 }
 
 // The value of a property in a state; grids are stored as steps from one number to the next.

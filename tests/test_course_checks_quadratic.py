@@ -172,7 +172,7 @@ FIXED = {
     "its sign is wrong": lambda t: 2 * expected(t).detach() - expected(t),
     "is not: it is 0": lambda t: t.softmax(-1) @ programme.loss(t.softmax(-1).detach(), corners),
     "weighted by θ": lambda t: t @ programme.loss(corners, t.softmax(-1)),
-    "expected a tensor, got float": lambda t: expected(t).item(),
+    "no derivative goes through float": lambda t: expected(t).item(),
 }
 
 
