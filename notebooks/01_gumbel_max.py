@@ -142,8 +142,8 @@ def gumbel_from_uniform(u):
 checks.check_gumbel_from_uniform(gumbel_from_uniform)
 
 # %% [markdown]
-# The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential**
-# variable, $P(E > t) = \exp(-t)$: the time that one waits for something that may come at any moment with
+# The inner logarithm makes a variable that has a name of its own. $E = -\log U$ is an **exponential
+# variable**, $P(E > t) = \exp(-t)$: the time that one waits for something that may come at any moment with
 # the same probability. A Gumbel is $G = -\log E$. In the next notebook these waiting times make an awkward
 # problem easy.
 
