@@ -16,8 +16,9 @@ from small_training import IMAGES, negative_elbo
 from torch import Tensor
 
 from gumbelrao_edu import GumbelRao, estimators
-from gumbelrao_edu.listops import Split, TreeLSTM, generate, losses
-from gumbelrao_edu.listops.data import FILLER, filled
+from gumbelrao_edu.experiments import table1
+from gumbelrao_edu.listops import Split, TreeLSTM, generate
+from gumbelrao_edu.listops.data import filled
 from gumbelrao_edu.training import stacked as stacked_module
 from gumbelrao_edu.training.errors import TrainingDivergedError
 from gumbelrao_edu.training.loop import Training
@@ -84,10 +85,6 @@ class Noting:
         return sample
 
 
-def mean_loss(model, batch):
-    return losses(model, batch).sum() / (batch.labels != FILLER).sum()
-
-
 def parser(seed, name="gumbel_rao", device="cpu", **changed) -> Training:
     """A training on sentences of several lengths, in float64."""
     settings = {**SETTINGS[seed], **changed}
@@ -101,7 +98,7 @@ def parser(seed, name="gumbel_rao", device="cpu", **changed) -> Training:
         model.query.normal_(generator=torch.Generator().manual_seed(seed))
     return Training(
         model.double().to(device),
-        mean_loss,
+        table1.loss,
         Seen(SENTENCES),
         batch_size=7,
         seed=seed,

@@ -143,6 +143,20 @@ def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
     return value
 
 
+def labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add to a table of trainings the `schedule`, the `row` and the `bound` that it ended with.
+
+    Args:
+        runs: see `table_of`.
+    """
+    configs = runs.to_dict("records")
+    return runs.assign(
+        schedule=[schedule_title(config) for config in configs],
+        row=[row_of(config).label for config in configs],
+        bound=-runs.valid_bound,
+    )
+
+
 def tables(outcome: Outcome) -> Tables:
     """Return the bounds, schedule by schedule.
 
@@ -154,30 +168,15 @@ def tables(outcome: Outcome) -> Tables:
         on the validation set, in nats, its `standard_error` over the `seeds`, and how many
         trainings `diverged`.
     """
-    import pandas as pd
-
-    found: dict[tuple[str, str], list[float]] = {}
-    diverged: dict[tuple[str, str], int] = {}
-    for row in outcome.rows:
-        config = row["config"]
-        cell = (schedule_title(config), row_of(config).label)
-        bounds = found.setdefault(cell, [])
-        diverged[cell] = diverged.get(cell, 0) + (row["status"] == "diverged")
-        if row["status"] == "done":
-            bounds.append(-row["results"]["valid_bound"])
-    return {
-        "annealing": pd.DataFrame(
-            {
-                "schedule": schedule,
-                "row": label,
-                "seeds": len(bounds),
-                "mean": pd.Series(bounds, dtype=float).mean(),
-                "standard_error": pd.Series(bounds, dtype=float).sem(),
-                "diverged": diverged[schedule, label],
-            }
-            for (schedule, label), bounds in found.items()
-        )
-    }
+    runs = labelled(outcome.runs)
+    runs["diverged"] = runs.status == "diverged"
+    cells = runs.groupby(["schedule", "row"], sort=False).agg(
+        seeds=("bound", "count"),
+        mean=("bound", "mean"),
+        standard_error=("bound", "sem"),
+        diverged=("diverged", "sum"),
+    )
+    return {"annealing": cells.reset_index()}
 
 
 def arranged(cells: pd.DataFrame) -> pd.DataFrame:

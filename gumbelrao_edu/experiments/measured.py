@@ -146,7 +146,7 @@ _LOW, _, _HIGH = table1.PAPER_TAUS
 def gain_on_trees(
     row: Row, base: Row, tau: float, name: str = "table1", base_name: str | None = None
 ) -> Callable[[Stored], Figure | None]:
-    """Accuracy of one row minus that of another one, paired by seed; of which experiments."""
+    """Accuracy of one row of an experiment minus that of one of another, paired by seed."""
 
     def measure(stored: Stored) -> Figure | None:
         ours = stored.accuracies(row, tau, name=name)

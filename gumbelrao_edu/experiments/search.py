@@ -340,13 +340,13 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
         For each run a function that does what is left of `train`.
     """
     config = runs[0].config
-    models = [build(run.config) for run in runs]
-    trainings = [begin(run.config, *built) for run, built in zip(runs, models, strict=True)]
+    built = [build(run.config) for run in runs]
+    trainings = [begin(run.config, *each) for run, each in zip(runs, built, strict=True)]
     errors = run_together(
         trainings,
         config["steps"],
         every=_every(config),
-        callbacks=[_reporter(run, model) for run, (model, _) in zip(runs, models, strict=True)],
+        callbacks=[_reporter(run, model) for run, (model, _) in zip(runs, built, strict=True)],
         checkpoints=[run.checkpoint for run in runs],
     )
 
@@ -362,7 +362,7 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
 
     return [
         rest(model, training, error)
-        for (model, _), training, error in zip(models, trainings, errors, strict=True)
+        for (model, _), training, error in zip(built, trainings, errors, strict=True)
     ]
 
 
