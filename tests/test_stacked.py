@@ -17,12 +17,11 @@ from torch import Tensor
 
 from gumbelrao_edu import GumbelRao, estimators
 from gumbelrao_edu.experiments import table1
-from gumbelrao_edu.listops import Split, TreeLSTM, generate
+from gumbelrao_edu.listops import Split, TreeLSTM, generate, objective
 from gumbelrao_edu.listops.data import filled
-from gumbelrao_edu.training import stacked as stacked_module
 from gumbelrao_edu.training.errors import TrainingDivergedError
 from gumbelrao_edu.training.loop import Training
-from gumbelrao_edu.training.stacked import run_together
+from gumbelrao_edu.training.stacked import run_together, stack_tensors
 from gumbelrao_edu.vae import DiscreteVAE
 
 SETTINGS = (
@@ -118,7 +117,15 @@ def assert_same_draws(one: Training, other: Training) -> None:
 def together(trainings, until, folder, every=10, callback=lambda training: None):
     files = [folder / f"{i}.safetensors" for i in range(len(trainings))]
     callbacks = [callback] * len(trainings)
-    return run_together(trainings, until, every=every, callbacks=callbacks, checkpoints=files)
+    parsers = isinstance(trainings[0].model, TreeLSTM)
+    return run_together(
+        trainings,
+        until,
+        every=every,
+        callbacks=callbacks,
+        checkpoints=files,
+        stack=objective.stack_batches if parsers else stack_tensors,
+    )
 
 
 def assert_near(one: Training, other: Training) -> None:
@@ -303,7 +310,7 @@ def test_what_fills_up_a_batch_makes_no_difference(name, tmp_path, monkeypatch):
         rows.append((len(filled(batches).lengths), len(both.lengths)))
         return both._replace(tokens=both.tokens[:-1], labels=both.labels[:-1])
 
-    monkeypatch.setattr(stacked_module, "filled", more)
+    monkeypatch.setattr(objective, "filled", more)
     together(many, 10, tmp_path / "many")
     assert all(7 < before < after for before, after in rows)
     for one, other in zip(few, many, strict=True):

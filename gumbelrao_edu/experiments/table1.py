@@ -37,6 +37,7 @@ from ..listops import (
     score,
 )
 from ..listops.data import FILLER, fetch_listops
+from ..listops.objective import stack_batches
 from ..training.errors import TrainingDivergedError
 from ..training.loop import Training
 from ..training.stacked import Together, run_together
@@ -315,6 +316,7 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
             every=every[0].last,
             callbacks=[each.report for each in going],
             checkpoints=[each.run.checkpoint for each in going],
+            stack=stack_batches,
         )
         for each, error in zip(going, errors, strict=True):
             if error is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..estimators import samples_of, score_loss
-from .data import Batch
+from .data import FILLER, Batch, filled
 from .model import TreeLSTM
 from .scores import on
 
@@ -46,3 +48,29 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
     if not num_samples:
         return drawn[0]
     return score_loss(drawn, parse.log_probability().view(s, -1))
+
+
+def stack_batches(batches: Sequence[Batch], model: TreeLSTM) -> tuple[Batch, Batch, Tensor]:
+    """Return batches as one, filled up with sentences without a loss, for `run_together`.
+
+    Args:
+        batches: one for each model.
+        model: the first of them.
+
+    Returns:
+        The batch on the model's device; the axis of the models in each part of it; and which rows
+        of the logits in `losses` are not of fillers, `[models, S B]`.
+
+    Example:
+        >>> import torch
+        >>> from gumbelrao_edu.estimators import sampler
+        >>> one = Batch(torch.tensor([7, 5]), torch.tensor([1, 1]), torch.tensor([7, 5]))
+        >>> both, _, rows = stack_batches([one, one], TreeLSTM(sampler("rloo"), dim=8))
+        >>> both.tokens.shape, rows.shape
+        (torch.Size([2, 2]), torch.Size([2, 8]))
+    """
+    whole, s = filled(batches), max(1, samples_of(model.estimator))
+    order = whole.lengths.repeat(s).argsort(descending=True, stable=True)  # as in `Parse`
+    rows = (whole.labels != FILLER).repeat(1, s)[:, order]
+    axes = Batch(tokens=0, lengths=None, labels=0)  # type: ignore[arg-type]
+    return on(whole, model.query.device), axes, rows

@@ -4,8 +4,7 @@
     everything else                   each training for itself, as `Training.run` does it
 
 So each has its own minibatches, draws, optimizer, history and checkpoint, and ends as it would
-alone, to rounding. Batches of sentences are filled up with others, which have no loss and for which
-nothing is drawn. On a GPU small models leave most of the card idle; a CPU gains nothing.
+alone, to rounding. On a GPU small models leave most of the card idle; a CPU gains nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..estimators import samples_of
-from ..listops.data import FILLER, Batch, filled
-from ..listops.scores import on
 from .errors import TrainingDivergedError
 from .loop import Callback, Training, interrupts_held, norm_of
 
@@ -30,6 +27,9 @@ if TYPE_CHECKING:
     from .runs import Run
 
 Draw = Callable[[Tensor], Tensor]
+# Minibatches as one, for `vmap` the axis of the models in each part of it, and which rows of each
+# model's logits something is drawn for, `[models, rows]`; None for all.
+Stack = tuple[Any, Any, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,21 @@ class Together:
     train: Callable[[Sequence[Run]], list[Callable[[Run], dict[str, Any]]]]
 
 
+def stack_tensors(minibatches: Sequence[Tensor], model: Any) -> Stack:
+    """Return minibatches of equal shapes as one, for `run_together`.
+
+    Args:
+        minibatches: one for each model.
+        model: the first of them.
+
+    Example:
+        >>> whole, axis, rows = stack_tensors([torch.zeros(5, 2), torch.ones(5, 2)], None)
+        >>> whole.shape, axis, rows
+        (torch.Size([2, 5, 2]), 0, None)
+    """
+    return torch.stack([*minibatches]), 0, None
+
+
 def run_together(
     trainings: Sequence[Training],
     until: int,
@@ -52,6 +67,7 @@ def run_together(
     every: int = 100,
     callbacks: Sequence[Callback],
     checkpoints: Sequence[Path],
+    stack: Callable[[Sequence[Any], Any], Stack] = stack_tensors,
 ) -> list[TrainingDivergedError | None]:
     """Train several models until step `until`, each as `Training.run` does.
 
@@ -61,6 +77,7 @@ def run_together(
             steps.
         until, every: as for `Training.run`.
         callbacks, checkpoints: one for each training.
+        stack: makes one of their minibatches, see `stack_tensors`.
 
     Returns:
         For each training None, or the error with which it diverged; the others went on.
@@ -89,7 +106,7 @@ def run_together(
             i for i, each in enumerate(trainings) if each.step < until and i not in errors
         ]:
             for i, (loss, norm) in zip(
-                going, _gradients([trainings[i] for i in going]), strict=True
+                going, _gradients([trainings[i] for i in going], stack), strict=True
             ):
                 training = trainings[i]
                 try:
@@ -109,7 +126,9 @@ def run_together(
     return [errors.get(i) for i in range(len(trainings))]
 
 
-def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, float]]:
+def _gradients(
+    trainings: Sequence[Training], stack: Callable[[Sequence[Any], Any], Stack]
+) -> list[tuple[float | ValueError, float]]:
     """Leave the gradients of the next minibatches at the parameters; return losses and norms.
 
     In place of a loss stands what an argument check said of the logits of that model.
@@ -119,9 +138,9 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     stacked = {
         f"model.{name}": torch.stack([each[name] for each in parameters]) for name in parameters[0]
     }
-    minibatches, axes, real = _stack([training.minibatch() for training in trainings], models[0])
+    minibatches, axes, rows = stack([training.minibatch() for training in trainings], models[0])
     whole = _WithLoss(models[0], trainings[0].loss)
-    with _drawing_apart(models, real) as refused:
+    with _drawing_apart(models, rows) as refused:
         losses = torch.func.vmap(
             lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
         )(stacked, minibatches)
@@ -132,20 +151,6 @@ def _gradients(trainings: Sequence[Training]) -> list[tuple[float | ValueError, 
     norms = torch.stack([norm_of(training.gradients) for training in trainings])
     values = torch.stack([losses.detach(), norms], 1).tolist()  # the only wait for a GPU in a step
     return [(refused.get(i, loss), norm) for i, (loss, norm) in enumerate(values)]
-
-
-def _stack(minibatches: Sequence[Any], model: Any) -> tuple[Any, Any, Tensor | None]:
-    """All minibatches as one, and for `vmap` the axis of the models in each part of it.
-
-    Of sentences also which rows of the parser's logits are not of fillers, `[models, rows]`.
-    """
-    if not isinstance(minibatches[0], Batch):
-        return torch.stack([*minibatches]), 0, None
-    whole, axes = filled(minibatches), (0, None, 0)
-    s = max(1, samples_of(model.estimator))
-    order = whole.lengths.repeat(s).argsort(descending=True, stable=True)  # as in `Parse`
-    real = (whole.labels != FILLER).repeat(1, s)[:, order]
-    return on(whole, next(model.parameters()).device), Batch(*axes), real  # type: ignore[arg-type]
 
 
 class _WithLoss(nn.Module):
@@ -160,22 +165,22 @@ class _WithLoss(nn.Module):
 
 
 @contextmanager
-def _drawing_apart(models: Sequence[Any], real: Tensor | None) -> Iterator[dict[int, ValueError]]:
+def _drawing_apart(models: Sequence[Any], rows: Tensor | None) -> Iterator[dict[int, ValueError]]:
     """In place of the first model's estimator, let that of each model draw for it.
 
     Estimators have hyper-parameters and generators of their own: under `vmap` they would draw other
-    numbers than alone. So they would for fillers: nothing is drawn for these, see `_stack`. Gives
-    what they refused, by the number of the model.
+    numbers than alone. So they would for rows that are not theirs, see `Stack`. Gives what they
+    refused, by the number of the model.
     """
     draws: list[Draw] = [model.estimator for model in models]
     refused: dict[int, ValueError] = {}
 
     def draw_all(logits: Tensor) -> Tensor:
-        if real is None:
+        if rows is None:
             return torch.stack(draw_each(logits))
-        rows = real[:, : logits.shape[1]]
+        own = rows[:, : logits.shape[1]]
         samples = torch.zeros_like(logits)
-        samples[rows] = torch.cat(draw_each(torch.split(logits[rows], rows.sum(1).tolist())))
+        samples[own] = torch.cat(draw_each(torch.split(logits[own], own.sum(1).tolist())))
         return samples
 
     def draw_each(logits: Iterable[Tensor]) -> list[Tensor]:
