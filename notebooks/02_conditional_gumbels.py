@@ -128,10 +128,10 @@ write("mean of θ + G", slow.mean(0), 2)
 #    at $\log Z$.)
 # 2. *Who rings first* does not depend on *when* (notebook 1 again).
 #
-# The third is about the clocks that have *not* won. The figure shows one race: a line for each clock, from its start to its ring. Up to the first ring (dotted)
-# the lines are black: they all say the same, "nothing so far". What comes after it is the *rest* of a clock that
-# has not won. Move the slider for other races. **Look for** the rest: does a clock that was silent for long ring
-# soon?
+# The third is about the clocks that have *not* won. The figure shows one race: a line for each clock, from its
+# start to its ring. Up to the first ring (dotted) the lines are black: they all say the same, "nothing so far".
+# What comes after it is the *rest* of a clock that has not won. Move the slider for other races. **Look for** the
+# rest: does a clock that was silent for long ring soon?
 
 # %%
 figures.clocks(logits)
@@ -292,9 +292,9 @@ panel.captions(p=[0.9, 0.01])
 # %% [markdown]
 # ## 5 · Back to where we came from
 #
-# *Optional, 6 minutes.* Draw the class first, $D \sim p$, and then $\theta + G$ given $D$ by (9). Forget $D$. What remains has to
-# be noise as it was in the beginning: independent Gumbels, located at $\theta$. This is no more than
-# $P(G) = \sum_D P(D)\, P(G \mid D)$, but it is the reason why the next notebook may draw in this order.
+# *Optional, 6 minutes.* Draw the class first, $D \sim p$, and then $\theta + G$ given $D$ by (9). Forget $D$.
+# What remains has to be noise as it was in the beginning: independent Gumbels, located at $\theta$. This is no
+# more than $P(G) = \sum_D P(D)\, P(G \mid D)$, but it is the reason why the next notebook may draw in this order.
 #
 # **Predict:** given $D$ the entries are far from independent: the others stay below the winner. Are they
 # uncorrelated again after $D$ is forgotten?

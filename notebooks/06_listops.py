@@ -490,8 +490,8 @@ checks.check_clip_all(clipped)
 # %% [markdown]
 # ## 5 · Trees over the training
 #
-# *Optional, 5 minutes.* Below the tokens stands the tree that a network finds most probable, above them the gold tree. A filled
-# dot is a node that is in both. $K = 1$ is ST-GS.
+# *Optional, 5 minutes.* Below the tokens stands the tree that a network finds most probable, above them the
+# gold tree. A filled dot is a node that is in both. $K = 1$ is ST-GS.
 #
 # **Move the sliders.** **Look for** a step at which the trees stop changing, and at whether a network
 # needs the gold tree to get the value right.
@@ -695,8 +695,7 @@ table1.paper_form(more)
 
 # %% tags=["hide-output"]
 clipped, net = more.set_index("row"), ", clipped at 1"
-for name in ["published_accuracy", "accuracy"]:
-    error = {"published_accuracy": "published_error", "accuracy": "standard_error"}[name]
+for name, error in [("published_accuracy", "published_error"), ("accuracy", "standard_error")]:
     apart = clipped.at["GR-∞" + net, name] - clipped.at["ST-GS" + net, name]
     sure = math.hypot(clipped.at["GR-∞" + net, error], clipped.at["ST-GS" + net, error])
     print(f"GR-∞ minus ST-GS, both clipped, {name}: {apart:.1f} ± {sure:.1f}")

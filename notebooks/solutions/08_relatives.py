@@ -771,15 +771,12 @@ assert gr.valid_bound.max() - gr.valid_bound.min() > at[8].max() - at[8].min()
 # **Predict:** which way to set τ is the best for ST-GS, and which for GR?
 
 # %% tags=["hide-output"]
-from gumbelrao_edu.experiments.annealing import schedule_title
-from gumbelrao_edu.figures.rows import row_of
+from gumbelrao_edu.experiments import annealing
 
-trainings = pd.read_csv(stored("annealing/runs.csv"))
-bounds = {"ST-GS": {}, "GR-∞": {}}
-for run in trainings.to_dict("records"):
-    of_schedule = bounds[row_of(run).label].setdefault(schedule_title(run), [])
-    of_schedule.append(-run["valid_bound"])
-bounds = {name: {s: torch.tensor(b) for s, b in by.items()} for name, by in bounds.items()}
+trainings = annealing.labelled(pd.read_csv(stored("annealing/runs.csv")))
+bounds = {}
+for (name, schedule), cell in trainings.groupby(["row", "schedule"], sort=False):
+    bounds.setdefault(name, {})[schedule] = torch.tensor(cell.bound.to_numpy())
 looks = {"ST-GS": ST_GS, "GR-∞": GR_INF}
 figures.annealing(bounds, looks, "bound of −log p(x) in nats", from_zero=False)
 
