@@ -36,6 +36,7 @@ import notebooks as tools  # noqa: E402
 # kernel and a figure, seconds of the import beyond torch, milliseconds of a move of a slider.
 BUDGETS = {"seconds": 60, "peak_mb": 600, "lab_mb": 1000, "import_s": 0.5, "slider_ms": 100}
 MOVES = 20
+REST = 250  # ms between an answer and the next move: status lines and toolbars change after it
 
 # Expressions for the kernel. On Linux the largest memory counts from the start of Python; elsewhere
 # ru_maxrss is all there is, in bytes on macOS.
@@ -141,6 +142,7 @@ def measure_sliders(source: Path) -> dict[str, float]:
                 panel.evaluate(labs.PROBE)
                 handle.focus()
                 for move in range(MOVES):
+                    page.wait_for_timeout(REST)
                     page.keyboard.press(keys[move % 2])
                     page.evaluate(f"probe.answers({move + 1})")
                 drawn = page.evaluate("probe.drawn")

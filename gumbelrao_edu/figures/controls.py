@@ -52,7 +52,8 @@ class Slider(anywidget.AnyWidget):
     tooltip = traitlets.Unicode().tag(sync=True)
     # The browser gets texts and a number: JSON has no infinity.
     _labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    index = traitlets.Int().tag(sync=True)
+    # Without an echo to whoever moved it, which is a message less to wait for.
+    index = traitlets.Int().tag(sync=True, echo_update=False)
     value = _Value()
 
     _esm = Path(__file__).with_name("slider.js").read_text("utf-8")
