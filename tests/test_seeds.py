@@ -19,7 +19,7 @@ def test_runs_are_those_of_table_2_and_more(tmp_path):
     whole = small(cells, draws=2)
     reproduced(table2.EXPERIMENT, whole, tmp_path)
     profile = seeds.Seeds(lambda: whole, (6, 7), tuple((cell, 1) for cell in cells))
-    configs = seeds.configurations(profile)
+    configs = seeds.configurations(seeds.chosen(profile, tmp_path))
     assert [config["seed"] for config in configs] == [1] * 3 + [6] * 3 + [7] * 3
     titles = [seeds.run_title(config) for config in configs]
     assert titles[0] == search.run_title(configs[0]) == "ST-GS_n8_B20_draw1"
@@ -71,6 +71,27 @@ def test_the_best_draws_of_each_cell_are_those_of_the_searches(tmp_path):
     differences = tables["differences"]  # of the draws that are among the best of both
     assert differences["row"].tolist() == ["GR-∞"] * len({*best[0]} & {*best[1]})
     assert (differences.seeds == 3).all()
+
+
+def test_the_best_of_the_profile_s_own_draws_gets_more_seeds(tmp_path):
+    cells = [(ST_GS, 8, 20), (GR_INF, 8, 20)]
+    draws = tuple((cell, draw) for draw in (2, 0) for cell in cells)
+    profile = seeds.Seeds(lambda: small(cells, draws=3), (6,), draws, best=1)
+    lines = []
+    tables = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lines.append)
+    counts = [line.split(" runs")[0] for line in lines if " runs are in" in line]
+    assert counts == ["0 of 4", "4 of 6"]
+    bounds = tables["seeds"].set_index(["row", "learning_rate"])
+    for cell in cells:
+        own = bounds.loc[cell[0].label]
+        once = own[["0", "2"]].sum(axis=1)  # each draw has one of them
+        again = own["6"].notna()
+        assert again.sum() == 1
+        assert once[again].item() == once.min()
+    lines.clear()
+    again = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lines.append)
+    assert lines[0].startswith("6 of 6")
+    assert again["seeds"].equals(tables["seeds"])
 
 
 def test_on_a_gpu_the_cells_are_those_of_tables_2_and_3():

@@ -80,7 +80,8 @@ class Experiment:
         text: makes what is printed from the tables.
         check: raises `ArithmeticError` if the tables contradict what has to hold; they are written.
         chosen: from the profile and the folder of all experiments, the profile that the other
-            functions are called with: it may depend on the rows of another experiment.
+            functions are called with: it may depend on rows, of another experiment or its own.
+            After the runs it is asked again, and goes on with what it says then.
         prepare: called with the profile before a worker starts; fetches data.
         second: from the outcome of the first round, the runs of a second one, in the order of its
             rows; each as its first run and what its configuration has besides.
@@ -149,10 +150,14 @@ def reproduce(
             known = ", ".join(experiment.profiles)
             raise ValueError(f"profile: {experiment.name} has {known}, got {profile!r}")
         profile = experiment.profiles[profile]
-    profile = experiment.chosen(profile, out)
-    experiment.prepare(profile)
+    chosen = experiment.chosen(profile, out)
+    experiment.prepare(chosen)
     with claim((out / experiment.name).resolve()):
-        return _reproduce(experiment, profile, out, jobs, backend, together, say)
+        while True:
+            tables = _reproduce(experiment, chosen, out, jobs, backend, together, say)
+            if (after := experiment.chosen(profile, out)) == chosen:
+                return tables
+            chosen = after
 
 
 def _reproduce(

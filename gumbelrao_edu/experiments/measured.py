@@ -369,6 +369,7 @@ class Best(NamedTuple):
     """A draw of the hyper-parameters, and the bounds of its trainings in nats."""
 
     label: str
+    draws: int  # of which it is the best
     tau: float
     seeds: float
     mean: float
@@ -386,7 +387,8 @@ def best(stored: Stored, rows: Sequence[Row], arity: int, batch_size: int) -> Be
         by_draw = stored.bounds(row, arity, batch_size).groupby(level=_DRAW)
         draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
         most = draws[draws.seeds == draws.seeds.max()]
-        found += [Best(row.label, *draw) for draw in most.reset_index()[[*Best._fields[1:]]].values]
+        columns = most.reset_index()[[*Best._fields[2:]]]
+        found += [Best(row.label, len(draws), *draw) for draw in columns.values]
     return min(found, key=lambda draw: draw.mean, default=None)
 
 
@@ -400,7 +402,8 @@ def gain_on_digits(
         if ours is None or theirs is None:
             return None
         where = ", ".join(
-            f"{each.label} at τ = {each.tau:g} (seeds: {each.seeds:g})" for each in (theirs, ours)
+            f"{each.label} at τ = {each.tau:g} (draws: {each.draws}, seeds: {each.seeds:g})"
+            for each in (theirs, ours)
         )
         return Figure(
             theirs.mean - ours.mean,

@@ -81,6 +81,10 @@ class Search:
     images: int | None = None
     only: tuple[int, ...] | None = None
 
+    def numbers(self) -> Sequence[int]:
+        """Return the numbers of the draws of a cell."""
+        return self.only or range(self.draws)
+
 
 def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
     """Return the profiles of a search: its cells, and what is the same for all searches.
@@ -160,9 +164,7 @@ def configurations(search: Search) -> list[Config]:
     """
     cells = search.cells()
     return [
-        configuration(search, cell, draw, seed=draw)
-        for draw in search.only or range(search.draws)
-        for cell in cells
+        configuration(search, cell, draw, seed=draw) for draw in search.numbers() for cell in cells
     ]
 
 

@@ -29,48 +29,59 @@ class Seeds:
     Attributes:
         search: gives the search that they belong to, when it is asked.
         more: seeds beside that of the search, which is the number of the draw.
-        draws: cells, and numbers of draws of their hyper-parameters.
-        best: in place of `draws`, how many of each cell: those with the best bounds, see `chosen`.
+        draws: cells, and numbers of draws of their hyper-parameters; those of the search, as far as
+            other experiments have computed them, if there are none.
+        best: how many draws of each cell get `more` seeds: those with the best bounds, see
+            `chosen`; all if 0.
+        again: these draws, once they are known.
     """
 
     search: Callable[[], search.Search]
     more: tuple[int, ...]
     draws: tuple[tuple[Cell, int], ...] = ()
     best: int = 0
+    again: tuple[tuple[Cell, int], ...] = ()
 
 
 def chosen(profile: Seeds, out: Path) -> Seeds:
-    """Return the profile with its draws, the best ones of each cell where it says so.
+    """Return the profile with the draws that get more seeds.
+
+    Where they are the best of the profile's own draws, these are computed first.
 
     Args:
         profile: the trainings.
         out: folder of all experiments; cells of which it has no training are left out.
 
     Raises:
-        DataError: when it has only some of the draws of a cell, or no cell.
+        DataError: when it has only some of a search's draws of a cell, or no cell.
     """
     if not profile.best:
-        return profile
-    whole, draws = profile.search(), []
-    for cell in whole.cells():
-        numbers = whole.only or range(whole.draws)
-        configs = [search.configuration(whole, cell, draw, seed=draw) for draw in numbers]
+        return replace(profile, again=profile.draws)
+    whole, again = profile.search(), []
+    numbers: dict[Cell, list[int]] = {}
+    for cell, draw in profile.draws or [(c, d) for c in whole.cells() for d in whole.numbers()]:
+        numbers.setdefault(cell, []).append(draw)
+    for cell, draws in numbers.items():
+        configs = [search.configuration(whole, cell, draw, seed=draw) for draw in draws]
         rows = [_stored(config, out) for config in configs]
-        if (missing := rows.count(None)) == len(rows):
+        missing = rows.count(None)
+        if missing and profile.draws:
+            return profile
+        if missing == len(rows):
             continue
         if missing:
             which = search.run_title(configs[rows.index(None)])
             raise DataError(f"{which} is not in {out}; first its search is to be reproduced")
         bounds = {
             draw: row["results"]["valid_bound"]
-            for draw, row in zip(numbers, rows, strict=True)
+            for draw, row in zip(draws, rows, strict=True)
             if row is not None and row["status"] == "done"
         }
         best = sorted(bounds, key=bounds.__getitem__, reverse=True)[: profile.best]
-        draws += [(cell, draw) for draw in best]
-    if not draws:
+        again += [(cell, draw) for draw in best]
+    if not again:
         raise DataError(f"{out} has no search of this profile; first reproduce table2")
-    return replace(profile, draws=tuple(draws), best=0)
+    return replace(profile, draws=profile.draws or tuple(again), again=tuple(again))
 
 
 def _stored(config: Config, out: Path) -> dict[str, Any] | None:
@@ -89,11 +100,9 @@ def configurations(profile: Seeds) -> list[Config]:
         profile: the trainings.
     """
     whole = profile.search()
-    return [
-        search.configuration(whole, cell, draw, seed=draw if seed is None else seed)
-        for seed in (None, *profile.more)
-        for cell, draw in profile.draws
-    ]
+    trained = [(cell, draw, draw) for cell, draw in profile.draws]
+    trained += [(cell, draw, seed) for seed in profile.more for cell, draw in profile.again]
+    return [search.configuration(whole, cell, draw, seed=seed) for cell, draw, seed in trained]
 
 
 def run_title(config: Config) -> str:
@@ -103,9 +112,9 @@ def run_title(config: Config) -> str:
         config: of a training.
 
     Example:
-        >>> config = configurations(EXPERIMENT.profiles["cpu"])[3]
-        >>> run_title(config)
-        'ST-GS_n8_B20_draw3_seed6'
+        >>> smoke = chosen(EXPERIMENT.profiles["smoke"], Path())
+        >>> run_title(configurations(smoke)[3])
+        'ST-GS_n8_B20_draw0_seed6'
     """
     record = estimators.get(config["estimator"])
     draw = next(
