@@ -5,6 +5,7 @@ import json
 import re
 
 import crossrefs
+import nbformat
 import pytest
 from conftest import ROOT
 from crossrefs import GUIDE, LINK, course, minutes, sections, with_table
@@ -75,6 +76,32 @@ def test_every_notebook_has_its_page():
         assert "**Skip:**" in page, title
         # What it says of sections is of its own.
         assert {found[2] for found in LINK.finditer(page)} == {name}
+
+
+def places_of_controls(name):
+    """Section and subsection of each figure that moves: above its picture stands where it stood."""
+    place, found = {}, []
+    for cell in nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for level, title in re.findall(r"^(#+) (?:\d+ · )?(.+)$", cell.source, re.MULTILINE):
+                place = {"##": title} if level == "##" else {**place, level: title}
+        shown = [each.get("data", {}).get("text/html", "") for each in cell.get("outputs", [])]
+        if re.search(r"<figure[^>]*><p>", "".join(shown)):
+            found.append({*place.values()})
+    return found
+
+
+def test_there_is_a_question_before_every_slider():
+    controls = 0
+    for name, notebook in COURSE.items():
+        page = part(f"### {next(iter(sections(notebook)))}")
+        asked = re.split(r"\n- \*\*", page)[1]
+        assert asked.startswith("Ask before the slider"), name
+        named = {" ".join(link[1].split()) for link in LINK.finditer(asked)}
+        places = places_of_controls(name)
+        assert [place for place in places if place.isdisjoint(named)] == [], name
+        controls += len(places)
+    assert controls > 20
 
 
 def test_every_exercise_has_points():
