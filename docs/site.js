@@ -144,6 +144,40 @@ async function show(panel) {
   panel.replaceWith(live);
 }
 
+// Numbers are compared down their columns: the tables that pandas makes stay as they are.
+function isStackable(table) {
+  return table.tHead?.rows.length === 1 && !table.matches(".dataframe");
+}
+
+// Each row becomes a block, each cell a line that begins with the name of its column.
+function stack(table) {
+  table.classList.add("stacked");
+  if (table.role) return;
+  // What is no longer laid out as a table is one to a screen reader.
+  table.role = "table";
+  const names = [...table.tHead.rows[0].cells];
+  for (const part of [table.tHead, ...table.tBodies]) part.role = "rowgroup";
+  for (const row of table.rows) row.role = "row";
+  for (const cell of names) cell.role = cell.matches("th") ? "columnheader" : "cell";
+  for (const row of [...table.tBodies].flatMap(({ rows }) => [...rows])) {
+    [...row.cells].forEach((cell, column) => {
+      cell.role = "cell";
+      const name = document.createElement("span");
+      name.className = "column";
+      name.ariaHidden = "true";
+      name.append(...names[column].cloneNode(true).childNodes);
+      const content = document.createElement("div");
+      content.append(...cell.childNodes);
+      cell.append(name, content);
+    });
+  }
+}
+
+function nameOf(table) {
+  const columns = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+  return `Table of ${columns.join(", ")}; it scrolls sideways`;
+}
+
 function start() {
   const panels = document.querySelectorAll("[data-states]");
   const seen = new IntersectionObserver(
@@ -195,6 +229,11 @@ function start() {
   sidebar?.setAttribute("aria-label", "Site");
 
   // What is wider than the page scrolls by itself, with the keyboard too.
+  const isWide = (element) => element.scrollWidth > element.clientWidth + 1;
+  const isCut = (element) => {
+    const left = element.scrollWidth - element.clientWidth - element.scrollLeft;
+    element.classList.toggle("cut", left > 1);
+  };
   const scrollable = () => {
     // A formula gets smaller first, as far as it can be read.
     for (const element of document.querySelectorAll(".formula")) {
@@ -202,9 +241,17 @@ function start() {
       const share = element.clientWidth / element.scrollWidth;
       if (share < 1) element.style.fontSize = `${Math.max(0.7, 0.99 * share)}em`;
     }
+    for (const table of document.querySelectorAll(".bd-article table")) {
+      table.classList.remove("small", "stacked");
+      if (isWide(table)) table.classList.add("small");
+      if (isWide(table) && isStackable(table)) stack(table);
+    }
     for (const element of document.querySelectorAll(".formula, .bd-article table, pre, .output")) {
-      if (element.scrollWidth > element.clientWidth + 1) element.tabIndex = 0;
+      if (isWide(element)) element.tabIndex = 0;
       else element.removeAttribute("tabindex");
+      if (element.tabIndex === 0 && element.matches("table")) element.ariaLabel = nameOf(element);
+      isCut(element);
+      element.onscroll = () => isCut(element);
     }
   };
   scrollable();

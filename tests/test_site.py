@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("GUMBELRAO_SITE", ROOT / "build" / "site"))
 NODE = ROOT / "build" / "site-node" / "node_modules"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("notebooks/*.html"))
-EVERY = ["index.html", *PAGES, "paper.html", "glossary.html", "teaching.html"]
+EVERY = ["index.html", *PAGES, "paper.html", "glossary.html", "teaching.html", "library.html"]
+EVERY += ["install.html"]
 EVERY += ["reference/index.html", "reference/gumbelrao_edu.estimators.gumbel_rao.html"]
 MOVES = 20
 LIMIT = 1_000_000  # bytes of a page's own data, compressed
@@ -475,6 +476,57 @@ CUT = """() => [...document.querySelectorAll('.bd-article-container *')].filter(
     }
     return element.closest('.katex-mathml, .katex svg, .gumbelrao-frame') === null;
 }).map((element) => element.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_tables_are_read_on_a_phone(open_page, name):
+    """Without scrolling sideways, but for tables of numbers, which say that they go on."""
+    page = open_page(name, width=400, height=800, has_touch=True, is_mobile=True)
+    tables = page.locator("article table").evaluate_all(TABLES)
+    for table in tables:
+        assert not table["broken"], table
+        if table["wide"]:
+            assert table["numbers"], table
+            assert table["fades"], table
+            assert table["tabIndex"] == 0, table
+            assert table["name"].startswith("Table of "), table
+        if table["stacked"]:
+            assert table["unnamed"] == [], table
+    # Somebody who sees the whole table is shown it as one.
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.wait_for_function("!document.querySelector('.stacked')")
+
+
+# In the page: what is seen of tables. A word is broken if its box is higher than a line.
+TABLES = """tables => tables.map(table => {
+    const words = document.createRange();
+    const inText = (text) => [...text.data.matchAll(/[^\\s-]+/g)];
+    const isBroken = (text) => inText(text).some(({0: word, index}) => {
+        words.setStart(text, index);
+        words.setEnd(text, index + word.length);
+        return new Set([...words.getClientRects()].map(({top}) => Math.round(top))).size > 1;
+    });
+    const walker = document.createTreeWalker(table, NodeFilter.SHOW_TEXT);
+    const texts = [];
+    while (walker.nextNode()) {
+        if (!walker.currentNode.parentElement.closest('.katex')) texts.push(walker.currentNode);
+    }
+    const names = [...table.tHead?.rows[0].cells ?? []].map(cell => cell.textContent.trim());
+    const isNamed = (cell) => cell.querySelector('.column')?.getClientRects().length === 1;
+    const cells = [...table.querySelectorAll('tbody td')];
+    return {
+        text: table.innerText.slice(0, 80),
+        wide: table.scrollWidth > table.clientWidth + 1,
+        numbers: table.matches('.dataframe'),
+        stacked: table.matches('.stacked'),
+        fades: getComputedStyle(table).maskImage.startsWith('linear-gradient'),
+        tabIndex: table.tabIndex,
+        name: table.ariaLabel ?? '',
+        broken: texts.filter(isBroken).map(text => text.data).join(),
+        unnamed: cells.filter(cell => names[cell.cellIndex] && !isNamed(cell))
+            .map(cell => cell.innerText),
+    };
+})"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
