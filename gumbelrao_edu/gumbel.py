@@ -144,8 +144,8 @@ def _rounded(perturbed: Tensor, one_hot: Tensor, dtype: torch.dtype) -> Tensor:
     value = perturbed.detach()
     top = value.gather(-1, index)
     below = top - (top.abs() * limits.eps).clamp(min=limits.tiny)
-    others = below.expand_as(value).scatter(-1, index, torch.inf)  # the largest that they may be
-    return perturbed + (others - value).clamp(max=0.0)
+    excess = (below - value).clamp_(max=0.0).scatter_(-1, index, 0.0)  # of the others over `below`
+    return perturbed + excess
 
 
 def conditional_gumbel(

@@ -27,7 +27,7 @@ MUTATIONS = [
     ("gumbel.py", ".neg_().log1p_().neg_()", ".neg_().add_(1 + 1e-3).log_().neg_().abs_()", "ε inside a log"),
     ("gumbel.py", "some_small = _some_below(draws, _SMALL)", "some_small = False", "no Gumbel above 17.4"),
     ("gumbel.py", "dtype).mul_(_SMALL)", "dtype)", "the tail drawn as if it were all"),
-    ("gumbel.py", "return perturbed + (others - value).clamp(max=0.0)", "return perturbed", "rounding makes two entries the largest"),
+    ("gumbel.py", "return perturbed + excess", "return perturbed", "rounding makes two entries the largest"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta", "D = argmax θ, without noise"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta + log_e", "Gumbels of the wrong sign"),
     ("gumbel.py", "largest = log_z - (log_e", "largest = -(log_e", "(9) without log Z"),
