@@ -28,7 +28,7 @@ MIN_TAU = 1e-40  # below it τ, and differences of logits divided by it, leave f
 
 def check_logits(logits: Any, name: str = "logits") -> None:
     """A floating tensor `[*batch, n]`; every row has a class that can occur; no NaN, no +inf."""
-    _check_floating(logits, name)
+    check_floating(logits, name)
     if logits.dim() == 0 or logits.shape[-1] == 0:
         raise ValueError(
             f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(logits.shape)}"
@@ -41,11 +41,18 @@ def check_logits(logits: Any, name: str = "logits") -> None:
         )
 
 
-def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: bool = False) -> Tau:
+def check_tau(
+    tau: Any,
+    batch: torch.Size,
+    *,
+    name: str = "tau",
+    allow_zero: bool = False,
+    learnable: bool = True,
+) -> Tau:
     """A positive finite number, or a tensor of them that broadcasts to `batch`."""
     wanted = "non-negative" if allow_zero else "positive"
     if isinstance(tau, Tensor):
-        _check_floating(tau, name)
+        check_floating(tau, name)
         if not _broadcasts_to(tau.shape, batch):
             raise ValueError(
                 f"{name}: expected a shape that broadcasts to the batch {tuple(batch)} "
@@ -57,6 +64,10 @@ def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: boo
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {value.tolist()}")
         if not _holds((value >= MIN_TAU) | (value == 0)):
             raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {value.tolist()}")
+        if tau.requires_grad and not learnable:
+            raise ValueError(
+                f"{name}: expected a tensor without gradient, got one that requires it"
+            )
         return tau
     number = _python_number(tau, name, "a number or a tensor")
     # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
@@ -65,6 +76,17 @@ def check_tau(tau: Any, batch: torch.Size, *, name: str = "tau", allow_zero: boo
     if 0 < number < MIN_TAU:
         raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {tau}")
     return number
+
+
+def check_draws(draws: Any, name: str = "draws") -> Tensor:
+    """Real numbers of any dtype, `[m, *shape]`, which are returned in float64."""
+    if not isinstance(draws, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(draws).__name__}")
+    if draws.is_complex():
+        raise TypeError(f"{name}: expected real numbers, got {draws.dtype}")
+    if draws.dim() == 0:
+        raise ValueError(f"{name}: expected the shape [m, *shape], got a single number")
+    return draws.detach().double()
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:
@@ -85,6 +107,16 @@ def check_count(value: Any, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name}: expected at least 1, got {value}")
     return value if type(value) is int else int(value)
+
+
+def check_seed(value: Any, name: str = "seed") -> int:
+    """A whole number that torch takes for a seed."""
+    if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
+        raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
+    number = int(value)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"{name}: expected a number from −2^63 to 2^64 − 1, got {number}")
+    return number
 
 
 def check_number(value: Any, name: str) -> float:
@@ -117,10 +149,20 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
     """One-hot rows of the same shape as `logits`."""
     if not isinstance(one_hot, Tensor):
         raise TypeError(f"one_hot: expected a tensor, got {type(one_hot).__name__}")
+    if one_hot.layout != torch.strided or one_hot.is_complex():
+        raise TypeError(
+            f"one_hot: expected a dense tensor of real numbers, got {one_hot.layout} of "
+            f"{one_hot.dtype}"
+        )
     if one_hot.shape != logits.shape:
         raise ValueError(
             f"one_hot: expected the shape {tuple(logits.shape)} of the logits, "
             f"got {tuple(one_hot.shape)}"
+        )
+    if one_hot.device != logits.device:
+        raise ValueError(
+            f"one_hot: expected a tensor on {logits.device}, where the logits are, got one on "
+            f"{one_hot.device}"
         )
     rows = one_hot.detach()
     if not _holds(((rows == 0) | (rows == 1)).all(-1) & (rows.sum(-1) == 1)):
@@ -149,7 +191,8 @@ def check_generator(generator: Any, device: torch.device) -> None:
         )
 
 
-def _check_floating(tensor: Any, name: str) -> None:
+def check_floating(tensor: Any, name: str) -> None:
+    """A dense tensor of floating-point numbers of 16 to 64 bits."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.dtype not in FLOATING:

@@ -134,7 +134,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     judge.set_defaults(run=_verdicts)
 
-    cli_compare.add_parser(commands)
+    cli_compare.add_parser(commands, _folder)
 
     options = parser.parse_args(arguments)
     if (

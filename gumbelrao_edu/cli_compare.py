@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._checks import check_seed
 from .diagnostics import compare
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to a parser's commands."""
+def add_parser(commands: Any, folder: Callable[[str], Path]) -> None:
+    """Add the command to a parser's commands; `folder` takes the name of one."""
     parser = commands.add_parser(
         "compare",
         help="measure every estimator on a loss of yours",
@@ -66,9 +67,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--samples", type=_count, default=2000, help="gradients to draw for each (default: 2000)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of all draws (default: 0)")
     parser.add_argument(
-        "--out", type=Path, default=Path("results"), help="folder of the files (default: results)"
+        "--out", type=folder, default=Path("results"), help="folder of the files (default: results)"
     )
     parser.set_defaults(run=run)
 
@@ -158,6 +159,15 @@ def _ks(text: str) -> list[float]:
 
 def _words(text: str) -> str | list[str]:
     return text if text == "all" else [part.strip() for part in text.split(",")]
+
+
+def _seed(text: str) -> int:
+    try:
+        return check_seed(int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from −2^63 to 2^64 − 1, got {text!r}"
+        ) from None
 
 
 def _count(text: str) -> int:

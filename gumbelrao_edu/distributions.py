@@ -9,9 +9,9 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import OneHotCategorical
 
-from ._checks import Tau, _holds, check_generator, check_logits, check_tau
+from ._checks import Tau, _holds, check_floating, check_generator, check_logits, check_tau
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
-from .gumbel import computing_dtype, gumbel_max
+from .gumbel import centred, computing_dtype, gumbel_max
 
 
 class GumbelRaoCategorical(OneHotCategorical):
@@ -60,6 +60,8 @@ class GumbelRaoCategorical(OneHotCategorical):
             raise ValueError("probs, logits: expected one of them, got both or none")
         if logits is not None:
             check_logits(logits)
+            # Beside a large common offset the parent's logarithm of the sum loses its digits.
+            logits = logits - logits.detach().amax(-1, keepdim=True)
         else:
             check_probs(probs)
         super().__init__(probs, logits, validate_args)
@@ -100,10 +102,7 @@ class GumbelRaoCategorical(OneHotCategorical):
 
 def check_probs(probs: Any) -> None:
     """A floating tensor `[*batch, n]` of finite numbers from 0; each row has one above."""
-    if not isinstance(probs, Tensor):
-        raise TypeError(f"probs: expected a tensor, got {type(probs).__name__}")
-    if not probs.is_floating_point():
-        raise TypeError(f"probs: expected a floating-point tensor, got {probs.dtype}")
+    check_floating(probs, "probs")
     if probs.dim() == 0 or probs.shape[-1] == 0:
         raise ValueError(f"probs: expected shape [*batch, n] with n >= 1, got {tuple(probs.shape)}")
     value = probs.detach()
@@ -157,7 +156,7 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
         )
     tau = check_tau(tau, shape[:-1])
     dtype = computing_dtype(torch.promote_types(sample.dtype, logits.dtype))
-    theta, x = logits.to(dtype).expand(shape), sample.to(dtype).expand(shape)
+    theta, x = centred(logits.to(dtype)).expand(shape), sample.to(dtype).expand(shape)
     possible = theta > -torch.inf
     if not _holds((x > 0) | ~possible):
         raise ValueError("sample: expected entries above 0 for the classes that can occur")

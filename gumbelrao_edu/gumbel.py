@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import torch
@@ -226,7 +227,11 @@ def rejection(
     check_logits(logits)
     k = check_count(k, "k")
     check_generator(generator, logits.device)
-    if logits.dim() != 1 or not 0 <= index < len(logits) or logits[index] == -torch.inf:
+    if isinstance(index, bool) or not isinstance(index, (int, numbers.Integral)):
+        raise TypeError(f"index: expected a whole number, got {type(index).__name__}")
+    if logits.dim() != 1:
+        raise ValueError(f"logits: expected [n], got {tuple(logits.shape)}")
+    if not 0 <= index < len(logits) or logits[int(index)] == -torch.inf:
         raise ValueError(f"index: expected a class that occurs, got {index} of {logits.tolist()}")
     kept, drawn, missing = [], 0, k
     while missing:

@@ -84,8 +84,8 @@ def _exp_sum(power: int, wanted: float, n: int) -> tuple[Tensor, Tensor]:
     for record in _exp_sums():
         if (record["power"], record["wanted"]) == (power, wanted) and record["up_to"] >= n:  # type: ignore[operator]
             return (
-                torch.tensor(record["lam"], dtype=torch.float64),
-                torch.tensor(record["omega"], dtype=torch.float64),
+                torch.tensor(record["lam"], dtype=torch.float64, device="cpu"),
+                torch.tensor(record["omega"], dtype=torch.float64, device="cpu"),
             )
     raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {n}")
 
@@ -97,7 +97,8 @@ def _nodes_of_e(rule: Rule) -> tuple[Tensor, Tensor]:
     e → 0; the map strides there.
     """
     first, last, step, b = rule.e_grid
-    u = first + step * torch.arange(math.ceil((last - first) / step) + 1, dtype=torch.float64)
+    count = math.ceil((last - first) / step) + 1
+    u = first + step * torch.arange(count, dtype=torch.float64, device="cpu")
     y = u - torch.exp(-b * u)
     return y, step * (1.0 + b * torch.exp(-b * u)) * torch.exp(y - y.exp())
 
@@ -115,7 +116,7 @@ def _rows(tau: float, order: int, rule: Rule) -> Tensor:
     depth = 8.0 + min(20.0 / max(next_power, 1e-9), 100.0 / kappa, 1000.0)
     above = rule.taps // 2 - 1  # rows above log p = 0, so that interpolation there is centred
     count = above + math.ceil(math.log1p(depth / rule.row_scale) / rule.row_step) + 1
-    at = torch.arange(-above, count - above, dtype=torch.float64)
+    at = torch.arange(-above, count - above, dtype=torch.float64, device="cpu")
     return -rule.row_scale * torch.expm1(rule.row_step * at)
 
 
@@ -134,7 +135,7 @@ def _grid_of_z(
     elif tau > 1.0:
         first = max(first, -42.0 / (1.0 - 1.0 / tau) - log_alpha.max().item())
     count = math.ceil((last - first) / rule.z_step) + 1
-    z = first + rule.z_step * torch.arange(count, dtype=torch.float64)
+    z = first + rule.z_step * torch.arange(count, dtype=torch.float64, device="cpu")
     weights = torch.full_like(z, rule.z_step)
     weights[0] /= -math.expm1(-rule.z_step)  # what lies left of the grid: a geometric series
     return z, weights, -torch.nn.functional.softplus(z) / tau
@@ -161,8 +162,9 @@ def _class_moments(
 
 def _lagrange(taps: int) -> Tensor:
     """[taps, taps]: (1, ξ, ξ², …) @ this = the weights of rows 0 … taps−1, ξ from their middle."""
-    at = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
-    inverse: Tensor = torch.linalg.inv(at[:, None] ** torch.arange(taps))
+    powers = torch.arange(taps, dtype=torch.float64, device="cpu")
+    at = powers - (taps - 1) / 2
+    inverse: Tensor = torch.linalg.inv(at[:, None] ** powers)
     return inverse
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._checks import check_floating
+
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     """`value` in the forward pass, the gradient of `surrogate` in the backward pass.
@@ -75,6 +77,10 @@ class _FirstOrder(torch.autograd.Function):
         ctx.name = inputs[1]
 
     @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        raise RuntimeError(no_forward_mode(ctx.name))
+
+    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (theta,) = ctx.saved_tensors
         grad: Tensor = _Refused.apply(*grads, theta, ctx.name)  # type: ignore[no-untyped-call]
@@ -103,6 +109,8 @@ def check_differentiable(losses: Any) -> None:
     """Losses that f returned have a derivative in the samples."""
     if not isinstance(losses, Tensor):
         raise TypeError(f"f: expected a tensor of losses, got {type(losses).__name__}")
+    if losses.is_complex():
+        raise TypeError(f"f: expected real losses, got {losses.dtype}")
     if not losses.requires_grad:
         raise ValueError("f: expected losses that are differentiable in the samples")
 
@@ -112,6 +120,14 @@ def no_second_derivative(name: str) -> str:
     return (
         f"{name}: the gradient is an estimate and has no derivative of its own; "
         f"double backward is not supported"
+    )
+
+
+def no_forward_mode(name: str) -> str:
+    """What is said when an estimator is differentiated in forward mode."""
+    return (
+        f"{name}: the estimate is a gradient, of reverse mode; "
+        f"forward-mode differentiation is not supported"
     )
 
 
@@ -134,7 +150,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         The objective, a single number to differentiate. Its value has no meaning.
 
     Raises:
-        ValueError: when the shapes differ.
+        TypeError, ValueError: if an argument has the wrong type or shape.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)
@@ -145,6 +161,8 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
 
     Source: Paulus, Maddison & Krause (2021), appendix B.1; Schulman et al. (2015).
     """
+    check_floating(one_hot, "one_hot")
+    check_floating(relaxed, "relaxed")
     if relaxed.shape != one_hot.shape:
         raise ValueError(
             f"relaxed: expected the shape {tuple(one_hot.shape)} of one_hot, "
@@ -181,7 +199,7 @@ def sequential(
         other terms carry those in the parameters of h.
 
     Raises:
-        ValueError: when there is no sample.
+        TypeError, ValueError: if a sample is of the wrong type, or there is none.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)
@@ -192,15 +210,23 @@ def sequential(
 
     Source: Paulus, Maddison & Krause (2021), appendix B.2; Schulman et al. (2015).
     """
-    if not one_hots:
+    if len(one_hots) == 0:
         raise ValueError("one_hots: expected at least one sample, got none")
+    for one_hot in one_hots:
+        check_floating(one_hot, "one_hots")
     leaves = [d.detach().requires_grad_() for d in one_hots]
     direct = _gradients(f(leaves), leaves)
     objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
     downstream = torch.zeros_like(leaves[-1])
     for j in reversed(range(len(leaves))):
         theta = logits if j == 0 else h(leaves[j - 1])
-        layer = ((downstream + direct[j]).detach() * relax(theta, j)).sum()
+        relaxed = relax(theta, j)
+        if relaxed.shape != leaves[j].shape:
+            raise ValueError(
+                f"relax: expected the shape {tuple(leaves[j].shape)} of one_hots[{j}], "
+                f"got {tuple(relaxed.shape)}"
+            )
+        layer = ((downstream + direct[j]).detach() * relaxed).sum()
         if j > 0:
             (downstream,) = _gradients(layer, [leaves[j - 1]], retain_graph=True)
         objective = objective + layer

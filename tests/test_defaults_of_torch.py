@@ -1,5 +1,6 @@
-"""Layer, distribution, successors and comparison give the same whatever torch's defaults are."""
+"""All that draws, trains or measures gives the same whatever torch's defaults are."""
 
+import functools
 import math
 
 import pytest
@@ -13,7 +14,12 @@ from gumbelrao_edu import (
     diagnostics,
     estimators,
 )
+from gumbelrao_edu import quadrature as tables
 from gumbelrao_edu.diagnostics import comparison
+from gumbelrao_edu.listops import data, generate
+from gumbelrao_edu.problems import QuadraticProgramme, fields, mixture, polynomial, simplex_grid
+from gumbelrao_edu.training.loop import Training
+from gumbelrao_edu.vae import DiscreteVAE, gradient_variance, squared_bias
 
 LOGITS = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 1.0]])
 WEIGHTS = torch.tensor([1.0, 2.0, -1.0])
@@ -62,8 +68,58 @@ def comparisons():
             yield from (r.variance.standard_error for r in found.results)
 
 
-@pytest.mark.parametrize("run", [layers, distributions, successors, comparisons])
-def test_the_same_whatever_the_defaults(run, monkeypatch):
+def quadratures():
+    """Their tables outlive a call."""
+    for table in (tables._table, tables._binary_table):
+        table.cache_clear()
+    index = torch.tensor([0, 1], device="cpu")
+    yield tables.conditional_vjp(LOGITS, LOGITS, index, 0.3)
+    yield tables.conditional_vjp(LOGITS[:, :2], LOGITS[:, :2], index, 0.3)
+    yield tables.second_moment(LOGITS, LOGITS, index, 0.3)
+    yield diagnostics.exact_terms(lambda d: d[..., 0] ** 2, LOGITS, 0.3).inner
+
+
+def problems():
+    yield mixture.Mixture.draw(3, 2).vectors
+    yield mixture.train(mixture.Mixture.draw(3, 2), 2, [0.5], steps=2, runs=1)
+    yield polynomial.train("zgr", [2.0], evaluations=3, variables=2)[1]
+    programme, grid = QuadraticProgramme(), simplex_grid(3)
+    yield programme.value(grid)
+    yield programme.singular_lines()
+    yield fields.exact_fields(programme, grid, 0.5)["whole"].outer
+
+
+def trainings(tmp_path):
+    model = torch.nn.Linear(2, 1, device="cpu", dtype=torch.float32)
+    for weights in model.parameters():
+        torch.nn.init.constant_(weights, 0.3)
+    x = torch.linspace(-1, 1, 20, device="cpu", dtype=torch.float32).view(10, 2)
+    training = Training(
+        model, lambda model, x: model(x).square().mean(), x, batch_size=4, learning_rate=0.1
+    )
+    training.run(until=3, checkpoint=tmp_path / "checkpoint")
+    training.load(tmp_path / "checkpoint")
+    training.run(until=6)
+    yield from (weights.detach() for weights in model.parameters())
+    sentences = data.Split(generate(8, generator=seeded()), "some")
+    yield from data.filled([sentences[:4], sentences[4:]])
+    mean = torch.full((16,), 0.2, device="cpu", dtype=torch.float32)
+    st = estimators.sampler("st_gumbel_softmax", generator=seeded())
+    vae = DiscreteVAE(4, st, pixel_mean=mean, hidden=(3,), latent_bits=4, generator=seeded())
+    batches = torch.linspace(0, 1, 96, device="cpu", dtype=torch.float32).view(2, 3, 16)
+    yield from gradient_variance(vae, batches, st, num_samples=4)
+    yield from squared_bias(
+        vae, batches, st, num_samples=2, reference_samples=2, generator=seeded()
+    )
+
+
+RUNS = [layers, distributions, successors, comparisons, quadratures, problems, trainings]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_same_whatever_the_defaults(run, monkeypatch, tmp_path):
+    if run is trainings:
+        run = functools.partial(trainings, tmp_path)
     monkeypatch.setattr(comparison, "MAX_VALUES", comparison.MAX_VALUES)  # to be restored
     before = list(run())
     try:

@@ -1,24 +1,47 @@
 """Inputs as they are met in practice: other global defaults, odd files, images, batches."""
 
+import bz2
+import copy
 import functools
 import gzip
+import lzma
+import pickle
 
+import numpy as np
 import pytest
 import torch
 
-from gumbelrao_edu import diagnostics, exact, gumbel_rao, surrogate
+from gumbelrao_edu import (
+    GumbelRaoCategorical,
+    conditional_gumbel,
+    diagnostics,
+    exact,
+    gumbel_max,
+    gumbel_rao,
+    surrogate,
+)
 from gumbelrao_edu.estimators import RunningMean, sampler
+from gumbelrao_edu.gumbel import rejection
 from gumbelrao_edu.listops import (
+    Batch,
     DataError,
     Example,
     Split,
     TreeLSTM,
+    evaluate,
     generate,
     greedy,
     losses,
     read_examples,
 )
-from gumbelrao_edu.vae import DiscreteVAE, importance_weighted_bound, load_digits, load_digits_5k
+from gumbelrao_edu.problems import QuadraticProgramme
+from gumbelrao_edu.vae import (
+    DiscreteVAE,
+    gradient_variance,
+    importance_weighted_bound,
+    load_digits,
+    load_digits_5k,
+)
 from gumbelrao_edu.vae.data import SHA256
 
 
@@ -79,6 +102,7 @@ ARENA = "Source\tTarget\n( ( ( [MIN 3 ) 5 ) ] )\t3\n"
         f"{LINE}\r\n{LINE}\r\n",
         f"\ufeff{LINE}\n{LINE}\n",
         f"{LINE}\n{LINE}\n\n\n",
+        f"{LINE}\r{LINE}\r",
         ARENA + LINE,
         ARENA.replace("\n", "\r\n") + LINE,
     ],
@@ -93,6 +117,15 @@ def test_text_files_as_they_come(tmp_path, content):
     ("data", "message"),
     [
         (LINE.encode("utf-16"), "this is UTF-16; save it as UTF-8"),
+        (LINE.encode("utf-32"), "this is UTF-32; save it as UTF-8"),
+        (LINE.encode("utf-16-le"), r"this is no text in UTF-8 \(it has zero bytes\)"),
+        (LINE.encode() + b"\xe9", r"line 1: no text in UTF-8 \(unexpected end of data\)"),
+        (gzip.compress(gzip.compress(LINE.encode())), "line 1: no text in UTF-8"),
+        (bz2.compress(LINE.encode()), "this is compressed by bzip2; unpack it"),
+        (lzma.compress(LINE.encode()), "this is compressed by xz; unpack it"),
+        (b"", "the file is empty"),
+        (b"\r\n\n", "the file is empty"),
+        (LINE.replace("\t", ",").encode(), "line 1: .* got no tab"),
         (gzip.compress(LINE.encode(), mtime=0)[:-9], "the compression by gzip is damaged"),
         (f"{LINE}\n{'x' * 10**6}\t3".encode(), "line 2: expected a digit as the label"),
         (f"{'x' * 10**6}\t{LINE}".encode(), "line 1: expected a digit as the label"),
@@ -180,6 +213,185 @@ def test_what_holds_nothing_leaves_a_running_mean_as_it_is():
 def test_messages_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+THREE, CODES = torch.zeros(3), torch.zeros(2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: diagnostics.summarise(np.ones((3, 2))), "gradients: expected a tensor, got ndarr"),
+        (lambda: diagnostics.summarise(torch.ones(3), 1.0), "exact: expected a tensor, got float"),
+        (lambda: diagnostics.covariance_trace([1.0]), "draws: expected a tensor, got list"),
+        (lambda: diagnostics.nested_terms(lambda: [1.0, 2.0], 2), "draw: expected a tensor, got"),
+        (lambda: diagnostics.Draws(lambda d: 3.0, THREE), "f: expected a tensor of losses, got"),
+        (lambda: diagnostics.exact_terms(lambda d: 3.0, THREE, 0.5), "f: expected a tensor of"),
+        (
+            lambda: diagnostics.Draws(lambda d: d.sum(-1) * 1j, THREE),
+            "f: expected real losses, got torch.complex128",
+        ),
+        (
+            lambda: diagnostics.Measurements(lambda d: d[..., 0], THREE, 0.5, [1]),
+            "taus: expected several temperatures, got 0.5",
+        ),
+        (lambda: diagnostics.compare(len, THREE, batch_sizes=10), "batch_sizes: expected several"),
+        (lambda: diagnostics.compare(len, THREE, estimators=5), "estimators: expected names"),
+        (lambda: RunningMean("0.9"), "decay: expected a number, got str"),
+        (
+            lambda: RunningMean().update([1.0]),
+            "losses: expected a tensor of real numbers, got list",
+        ),
+        (lambda: sampler("gumbel_rao", generator=5), "generator: expected a torch.Generator or"),
+        (
+            lambda: surrogate.parallel(len, torch.tensor([0, 1]), torch.ones(2)),
+            "one_hot: expected a floating-point tensor",
+        ),
+        (
+            lambda: conditional_gumbel(THREE, torch.eye(3)[0].to_sparse(), 2),
+            "one_hot: expected a dense tensor",
+        ),
+        (lambda: rejection(THREE, 1.0, 2), "index: expected a whole number, got float"),
+        (lambda: GumbelRaoCategorical(probs=torch.eye(3).to_sparse()), "probs: expected a dense"),
+        (
+            lambda: DiscreteVAE(2, greedy, pixel_mean=[0.5]),
+            "pixel_mean: expected a tensor of real numbers, got list",
+        ),
+        (
+            lambda: DiscreteVAE(2, greedy, pixel_mean=torch.ones(1), hidden=5),
+            "hidden: expected a sequence of widths, got 5",
+        ),
+        (lambda: vae().elbo(torch.zeros(2, 16), estimator=gumbel_max), "sample: expected a tensor"),
+        (
+            lambda: gradient_variance(vae(), [torch.zeros(2, 16)], greedy, num_samples=4),
+            "batches: expected a tensor, got list",
+        ),
+        (lambda: importance_weighted_bound(vae(), [0], num_samples=2), "x: expected a tensor of"),
+        (lambda: TreeLSTM(greedy, dim=4)(Example((7,), 7)), "batch: expected a Batch, such as"),
+        (lambda: evaluate("[MAX 1 2 ]"), "tokens: expected ids, got the text"),
+    ],
+)
+def test_a_wrong_type_is_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: diagnostics.Measurements(lambda d: d[..., 0], THREE, [], [1]),
+            "taus: expected at least one temperature, got none",
+        ),
+        (
+            lambda: diagnostics.distance_from_zgr(lambda d: d.sum(-1), THREE, [0.5]),
+            "f: expected a loss whose limit is not 0",
+        ),
+        (
+            lambda: diagnostics.Draws(lambda d: d[..., 0], THREE).estimates(-1.0),
+            "tau: expected a positive finite number, got -1.0",
+        ),
+        (
+            lambda: diagnostics.compare(lambda d: d.sum((-1, -2)), torch.zeros(0, 3)),
+            "logits: expected at least one variable",
+        ),
+        (
+            lambda: sampler("gumbel_rao", tau=torch.tensor([0.5, -1.0])),
+            "tau: expected positive finite numbers",
+        ),
+        (
+            lambda: sampler("reinforce", baseline=RunningMean()),
+            "baseline: expected none, for a model's loss has none",
+        ),
+        (
+            lambda: surrogate.sequential(
+                lambda d: d[0].sum(), len, THREE, [torch.ones(2, 3)], lambda x, j: x
+            ),
+            r"relax: expected the shape \(2, 3\) of one_hots\[0\], got \(3,\)",
+        ),
+        (lambda: vae().decode(CODES[:, :3]), r"sample: expected codes \[\*, 4, 4\]"),
+        (
+            lambda: DiscreteVAE(2, greedy, pixel_mean=torch.ones(1), hidden=(0,)),
+            "hidden: expected at least 1, got 0",
+        ),
+        (
+            lambda: TreeLSTM(greedy, dim=4)(
+                Batch(torch.tensor([1, 2]), torch.tensor([3]), torch.tensor([1]))
+            ),
+            "batch: expected 3 tokens, the sum of the lengths",
+        ),
+        (
+            lambda: TreeLSTM(greedy, dim=4)(
+                Batch(torch.tensor([15]), torch.tensor([1]), torch.tensor([1]))
+            ),
+            "batch: expected tokens from 0 to 14, got others",
+        ),
+        (
+            lambda: TreeLSTM(lambda x: x.argmax(-1), dim=4)(
+                Batch(torch.tensor([11, 3, 7, 14]), torch.tensor([4]), torch.tensor([7]))
+            ),
+            r"estimator: expected samples of the shape \(1, 3\) of the logits, got \(1,\)",
+        ),
+        (lambda: QuadraticProgramme().gradient(torch.zeros(4)), "logits: expected 3 classes, got"),
+        (lambda: QuadraticProgramme().value(torch.ones(4) / 4), "p: expected 3 classes, got 4"),
+    ],
+)
+def test_a_wrong_value_or_shape_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_loss_without_an_axis_of_draws_is_refused():
+    """A mean over the draws would divide each gradient by their number, without a word."""
+    for name in ("gumbel_rao", "reinforce"):
+        with pytest.raises(ValueError, match=r"f: expected losses \[4, \*batch\], got \(\)"):
+            diagnostics.gradient_samples(lambda d: d[..., 0].mean(), THREE, name, 4)
+
+
+def test_draws_whatever_the_dtype_of_the_losses_and_what_never_occurs():
+    """The loss of a class that never occurs may be infinite; 0 · ∞ is not a number."""
+    weights = torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
+    logits = torch.tensor([0.0, 1.0, -torch.inf])
+    p = logits.double().softmax(0)
+    want = p * (weights - (p[:2] * weights[:2]).sum())
+    for f in (
+        lambda d: (d @ weights).float(),
+        lambda d: d @ weights + torch.where(d[..., 2] > 0.5, torch.inf, 0.0),
+        lambda d: d @ weights / (1 - d[..., 2]),
+    ):
+        draws = diagnostics.Draws(f, logits, num_samples=5, k_max=2, generator=seeded())
+        assert torch.allclose(draws.exact, want)
+        assert draws.estimates(0.5).isfinite().all()
+        assert draws.limits(0.5).isfinite().all()
+        assert diagnostics.distance_from_zgr(lambda d, f=f: f(d) ** 2, logits, [0.1]) > 0
+
+
+def test_codes_of_whole_numbers_are_codes():
+    code = torch.nn.functional.one_hot(torch.tensor([[0, 3, 1, 2]]), 4)
+    assert torch.equal(vae().decode(code), vae().decode(code.float()))
+
+
+def test_variance_is_measured_where_gradients_are_switched_off():
+    def measured():
+        st = sampler("st_gumbel_softmax", generator=seeded())
+        return gradient_variance(vae(), torch.zeros(1, 2, 16), st, num_samples=4)
+
+    with torch.no_grad():
+        value = measured()
+    assert value == measured()
+    assert value.value > 0
+
+
+def test_measurements_are_copied_and_pickled():
+    def value(measurements):
+        return measurements(0.5, 1, 5).mse
+
+    made = diagnostics.Measurements(first_squared, THREE, [0.5], [1], num_samples=50)
+    assert value(pickle.loads(pickle.dumps(made))) == value(copy.deepcopy(made)) == value(made) > 0
+
+
+def first_squared(d):
+    return d[..., 0] ** 2
 
 
 def test_a_sampler_refuses_an_unknown_hyper_parameter():

@@ -835,6 +835,36 @@ def test_a_temperature_may_lie_on_the_cpu_whatever_the_device(name):
 
 
 @pytest.mark.parametrize("name", TEMPERED)
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_temperature_in_another_precision_changes_no_dtype(name, shape):
+    def run(tau, dtype):
+        logits = torch.stack([THETA, -THETA]).to(dtype).requires_grad_()
+        sample = sampler(name, seeded(4), tau=tau)(logits)
+        return torch.autograd.grad((sample * WEIGHTS.to(dtype)).sum(), logits)[0]
+
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        got, want = run(torch.full(shape, 0.5, dtype=torch.float64), dtype), run(0.5, dtype)
+        assert got.dtype == dtype
+        torch.testing.assert_close(got, want, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("gumbel_rao", "tau"),
+        ("reinmax", "tau"),
+        ("reinmax_rao", "tau"),
+        ("reinmax_cv", "tau"),
+        ("decoupled_straight_through", "tau_forward"),
+    ],
+)
+def test_a_temperature_that_no_gradient_reaches_is_not_taken_for_a_learnable_one(name, argument):
+    tau = torch.tensor(0.5, requires_grad=True)
+    with pytest.raises(ValueError, match=f"{argument}: expected a tensor without gradient"):
+        sampler(name, **{argument: tau})(THETA)
+
+
+@pytest.mark.parametrize("name", TEMPERED)
 def test_temperatures_that_float32_cannot_divide_by_are_refused(name):
     for tau in (1e-41, 1e-46, torch.tensor(1e-46, dtype=torch.float64)):
         with pytest.raises(ValueError, match="tau: expected at least 1e-40, got 1e-4"):

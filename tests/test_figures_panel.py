@@ -7,6 +7,7 @@ import math
 import weakref
 
 import ipywidgets
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from IPython.core.formatters import DisplayFormatter
@@ -169,6 +170,31 @@ def test_whatever_draw_changes_is_shown(change):
         [seen["layout"], *seen["data"]], [wanted["layout"], *wanted["data"]], strict=True
     ):
         assert {k: v for k, v in part.items() if v or k in whole} == whole
+
+
+def test_a_change_inside_of_an_array_or_of_a_table_is_shown():
+    bars = go.Bar(name="bars", y=np.array([1.0, 2.0]), error_y={"array": np.array([0.1, 0.2])})
+    table = go.Table(name="table", cells={"values": [["a", "b"], ["c", "d"]]})
+    panel = Panel(go.Figure([bars, table], layout("a", "b")), alt="Two bars and a table.")
+    assert json.loads(panel.plot._moved) == {}
+    with panel.update():
+        trace(panel.figure, "bars").y[0] = 7.0
+        trace(panel.figure, "table").cells.values[0][1] = "changed"
+    moved = json.loads(panel.plot._moved)
+    assert moved["0"] == {"y": [7.0, 2.0]}
+    assert moved["1"]["cells"]["values"] == [["a", "changed"], ["c", "d"]]
+
+
+def test_a_panel_that_fails_at_its_start_is_closed_without_a_word():
+    def draw(figure, *, x):
+        raise ArithmeticError("at once")
+
+    control = slider("x", [1, 2], 1, tooltip="the height")
+    panel = Panel.__new__(Panel)
+    with pytest.raises(ArithmeticError, match="at once"):
+        panel.__init__(go.Figure(), draw, x=control)
+    panel.close()
+    assert panel not in shown().values()
 
 
 TRACE = {"type": "scatter", "y": [1]}

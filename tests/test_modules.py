@@ -533,6 +533,21 @@ def test_a_temperature_may_lie_on_the_cpu():
     assert concrete_log_prob(x, x, tau=tau).shape == (4,)
 
 
+@pytest.mark.parametrize("offset", [2.0**22, 2.0**30])
+def test_a_common_offset_of_the_logits_changes_no_density(offset):
+    """Logits that float32 holds exactly with and without the offset."""
+    theta = torch.tensor([[0.0, 1.0, -2.0], [0.0, 0.0, -INF]]) * (offset / 2**20)
+    x, one_hot = torch.tensor([[0.2, 0.3, 0.5], [0.4, 0.6, 0.0]]), torch.eye(3)[:2]
+    got, want = (GumbelRaoCategorical(logits=logits) for logits in (theta + offset, theta))
+    assert torch.equal(got.log_prob(one_hot), want.log_prob(one_hot))
+    assert torch.equal(got.entropy(), want.entropy())
+    torch.testing.assert_close(want.entropy()[1], torch.tensor(2.0).log())
+    assert torch.equal(got.probs, want.probs)
+    assert torch.equal(
+        concrete_log_prob(x, theta + offset, tau=0.5), concrete_log_prob(x, theta, tau=0.5)
+    )
+
+
 def test_the_density_leaves_out_classes_that_never_occur():
     theta, x = torch.tensor([0.4, -INF, -0.3]), torch.tensor([0.25, 0.0, 0.75])
     keep = torch.tensor([0, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
@@ -393,10 +394,64 @@ def test_bad_batch_sizes(settings: dict, error: type[Exception]) -> None:
         new(**settings)
 
 
+def square(model, x):
+    return model(x).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"model": None}, TypeError, "model: expected a module, got NoneType"),
+        ({"loss": 3}, TypeError, "loss: expected a function, got int"),
+        ({"examples": [1, 2, 3]}, TypeError, "examples: expected a tensor, or what has a length"),
+        ({"examples": iter([1])}, TypeError, "examples: expected a tensor, or what has a length"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate: expected a number, got str"),
+        ({"learning_rate": math.nan}, ValueError, "learning_rate: expected a finite number"),
+        ({"momentum": None}, TypeError, "momentum: expected a number, got NoneType"),
+        ({"weight_decay": "0"}, TypeError, "weight_decay: expected a number, got str"),
+        ({"clip": "1"}, TypeError, "clip: expected a number, got str"),
+        ({"seed": 1.5}, TypeError, "seed: expected a whole number, got float"),
+        ({"seed": 2**70}, ValueError, r"seed: expected a number from −2\^63 to"),
+        ({"generators": torch.Generator()}, TypeError, "generators: expected a sequence of"),
+        ({"generators": [0]}, TypeError, "generators: expected torch.Generators, got int"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_begins(settings, error, message) -> None:
+    given = {"model": nn.Linear(1, 1), "loss": square, "examples": torch.ones(9, 1)}
+    with pytest.raises(error, match=message):
+        Training(**{**given, "batch_size": 3, "learning_rate": 0.1, **settings})
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (lambda model, x: 3.0, TypeError, "loss: expected a function that returns a tensor, got 3"),
+        (lambda model, x: model(x), ValueError, r"got torch.float32 of shape \(3, 1\)"),
+        (lambda model, x: model(x).sum() > 0, ValueError, "a single real number .* torch.bool"),
+        (lambda model, x: model(x).sum().detach(), ValueError, "got one without a gradient"),
+        (lambda model, x: torch.zeros(1, requires_grad=True).sum(), ValueError, "one of others"),
+    ],
+)
+def test_a_loss_that_says_nothing_of_the_parameters(loss, error, message) -> None:
+    training = Training(nn.Linear(1, 1), loss, torch.ones(9, 1), batch_size=3, learning_rate=0.1)
+    with pytest.raises(error, match=message):
+        training.run(1)
+
+
+@pytest.mark.parametrize("name", ["folder", ""])
+def test_a_folder_is_no_checkpoint_and_stays(tmp_path, monkeypatch, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").touch()
+    with pytest.raises(ValueError, match=f"checkpoint: expected a file, got the folder '{name}'"):
+        new().run(5, checkpoint=name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "mine"]
+
+
 def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
     def note(training: Training) -> None:
         root = np.sqrt(training.history[-1]["loss"])  # a NumPy number
-        extras = {"many": [np.float32(root), np.int64(3), np.bool_(True)], "name": np.str_("a")}
+        extras = {"many": [np.longdouble(root), np.int64(3), np.bool_(True)], "name": np.str_("a")}
         training.history[-1] |= {"root": root, **extras, "pair": (1, root), "at": torch.ones(2)}
 
     whole, broken = new(), new()
@@ -423,6 +478,9 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
         (Path("a"), r"got PosixPath|got WindowsPath"),
         (lambda: 0, "got function"),
         (torch.Size([1]), "got Size"),
+        (np.clongdouble(1), "got clongdouble"),
+        (torch.ones(1, dtype=torch.complex128), "a file can hold, got one of torch.complex128"),
+        (torch.ones(1, device="meta"), "a file can hold, got one without numbers"),
     ],
 )
 def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message, tmp_path) -> None:

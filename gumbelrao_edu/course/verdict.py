@@ -239,6 +239,8 @@ def number(answer: Any) -> float:
     if answer is None or answer is ...:
         raise Wrong("no answer so far. Write a number in place of None.")
     try:
+        if isinstance(answer, Tensor):
+            answer = answer.detach()  # torch warns of a number with a gradient
         # float() would cut the imaginary part off NumPy's numbers.
         if not isinstance(answer, kinds.Complex) or isinstance(answer, kinds.Real):
             return float(answer)

@@ -234,6 +234,10 @@ def compare(
     for count, name in ((num_samples, "num_samples"), (reference_samples, "reference_samples")):
         if count < 2:
             raise ValueError(f"{name}: expected at least 2, got {count}")
+    if logits.numel() == 0:
+        raise ValueError(f"logits: expected at least one variable, got {tuple(logits.shape)}")
+    if not isinstance(batch_sizes, Iterable):
+        raise TypeError(f"batch_sizes: expected several numbers, got {batch_sizes!r}")
     batch_sizes = [check_count(m, "batch_sizes") for m in batch_sizes]
     if not batch_sizes:
         raise ValueError("batch_sizes: expected at least one number, got none")
@@ -281,6 +285,8 @@ def _settings(
     """Names and hyper-parameters; K = ∞ only where the quadrature reaches."""
     if isinstance(estimators, str):
         estimators = registry.names() if estimators == "all" else [estimators]
+    if estimators is not None and not isinstance(estimators, Iterable):
+        raise TypeError(f"estimators: expected names, got {estimators!r}")
     if not estimators:
         raise ValueError("estimators: expected at least one name, got none")
     settings: list[tuple[str, dict[str, Any]]] = []

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_k, check_logits
+from .._checks import check_count, check_k, check_logits, check_seed, check_tau
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
+from ..surrogate import check_differentiable
 from .samples import Loss, Summary, summarise
 
 _CHUNK = 1024  # draws of D at a time
+
+
+def temperatures(taus: Iterable[float]) -> list[float]:
+    """Several temperatures as Python's numbers."""
+    if not isinstance(taus, Iterable) or isinstance(taus, str):
+        raise TypeError(f"taus: expected several temperatures, got {taus!r}")
+    numbers = [check_tau(tau, torch.Size(), name="taus") for tau in taus]
+    if not numbers:
+        raise ValueError("taus: expected at least one temperature, got none")
+    return [float(tau) for tau in numbers]
 
 
 class Draws:
@@ -34,7 +44,8 @@ class Draws:
     Attributes:
         p: softmax(θ), `[n]`.
         index: the drawn classes, `[num_samples]`.
-        gradients: of f in its argument at each corner, `[class drawn, n]`.
+        gradients: of f in its argument at each corner, `[class drawn, n]`; 0 for a class that
+            never occurs.
         exact: the exact gradient p_a (f_a − E[f(D)]), `[n]`.
 
     Raises:
@@ -68,10 +79,14 @@ class Draws:
         corners = torch.eye(n, dtype=torch.float64, device=logits.device, requires_grad=True)
         with torch.enable_grad():
             losses = f(corners)
+            check_differentiable(losses)
             if losses.shape != (n,):
                 raise ValueError(f"f: expected losses of shape {(n,)}, got {tuple(losses.shape)}")
-            (self.gradients,) = torch.autograd.grad(losses.sum(), corners)
-        losses = losses.detach()
+            (gradients,) = torch.autograd.grad(losses.sum(), corners, materialize_grads=True)
+        # What never occurs may have an infinite loss: 0 · ∞ is not a number.
+        never = self.p == 0
+        self.gradients = gradients.masked_fill(never.unsqueeze(1), 0.0)
+        losses = losses.detach().double().masked_fill(never, 0.0)
         self.exact = self.p * (losses - self.p @ losses)
         self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
         shape = (n, k_max, num_samples)
@@ -93,6 +108,7 @@ class Draws:
             >>> draws.estimates(0.5).sum(0).abs().max() < 1e-12  # the entries of each sum to 0
             tensor(True)
         """
+        check_tau(tau, torch.Size())
         index = self.index[part]
         theta = self.theta.unsqueeze(1).expand(-1, len(index))
         s = conditional_softmax(theta, index.unsqueeze(0), tau, self.noise[..., part].clone())
@@ -151,9 +167,10 @@ class Measurements:
         num_samples: int = 12_800,
         seed: int = 0,
     ) -> None:
-        ks = [check_k(k) for k in ks]
+        taus, ks = temperatures(taus), [check_k(k) for k in ks]
+        num_samples = check_count(num_samples, "num_samples")
         drawn = [int(k) for k in ks if not math.isinf(k)]
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(check_seed(seed))
         self._estimates: dict[tuple[float, float], Tensor] = {}  # each [num_samples, n]
         for tau in taus:
             k_max = max(drawn, default=1)
@@ -165,7 +182,7 @@ class Measurements:
                 self._estimates[tau, k] = (of_k / k).T
             self._estimates[tau, math.inf] = draws.limits(tau)[draws.index]
         self._exact = draws.exact
-        self._summary = functools.lru_cache(maxsize=128)(self._summarise)
+        self._summaries: dict[tuple[float, float, int], Summary] = {}
 
     def __call__(self, tau: float, k: float, batch_size: int) -> Summary:
         """Summarise the means of B estimates.
@@ -196,12 +213,12 @@ class Measurements:
                 f"batch_size: expected a number that divides {count} at least twice, "
                 f"got {batch_size}"
             )
-        return self._summary(tau, k, batch_size)
-
-    def _summarise(self, tau: float, k: float, batch_size: int) -> Summary:
-        estimates = self._estimates[tau, k]
-        groups = estimates.reshape(-1, batch_size, estimates.shape[-1])
-        return summarise(groups.mean(1), self._exact)
+        setting = (tau, k, batch_size)
+        if setting not in self._summaries:
+            estimates = self._estimates[tau, k]
+            groups = estimates.reshape(-1, batch_size, estimates.shape[-1])
+            self._summaries[setting] = summarise(groups.mean(1), self._exact)
+        return self._summaries[setting]
 
 
 def distance_from_zgr(f: Loss, logits: Tensor, taus: Sequence[float]) -> Tensor:
@@ -228,12 +245,15 @@ def distance_from_zgr(f: Loss, logits: Tensor, taus: Sequence[float]) -> Tensor:
     Source: Shekhovtsov (2023), Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax
     gradient estimator.
     """
+    taus = temperatures(taus)
     draws = Draws(f, logits, num_samples=1, k_max=1)
     g, p = draws.gradients, draws.p
     mean = (g @ p)[:, None]
     straight_through = p * (g - mean)
     darn = (g.diagonal()[:, None] - mean) * (torch.eye(len(p), dtype=p.dtype, device=p.device) - p)
     zgr = (straight_through + darn) / 2
-    gr = torch.stack([draws.limits(float(tau)) for tau in taus])
+    gr = torch.stack([draws.limits(tau) for tau in taus])
     size = p @ zgr.square().sum(-1)
+    if not size > 0:
+        raise ValueError("f: expected a loss whose limit is not 0, got one without a gradient")
     return ((gr - zgr).square().sum(-1) @ p / size).sqrt()

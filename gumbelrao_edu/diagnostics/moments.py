@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._checks import check_draws
+
 
 class Measured(NamedTuple):
     """A number that was measured without bias, and its standard error."""
@@ -88,7 +90,7 @@ def measured(draws: Tensor | Sequence[float]) -> Measured:
     """
     if not isinstance(draws, Tensor):
         draws = torch.tensor(draws, dtype=torch.float64, device="cpu")
-    moments = _moments(draws.double())
+    moments = _moments(check_draws(draws))
     error = moments.standard_error.norm() / moments.mean.numel()
     return Measured(moments.mean.mean().item(), error.item())
 
@@ -111,7 +113,9 @@ def covariance_trace(draws: Tensor) -> tuple[Tensor, Tensor]:
         >>> covariance_trace(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
         (tensor(2., dtype=torch.float64), tensor(0., dtype=torch.float64))
     """
-    draws = draws.detach().double()
+    draws = check_draws(draws)
+    if draws.dim() == 1:
+        raise ValueError(f"draws: expected vectors [M, *batch, n], got {tuple(draws.shape)}")
     spread = _moments((draws - draws.mean(0)).square().sum(-1))
     return spread.mean * (spread.count / (spread.count - 1)), spread.standard_error
 
@@ -134,19 +138,20 @@ def running_means(draws: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]
         >>> means.tolist()
         [2.0, 3.0]
     """
+    draws = check_draws(draws)
     steps = [0, 1, *counts, len(draws) + 1]
     if not all(fewer < more for fewer, more in pairwise(steps)):
         raise ValueError(f"counts: expected growing numbers from 2 to {len(draws)}, got {counts}")
     moments, means, errors = Moments(), [], []
     for start, stop in pairwise([0, *counts]):
-        moments.update(draws[start:stop].detach().double())
+        moments.update(draws[start:stop])
         means.append(moments.mean)
         errors.append(moments.standard_error)
     return torch.stack(means), torch.stack(errors)
 
 
 def _moments(draws: Tensor) -> Moments:
-    if draws.dim() == 0 or len(draws) < 2:
+    if len(draws) < 2:
         raise ValueError(f"draws: expected at least 2, got the shape {tuple(draws.shape)}")
     moments = Moments()
     moments.update(draws)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count, check_logits
+from .._checks import check_count, check_draws, check_logits
 from ..surrogate import check_differentiable
 from .moments import Moments
 
@@ -62,6 +62,11 @@ def gradient_samples(
                 hyper["generator"] = generator
             losses = f(estimator(theta, **hyper))
         check_differentiable(losses)
+        if losses.shape[:1] != (num_samples,):
+            # Their sum would not be that of the draws: a mean over them divides each gradient.
+            raise ValueError(
+                f"f: expected losses [{num_samples}, *batch], got {tuple(losses.shape)}"
+            )
         return torch.autograd.grad(losses.sum(), theta)[0]
 
 
@@ -103,6 +108,7 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
         A `Summary`, computed in float64.
 
     Raises:
+        TypeError: what is no tensor of real numbers.
         ValueError: fewer than two draws, an infinite or undefined one, or shapes that differ.
 
     Example:
@@ -115,16 +121,19 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
     """
     chunks = [gradients] if isinstance(gradients, Tensor) else gradients
     vector, spread, error = Moments(), Moments(), Moments()
+    if exact is not None and not isinstance(exact, Tensor):
+        raise TypeError(f"exact: expected a tensor, got {type(exact).__name__}")
     target = None if exact is None else exact.detach().double().flatten()
     shape: torch.Size | None = None
     for chunk in chunks:
+        draws = check_draws(chunk, "gradients")
         shape = chunk.shape[1:] if shape is None else shape
         if chunk.shape[1:] != shape or (exact is not None and exact.shape != shape):
             raise ValueError(
                 f"gradients: expected draws of one shape, that of `exact`, got {tuple(shape)}, "
                 f"{tuple(chunk.shape[1:])}{'' if exact is None else f', {tuple(exact.shape)}'}"
             )
-        draws = chunk.detach().double().reshape(len(chunk), -1)
+        draws = draws.flatten(1) if shape else draws.unsqueeze(1)
         # Squared distances from the mean so far: their scatter is the error of the variance.
         centre = vector.mean if vector.count else draws.mean(0)
         spread.update((draws - centre).square().sum(1))

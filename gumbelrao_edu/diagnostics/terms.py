@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import Tau, check_count, check_k, check_logits, check_tau
+from .._checks import Tau, check_count, check_draws, check_k, check_logits, check_tau
 from ..quadrature import conditional_vjp, second_moment
 from ..surrogate import check_differentiable
 from .moments import Moments
@@ -67,11 +67,11 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     one_hot = F.one_hot(classes, n).to(logits.dtype).requires_grad_()
     with torch.enable_grad():
         losses = f(one_hot)
+        check_differentiable(losses)
         if losses.shape != classes.shape:
             raise ValueError(
                 f"f: expected losses of shape {tuple(classes.shape)}, got {tuple(losses.shape)}"
             )
-        check_differentiable(losses)
         grad = torch.autograd.grad(losses.sum(), one_hot)[0].double()
     theta = logits.detach().double().expand(n, *logits.shape)
     p = theta[0].softmax(-1)
@@ -120,8 +120,8 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     means, inner, left, outer = (Moments() for _ in range(4))
     for _ in range(num_samples):
-        draws = draw().detach().double()
-        if draws.dim() == 0 or draws.shape[0] < 2:
+        draws = check_draws(draw(), "draw")
+        if len(draws) < 2:
             raise ValueError(f"draw: expected [k, *shape] with k >= 2, got {tuple(draws.shape)}")
         mean, noise = draws.mean(0), draws.var(0).sum()
         share = noise / draws.shape[0]  # of the noise given D, what is still in the mean over k

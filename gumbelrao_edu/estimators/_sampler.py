@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._checks import check_generator
 from ..gumbel import gumbel_max
 from ._registry import get
 
@@ -33,7 +34,8 @@ class Sampler:
     def __call__(self, logits: Tensor) -> Tensor:
         """D or a relaxed sample, `[*batch, n]`, for logits `[*batch, n]`."""
         if self.num_samples:
-            return gumbel_max(logits.detach(), generator=self.generator)[0]
+            with torch.no_grad():
+                return gumbel_max(logits, generator=self.generator)[0]
         sample: Tensor = get(self.name).function(logits, generator=self.generator, **self.hyper)
         return sample
 
@@ -70,11 +72,19 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
     record = get(name)
     if record.kind == "enumeration":
         raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
+    if generator is not None:
+        check_generator(generator, getattr(generator, "device", torch.device("cpu")))
+    if "baseline" in hyper:
+        raise ValueError(
+            "baseline: expected none, for a model's loss has none (rloo has the mean of its own "
+            "samples)"
+        )
     hyper = {**record.example, **hyper}
-    if not any(isinstance(value, Tensor) for value in hyper.values()):
-        # What the first draw would refuse is refused here.
-        logits = torch.zeros(2, dtype=torch.float32, device="cpu")
-        record.loss(lambda d: d.sum(-1), logits, generator=torch.Generator("cpu"), **hyper)
+    # What the first draw would refuse is refused here, for the batch that the temperatures have.
+    shapes = [value.shape for value in hyper.values() if isinstance(value, Tensor)]
+    batch = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    logits = torch.zeros(*batch, 2, dtype=torch.float32, device="cpu")
+    record.loss(lambda d: d.sum(-1), logits, generator=torch.Generator("cpu"), **hyper)
     num_samples = 0 if record.samples else hyper.get("num_samples", 1)
     return Sampler(name, hyper, generator, num_samples)
 

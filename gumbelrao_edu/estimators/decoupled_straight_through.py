@@ -36,7 +36,7 @@ def decoupled_straight_through(
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
         tau: backward temperature τ_b > 0, a number or a tensor that broadcasts to `batch`.
-        tau_forward: forward temperature τ_f > 0, likewise.
+        tau_forward: forward temperature τ_f > 0, likewise; no gradient reaches it.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -56,12 +56,11 @@ def decoupled_straight_through(
     """
     check_logits(logits)
     tau = check_tau(tau, logits.shape[:-1])
-    tau_forward = check_tau(tau_forward, logits.shape[:-1], name="tau_forward")
+    tau_forward = check_tau(tau_forward, logits.shape[:-1], name="tau_forward", learnable=False)
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
     winner = (theta.detach() / per_class(tau_forward, theta) + noise).argmax(-1, keepdim=True)
     one_hot = torch.zeros_like(theta).scatter(-1, winner, 1.0)
-    return replace_gradient(one_hot, (theta / per_class(tau, theta) + noise).softmax(-1)).to(
-        logits.dtype
-    )
+    relaxed = (theta / per_class(tau, theta) + noise).softmax(-1).to(theta.dtype)
+    return replace_gradient(one_hot, relaxed).to(logits.dtype)

@@ -15,7 +15,7 @@ from torch.quasirandom import SobolEngine
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
 from ..gumbel import centred, exponential_of, perturb
 from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
-from ..surrogate import no_second_derivative
+from ..surrogate import no_forward_mode, no_second_derivative
 from . import _fused
 from ._registry import register
 from .zgr import zgr
@@ -114,9 +114,8 @@ def check_gumbel_rao(
     if noise not in get_args(Noise):
         raise ValueError(f"noise: expected one of {get_args(Noise)}, got {noise!r}")
     limit = allow_zero and k == math.inf and not isinstance(tau, Tensor)
-    tau = check_tau(tau, torch.Size() if shape is None else shape[:-1], allow_zero=limit)
-    if isinstance(tau, Tensor) and tau.requires_grad:
-        raise ValueError("tau: expected a tensor without gradient, got one that requires it")
+    batch = torch.Size() if shape is None else shape[:-1]
+    tau = check_tau(tau, batch, allow_zero=limit, learnable=False)
     if noise == "sobol" and shape is not None and shape[-1] > SobolEngine.MAXDIM:
         raise ValueError(
             f"noise: expected another one than sobol for more than {SobolEngine.MAXDIM} classes, "
@@ -193,10 +192,7 @@ class _GumbelRao(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        raise RuntimeError(
-            "gumbel_rao: the estimate is a gradient, of reverse mode; "
-            "forward-mode differentiation is not supported"
-        )
+        raise RuntimeError(no_forward_mode("gumbel_rao"))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -38,6 +38,7 @@ class RunningMean:
     weight: float = 0.0
 
     def __post_init__(self) -> None:
+        self.decay = check_number(self.decay, "decay")
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay: expected a number in [0, 1), got {self.decay}")
 
@@ -48,6 +49,9 @@ class RunningMean:
 
     def update(self, losses: Tensor) -> None:
         """Take in the losses of one step; what is infinite or not a number is left out."""
+        if not isinstance(losses, Tensor) or losses.is_complex():
+            what = losses.dtype if isinstance(losses, Tensor) else type(losses).__name__
+            raise TypeError(f"losses: expected a tensor of real numbers, got {what}")
         values = losses.detach().double()
         values = values[values.isfinite()]
         if len(values) == 0:

@@ -29,8 +29,8 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`. Its authors advise
-            τ ≥ 1; the formula holds below, too.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
+            reaches it. Its authors advise τ ≥ 1; the formula holds below, too.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -48,7 +48,7 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
     Source: Liu, Dong, Liu, Yu & Gao (2023), Bridging discrete and backpropagation.
     """
     check_logits(logits)
-    tau = check_tau(tau, logits.shape[:-1])
+    tau = check_tau(tau, logits.shape[:-1], learnable=False)
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "reinmax")
     one_hot, _ = perturb(theta.detach(), generator)

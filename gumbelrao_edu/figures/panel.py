@@ -130,9 +130,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.add_class("gumbelrao-panel")
         self.children = [*controls.values(), self.plot]
         self.say(alt)
-        self._redraw()
         for control in controls.values():
             control.observe(self._redraw, names="value")
+        self._redraw()
         _OPEN[self.model_id] = self
 
     def close(self) -> None:

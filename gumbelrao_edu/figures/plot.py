@@ -11,6 +11,7 @@ from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
@@ -44,12 +45,12 @@ class Figure(go.Figure):  # type: ignore[misc]
     def __init__(self, figure: go.Figure) -> None:
         self._names: defaultdict[int | str, set[str]] = defaultdict(set)
         super().__init__(figure)
-        # Of a change inside of a list of lists plotly says nothing: these are compared.
+        # Of a change inside of an array or a list of lists plotly says nothing: these are compared.
         self._nested = {
             (key, name): json.dumps(value, cls=PlotlyJSONEncoder)
             for key, part in self._parts().items()
             for name, value in part.to_plotly_json().items()
-            if isinstance(value, list) and any(isinstance(each, list) for each in value)
+            if name != "template" and _changes_unheard(value)
         }
 
     def _parts(self) -> dict[int | str, Any]:
@@ -119,6 +120,15 @@ class Figure(go.Figure):  # type: ignore[misc]
     ) -> None:
         self._send_restyle_msg(restyle_data, trace_indexes)
         self._send_relayout_msg(relayout_data)
+
+
+def _changes_unheard(value: Any) -> bool:
+    """Whether something is inside that can be changed without plotly's being told."""
+    if isinstance(value, dict):
+        return any(map(_changes_unheard, value.values()))
+    if isinstance(value, list):
+        return any(isinstance(each, list) for each in value)
+    return isinstance(value, np.ndarray)
 
 
 def _outermost(path: str) -> str:

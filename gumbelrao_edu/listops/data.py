@@ -30,6 +30,17 @@ _MIN, _MAX, _MED, _SM, _END = range(10, 15)
 # but below 19 open operators a digit ("maximum depth 20", the root having depth 1).
 _MOST_OPEN = 19
 
+# How files begin that are not text in UTF-8, and what they are.
+_OTHER_FILES = {
+    codecs.BOM_UTF32_LE: "UTF-32; save it as UTF-8",  # before UTF-16, which begins in the same way
+    codecs.BOM_UTF32_BE: "UTF-32; save it as UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16; save it as UTF-8",
+    codecs.BOM_UTF16_BE: "UTF-16; save it as UTF-8",
+    b"PK\x03\x04": "an archive of zip; unpack it",
+    b"BZh": "compressed by bzip2; unpack it",
+    b"\xfd7zXZ": "compressed by xz; unpack it",
+}
+
 FILLER = -100  # in place of a label: of such a sentence `F.cross_entropy` is 0
 
 BASE_URL = (
@@ -109,6 +120,7 @@ def evaluate(tokens: Sequence[int]) -> int:
         A digit.
 
     Raises:
+        TypeError: when they are a text.
         ValueError: when the tokens are not one complete expression.
 
     Example:
@@ -117,6 +129,8 @@ def evaluate(tokens: Sequence[int]) -> int:
 
     Source: Nangia & Bowman (2018).
     """
+    if isinstance(tokens, str):
+        raise TypeError(f"tokens: expected ids, got the text {tokens[:20]!r}, which `read` takes")
     lists: list[list[int]] = [[]]  # the result; then of each open operation itself, its arguments
     for place, token in enumerate(tokens):
         if 0 <= token < _MIN:
@@ -226,8 +240,8 @@ def format_line(example: Example) -> str:
 def read_examples(path: str | os.PathLike[str]) -> list[Example]:
     """Read a file of such lines.
 
-    Line ends of Windows, a byte-order mark, empty lines at the end, a first line `Source, Target`
-    and compression by gzip make no difference.
+    Line ends of any kind, a byte-order mark, empty lines at the end, a first line
+    `Source, Target` and compression by gzip make no difference.
 
     Args:
         path: of the file.
@@ -246,10 +260,20 @@ def read_examples(path: str | os.PathLike[str]) -> list[Example]:
             content = gzip.decompress(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path}: the compression by gzip is damaged ({error})") from error
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path}: this is UTF-16; save it as UTF-8")
+    for start, what in _OTHER_FILES.items():
+        if content.startswith(start):
+            raise DataError(f"{path}: this is {what}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {number}: no text in UTF-8 ({error.reason})") from error
+    if "\0" in text:
+        raise DataError(f"{path}: this is no text in UTF-8 (it has zero bytes)")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    if lines == [""]:
+        raise DataError(f"{path}: the file is empty")
     examples = []
-    lines = content.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\n")
     for number, line in enumerate(lines, start=1):
         if number == 1 and line.lower().split() == ["source", "target"]:
             continue
@@ -391,19 +415,21 @@ def filled(batches: Sequence[Batch]) -> Batch:
         ([4, 1, 1], [[-100, 7, 5], [3, 2, -100]])
     """
     lengths, labels = (torch.stack([batch[i] for batch in batches]) for i in (1, 2))
-    kinds = torch.arange(int(lengths.max()), 0, -1)
+    device = lengths.device
+    kinds = torch.arange(int(lengths.max()), 0, -1, device=device)
     counts = (lengths.unsqueeze(-1) == kinds).sum(1).amax(0)
     common = kinds.repeat_interleave(counts)
     # A sentence stands behind the longer ones, and those of its length that were before it.
     before = (lengths.unsqueeze(-1) == lengths.unsqueeze(1)).tril(-1).sum(-1)
     place = (counts.cumsum(0) - counts)[len(kinds) - lengths] + before
-    filled_labels = torch.full((len(batches), len(common)), FILLER).scatter(1, place, labels)
+    filled_labels = labels.new_full((len(batches), len(common)), FILLER).scatter(1, place, labels)
     # The same for each token: where its sentence starts, and how many of it were before.
     tokens, flat = torch.cat([batch.tokens for batch in batches]), lengths.flatten()
     size, starts = int(common.sum()), common.cumsum(0) - common
-    new = (torch.arange(len(batches)).unsqueeze(-1) * size + starts[place]).flatten()
+    rows = torch.arange(len(batches), device=device).unsqueeze(-1)
+    new = (rows * size + starts[place]).flatten()
     old = flat.cumsum(0) - flat
-    at = (new - old).repeat_interleave(flat) + torch.arange(len(tokens))
+    at = (new - old).repeat_interleave(flat) + torch.arange(len(tokens), device=device)
     filled_tokens = tokens.new_zeros(len(batches) * size).scatter(0, at, tokens)
     return Batch(filled_tokens.view(-1, size), common, filled_labels)
 

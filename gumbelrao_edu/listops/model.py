@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import check_count, check_logits
+from .._checks import _holds, check_count, check_generator, check_logits
 from .data import VOCABULARY, Batch
 from .trees import Span
 
@@ -160,6 +160,7 @@ class TreeLSTM(nn.Module):
         classes = check_count(classes, "classes")
         if not callable(estimator):
             raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
+        check_generator(generator, torch.device("cpu"))
         self.estimator, self.dim = estimator, dim
         # On "meta" no weights are drawn: torch would take them from the global generator.
         meta: dict[str, Any] = {"device": "meta", "dtype": torch.float32}
@@ -215,11 +216,23 @@ class TreeLSTM(nn.Module):
     def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
         """Draw a tree for each sentence and compose it; arguments as for `forward`."""
         draw = estimator or self.estimator
+        if not isinstance(batch, Batch):
+            raise TypeError(
+                f"batch: expected a Batch, such as split[:10], got {type(batch).__name__}"
+            )
         lengths = batch.lengths.tolist()
         if min(lengths, default=0) < 1:
             raise ValueError(
                 f"batch: expected sentences of at least 1 token, got lengths {lengths}"
             )
+        if batch.tokens.shape != (sum(lengths),):
+            raise ValueError(
+                f"batch: expected {sum(lengths)} tokens, the sum of the lengths, got the shape "
+                f"{tuple(batch.tokens.shape)}"
+            )
+        words = self.embedding.num_embeddings
+        if not _holds((batch.tokens >= 0) & (batch.tokens < words)):
+            raise ValueError(f"batch: expected tokens from 0 to {words - 1}, got others")
         starts = [0]
         for length in lengths:
             starts.append(starts[-1] + length)
@@ -242,7 +255,14 @@ class TreeLSTM(nn.Module):
                 nodes = proposals
                 continue
             logits.append(self.logits(proposals))
-            choices.append(draw(logits[-1]))
+            choice = draw(logits[-1])
+            if not isinstance(choice, Tensor) or choice.shape != logits[-1].shape:
+                got = tuple(choice.shape) if isinstance(choice, Tensor) else type(choice).__name__
+                raise ValueError(
+                    f"estimator: expected samples of the shape {tuple(logits[-1].shape)} of the "
+                    f"logits, got {got}"
+                )
+            choices.append(choice)
             nodes = merge(choices[-1], proposals, nodes)
         ranks = torch.tensor(order, device=batch.tokens.device)
         return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, logits, choices)

@@ -61,7 +61,7 @@ def descend(
     if p.dim() != 2:
         raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")
     steps = check_count(steps, "steps")
-    keep = torch.as_tensor(whole).expand(len(p))[:, None]
+    keep = torch.as_tensor(whole, device=p.device).expand(len(p))[:, None]
     theta, path = p.log(), [p]
     for _ in range(steps):
         theta = theta.detach().requires_grad_()

@@ -47,7 +47,7 @@ def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[s
     """
     logits, n = p.log(), p.shape[-1]
     fixed = exact_terms(lambda d: programme.loss(d, p), logits, tau)
-    one_hot = torch.eye(n, dtype=p.dtype)[:, None].expand(n, *p.shape)
+    one_hot = torch.eye(n, dtype=p.dtype, device=p.device)[:, None].expand(n, *p.shape)
     classes = one_hot.argmax(-1)
     upstream = 2.0 * torch.einsum("...i,...ij->...j", one_hot - programme.c, programme.matrix(p))
     gr = conditional_vjp(upstream, logits.expand_as(one_hot), classes, tau)

@@ -38,10 +38,12 @@ class Mixture:
             >>> Mixture.draw(3, 2).vectors.shape
             torch.Size([6, 3, 2])
         """
-        generator = torch.Generator().manual_seed(seed)
-        vectors = torch.randn(2 * choices, choices, classes, generator=generator)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        shape = (2 * choices, choices, classes)
+        vectors = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         vectors /= math.sqrt(choices)
-        best = F.one_hot(torch.randint(classes, (choices,), generator=generator), classes)
+        index = torch.randint(classes, (choices,), generator=generator, device="cpu")
+        best = F.one_hot(index, classes)
         return cls(vectors, (vectors * best).sum((1, 2)))
 
     def __call__(self, d: Tensor) -> Tensor:
@@ -100,9 +102,10 @@ def train(
         >>> train(Mixture.draw(3, 2), 10, [0.1, 1.0], steps=5, runs=2).shape
         torch.Size([6, 2])
     """
-    generator = torch.Generator().manual_seed(seed)
-    tau = torch.tensor(taus)[:, None, None]
-    theta = torch.zeros(len(taus), runs, *mixture.vectors.shape[1:], requires_grad=True)
+    generator = torch.Generator(mixture.vectors.device).manual_seed(seed)
+    tau = mixture.vectors.new_tensor(taus)[:, None, None]
+    shape = (len(taus), runs, *mixture.vectors.shape[1:])
+    theta = mixture.vectors.new_zeros(shape).requires_grad_()
     values = [mixture.mean(theta.detach())]
     for _ in range(steps):
         loss = mixture(gumbel_rao(theta, tau=tau, k=k, generator=generator)).sum()

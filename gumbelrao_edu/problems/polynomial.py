@@ -79,11 +79,12 @@ def train(
         >>> len(evaluations), left.shape, left[0, 0, 0].item()
         (21, torch.Size([21, 1, 4]), 1.0)
     """
-    record, p = estimators.get(name), torch.tensor(powers)
+    record = estimators.get(name)
+    p = torch.tensor(powers, dtype=torch.float32, device="cpu")
     cost = {**record.example, **hyper}.get("num_samples", 1)
-    theta = torch.zeros(len(p), runs, variables, 2, requires_grad=True)
+    theta = p.new_zeros(len(p), runs, variables, 2).requires_grad_()
     adam = torch.optim.Adam([theta], lr=learning_rate)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     best = (CENTRE**p)[:, None]
     steps = evaluations // cost
     left = [mean(theta.detach(), p) - best]

@@ -39,13 +39,13 @@ class QuadraticProgramme:
 
     def __init__(self, q: Tensor | None = None, c: Tensor | None = None) -> None:
         if q is None:
-            index = torch.arange(3, dtype=torch.float64)
+            index = torch.arange(3, dtype=torch.float64, device="cpu")
             q = torch.exp(-2.0 * (index[:, None] - index).abs())
         check_logits(q, "q")
         if q.dim() != 2 or q.shape[0] != q.shape[1] or not torch.equal(q, q.T):
             raise ValueError(f"q: expected a symmetric matrix [n, n], got {q.tolist()}")
         n = len(q)
-        c = torch.full((n,), 1.0 / n, dtype=q.dtype) if c is None else c
+        c = torch.full((n,), 1.0 / n, dtype=q.dtype, device=q.device) if c is None else c
         check_logits(c, "c")
         if c.shape != (n,):
             raise ValueError(f"c: expected shape {(n,)}, that of a row of q, got {tuple(c.shape)}")
@@ -64,6 +64,7 @@ class QuadraticProgramme:
             >>> round(QuadraticProgramme().value(torch.tensor([1.0, 0.0, 0.0])).item(), 4)
             0.6285
         """
+        self._check_classes(p, "p")
         d = p - self.c.to(p)
         return torch.einsum("...i,ij,...j->...", d, self.q.to(p), d)
 
@@ -87,10 +88,8 @@ class QuadraticProgramme:
             ...
             ValueError: p: A(p) is singular at [0.2..., 0.66..., 0.13...]; expected a point off ...
         """
-        check_logits(p, "p")
+        self._check_classes(p, "p")
         c, q = self.c.to(p), self.q.to(p)
-        if p.shape[-1] != len(c):
-            raise ValueError(f"p: expected {len(c)} classes, got {p.shape[-1]}")
         p_c = p[..., :, None] * c
         moments = c[:, None] * c - p_c - p_c.mT + torch.diag_embed(p)
         rounding = 4 * torch.finfo(p.dtype).eps * (c[:, None] * c).abs()
@@ -175,7 +174,7 @@ class QuadraticProgramme:
             >>> programme.gradient(theta, fixed=True)
             tensor([-0.0040,  0.0004,  0.0036])
         """
-        check_logits(logits)
+        self._check_classes(logits, "logits")
         p = logits.detach().softmax(-1)
         if fixed:
             one_hot = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
@@ -183,6 +182,11 @@ class QuadraticProgramme:
         else:
             h = 2.0 * (p - self.c.to(p)) @ self.q.to(p)
         return p * (h - (p * h).sum(-1, keepdim=True))
+
+    def _check_classes(self, rows: Tensor, name: str) -> None:
+        check_logits(rows, name)
+        if rows.shape[-1] != len(self.c):
+            raise ValueError(f"{name}: expected {len(self.c)} classes, got {rows.shape[-1]}")
 
     def singular_lines(self) -> Tensor:
         """The ends of the lines on which A is singular, for n = 3.
@@ -232,7 +236,6 @@ def simplex_grid(rows: int) -> Tensor:
                 [0.6667, 0.1667, 0.1667]], dtype=torch.float64)
     """
     rows = check_count(rows, "rows")
-    i, j = torch.tensor(
-        [(i, j) for i in range(rows) for j in range(rows - i)], dtype=torch.float64
-    ).T
+    cells = [(i, j) for i in range(rows) for j in range(rows - i)]
+    i, j = torch.tensor(cells, dtype=torch.float64, device="cpu").T
     return (3.0 * torch.stack([i, j, rows - 1 - i - j], -1) + 1.0) / (3.0 * rows)

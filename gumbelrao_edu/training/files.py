@@ -149,11 +149,16 @@ def storable(value: Any, name: str) -> Any:
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, np.longdouble):  # whose item() is none of Python's numbers
+        return float(value)
+    if isinstance(value, np.generic) and not isinstance(value, np.clongdouble):
         return storable(value.item(), name)
     if isinstance(value, Tensor):
         if value.layout != torch.strided:
             raise TypeError(f"{name}: expected a dense tensor, got one of layout {value.layout}")
+        if value.is_meta or value.is_quantized or value.dtype == torch.complex128:
+            what = "one without numbers" if value.is_meta else f"one of {value.dtype}"
+            raise TypeError(f"{name}: expected a tensor that a file can hold, got {what}")
         return value.detach()
     if isinstance(value, Mapping):
         keys = [storable(key, f"a key of {name}") for key in value]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count
+from .._checks import check_count, check_number, check_seed
 from .errors import DamagedFileError, TrainingDivergedError
 from .files import load_state, save_state, set_aside, storable
 
@@ -88,22 +88,42 @@ class Training:
         generators: Sequence[torch.Generator] = (),
         about: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: expected a module, got {type(model).__name__}")
+        if isinstance(examples, (list, tuple)) or not hasattr(examples, "__len__"):
+            raise TypeError(
+                f"examples: expected a tensor, or what has a length and takes a tensor of "
+                f"indices, got {type(examples).__name__}"
+            )
         batch_size = check_count(batch_size, "batch_size")
         if batch_size > len(examples):
             raise ValueError(
                 f"batch_size: expected at most the {len(examples)} examples, got {batch_size}"
             )
+        clip = None if clip is None else check_number(clip, "clip")
         if clip is not None and not clip > 0:
             raise ValueError(f"clip: expected a positive number or None, got {clip}")
+        if not callable(loss):
+            raise TypeError(f"loss: expected a function, got {type(loss).__name__}")
+        if not isinstance(generators, Sequence):
+            raise TypeError(
+                f"generators: expected a sequence of torch.Generators, got "
+                f"{type(generators).__name__}"
+            )
+        for generator in generators:
+            if not isinstance(generator, torch.Generator):
+                raise TypeError(
+                    f"generators: expected torch.Generators, got {type(generator).__name__}"
+                )
         self.model, self.loss, self.examples = model, loss, examples
         self.settings = {
             "examples": len(examples),
-            "batch_size": storable(batch_size, "batch_size"),
-            "learning_rate": storable(learning_rate, "learning_rate"),
-            "momentum": storable(momentum, "momentum"),
-            "weight_decay": storable(weight_decay, "weight_decay"),
-            "clip": storable(clip, "clip"),
-            "seed": storable(seed, "seed"),
+            "batch_size": batch_size,
+            "learning_rate": check_number(learning_rate, "learning_rate"),
+            "momentum": check_number(momentum, "momentum"),
+            "weight_decay": check_number(weight_decay, "weight_decay"),
+            "clip": clip,
+            "seed": check_seed(seed),
             "generators": len(generators),
             "parameters": ", ".join(
                 f"{name} {[*parameter.shape]}" for name, parameter in model.named_parameters()
@@ -121,8 +141,9 @@ class Training:
         self.batch_size: int = self.settings["batch_size"]
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self._generators = [torch.Generator().manual_seed(self.settings["seed"]), *generators]
-        self._unseen = torch.empty(0, dtype=torch.int64)  # this pass's examples still to come
+        self._generators = [torch.Generator("cpu").manual_seed(self.settings["seed"]), *generators]
+        # Of this pass, the examples still to come.
+        self._unseen = torch.empty(0, dtype=torch.int64, device="cpu")
         self._losses: list[float] = []  # since the last report
         # On a GPU a look at a number waits for all that was asked for before it: there the losses
         # are looked at when something is reported or saved, not at each step.
@@ -188,6 +209,8 @@ class Training:
                 f"an interrupt came in the middle of a step, after {self.step} whole ones, and the "
                 f"state is lost: make a new Training, which goes on from its checkpoint"
             )
+        if checkpoint is not None and Path(checkpoint).is_dir():  # of "", too
+            raise ValueError(f"checkpoint: expected a file, got the folder {str(checkpoint)!r}")
         if checkpoint is not None and self.step == 0 and os.path.exists(checkpoint):
             try:
                 self.load(checkpoint)
@@ -235,10 +258,13 @@ class Training:
         minibatch = self.minibatch()
         with self.explosions():
             loss = self.loss(self.model, minibatch)
+        _check_scalar(loss)
         if not self._looks_later:
             self.check_loss(loss.item())
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        if not self.gradients:
+            raise ValueError("loss: expected a function of the parameters, got one of others")
         if self._looks_later:
             self._descend_unseen(loss.detach(), norm_of(self.gradients))
         else:
@@ -247,7 +273,9 @@ class Training:
     def minibatch(self) -> Any:
         """Draw the next minibatch."""
         if len(self._unseen) < self.batch_size:
-            self._unseen = torch.randperm(len(self.examples), generator=self._generators[0])
+            self._unseen = torch.randperm(
+                len(self.examples), generator=self._generators[0], device="cpu"
+            )
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
         return self.examples[index]
 
@@ -353,6 +381,19 @@ class Training:
                 callback(self)
         if checkpoint is not None:
             self.save(checkpoint)
+
+
+def _check_scalar(loss: Any) -> None:
+    """What a training can descend on."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"loss: expected a function that returns a tensor, got {loss!r}")
+    if loss.numel() != 1 or not loss.is_floating_point():
+        raise ValueError(
+            f"loss: expected a single real number of a minibatch, got {loss.dtype} of shape "
+            f"{tuple(loss.shape)}"
+        )
+    if not loss.requires_grad:
+        raise ValueError("loss: expected a function of the parameters, got one without a gradient")
 
 
 def exploded(model: nn.Module) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count
+from .._checks import _holds, check_count, check_generator
 from ..estimators import log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
@@ -75,10 +75,21 @@ class DiscreteVAE(nn.Module):
             raise ValueError(f"latent_bits: expected a multiple of {bits}, got {latent_bits}")
         if not callable(estimator):
             raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
-        if pixel_mean.dim() != 1 or not bool(((pixel_mean >= 0) & (pixel_mean <= 1)).all()):
+        if not isinstance(pixel_mean, Tensor) or pixel_mean.is_complex():
+            got = pixel_mean.dtype if isinstance(pixel_mean, Tensor) else type(pixel_mean).__name__
+            raise TypeError(f"pixel_mean: expected a tensor of real numbers, got {got}")
+        if (
+            pixel_mean.dim() != 1
+            or len(pixel_mean) == 0
+            or not bool(((pixel_mean >= 0) & (pixel_mean <= 1)).all())
+        ):
             raise ValueError(
                 f"pixel_mean: expected [pixels] in [0, 1], got shape {tuple(pixel_mean.shape)}"
             )
+        if isinstance(hidden, (str, Tensor)) or not isinstance(hidden, Iterable):
+            raise TypeError(f"hidden: expected a sequence of widths, got {hidden!r}")
+        hidden = [check_count(width, "hidden") for width in hidden]
+        check_generator(generator, torch.device("cpu"))
         self.arity = arity
         self.num_variables = latent_bits // bits
         self.estimator = estimator
@@ -104,7 +115,14 @@ class DiscreteVAE(nn.Module):
 
     def decode(self, sample: Tensor) -> Tensor:
         """Return the logits of the pixels, `[*, pixels]`, for a code D, `[*, V, n]`."""
-        pixels: Tensor = self.decoder((sample @ self.corners).flatten(-2))
+        if not isinstance(sample, Tensor):
+            raise TypeError(f"sample: expected a tensor, got {type(sample).__name__}")
+        if sample.shape[-2:] != (self.num_variables, self.arity):
+            raise ValueError(
+                f"sample: expected codes [*, {self.num_variables}, {self.arity}], "
+                f"got shape {tuple(sample.shape)}"
+            )
+        pixels: Tensor = self.decoder((sample.to(self.corners) @ self.corners).flatten(-2))
         return pixels
 
     def log_likelihood(self, x: Tensor, sample: Tensor) -> Tensor:
@@ -116,6 +134,8 @@ class DiscreteVAE(nn.Module):
         pixels = len(self.pixel_mean)
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a tensor of images, got {type(x).__name__}")
+        if x.is_complex():
+            raise TypeError(f"x: expected real numbers, got {x.dtype}")
         if x.dim() == 0 or x.shape[-1] != pixels:
             raise ValueError(f"x: expected images [*, {pixels}], got shape {tuple(x.shape)}")
         if not _holds((x >= 0) & (x <= 1)):
@@ -165,6 +185,7 @@ class DiscreteVAE(nn.Module):
         """
         count = check_count(count, "count")
         shape, device = (count, self.num_variables), self.corners.device
+        check_generator(generator, device)
         code = torch.randint(self.arity, shape, generator=generator, device=device)
         return self.decode(F.one_hot(code, self.arity).to(self.corners)).sigmoid()
 
@@ -208,8 +229,9 @@ def importance_weighted_bound(
     """
     num_samples = check_count(num_samples, "num_samples")
     chunk = check_count(chunk, "chunk")
-    x = x.to(model.pixel_mean)
     log_q = model.encode(x).log_softmax(-1)
+    check_generator(generator, log_q.device)
+    x = x.to(model.pixel_mean)
     cumulative = log_q.exp().cumsum(-1)
     cumulative = cumulative / cumulative[..., -1:]
     log_prior = -model.num_variables * math.log(model.arity)

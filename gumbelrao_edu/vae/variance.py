@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count
+from .._checks import check_count, check_generator
 from ..diagnostics import Measured, measured
 from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
@@ -80,7 +80,7 @@ def gradient_variance(
         ]
         for batch in batches
     ]
-    return measured(torch.tensor(halves, dtype=torch.float64).T)
+    return measured(torch.tensor(halves, dtype=torch.float64, device="cpu").T)
 
 
 def variance_split(
@@ -137,6 +137,9 @@ def variance_split(
     num_batches = check_count(num_batches, "num_batches")
     if num_batches < 4 or num_batches % 2:
         raise ValueError(f"num_batches: expected an even number from 4 on, got {num_batches}")
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images: expected a tensor, got {type(images).__name__}")
+    check_generator(generator, images.device)
     if images.dim() != 2:
         raise ValueError(f"images: expected [N, pixels], got {tuple(images.shape)}")
     if batch_size > len(images):
@@ -238,6 +241,7 @@ def squared_bias(
     return measured([_inner(model, error(batch), error(batch)) for batch in batches])
 
 
+@torch.enable_grad()
 def _gradient(model: DiscreteVAE, batch: Tensor, estimator: Estimator) -> Tensor:
     """The gradient of the encoder's weights of the mean loss, as one vector."""
     loss = -model.elbo(batch, estimator=estimator).mean()
@@ -259,11 +263,13 @@ def _mean(gradient: Callable[[int], Tensor], count: int, *, at_a_time: int) -> T
     """The mean of `count` gradients, where `gradient(n)` is the mean of n of them."""
     chunks = math.ceil(count / at_a_time)
     sizes = [(count + i) // chunks for i in range(chunks)]  # as equal as whole numbers can be
-    return sum((n / count * gradient(n) for n in sizes), start=torch.zeros(()))
+    return sum((n / count * gradient(n) for n in sizes), start=torch.zeros((), device="cpu"))
 
 
 def _check_batches(batches: Tensor) -> None:
-    if batches.dim() != 3:
+    if not isinstance(batches, Tensor):
+        raise TypeError(f"batches: expected a tensor, got {type(batches).__name__}")
+    if batches.dim() != 3 or 0 in batches.shape:
         raise ValueError(
             f"batches: expected [num_batches, batch, pixels], got {tuple(batches.shape)}"
         )
