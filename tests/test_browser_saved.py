@@ -3,13 +3,14 @@
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import nbformat
 import pytest
 from conftest import ROOT
-from lab import RUN_ALL, idle, problems
+from lab import RUN_ALL, idle, problems, serving
 from lab_server import missing
 
 from notebooks import KERNELSPEC
@@ -140,6 +141,27 @@ def test_sliders_without_their_kernel_stop_and_say_why(page, end):
         assert slider.is_disabled()
         assert slider.get_attribute("aria-valuetext") == text
     page.locator(STATUS).get_by_text(MOVED).wait_for()
+
+
+@pytest.mark.timeout(900)
+def test_a_notebook_that_was_only_opened_is_as_it_was(chromium, tmp_path):
+    """Saved by JupyterLab with the settings of `make lab`, to the byte: git sees no change."""
+    course = tmp_path / "course"
+    shutil.copytree(ROOT / "notebooks", course, ignore=shutil.ignore_patterns("results"))
+    shutil.copy(ROOT / "jupytext.toml", course)
+    before = {path: path.read_bytes() for path in course.glob("0*")}
+    assert len(before) >= 18  # pairs
+    with serving(tmp_path / "jupyter", course, ROOT / "tools/jupyter") as running:
+        for path in sorted(course.glob("*.ipynb")):
+            page = chromium.new_page()
+            page.goto(running.page(path.name))
+            idle(page)
+            was = path.stat().st_mtime_ns
+            page.evaluate("() => jupyterapp.shell.currentWidget.context.save()")
+            assert path.stat().st_mtime_ns > was
+            page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+            page.close()
+    assert [path.name for path, was in before.items() if path.read_bytes() != was] == []
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

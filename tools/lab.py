@@ -137,8 +137,14 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(home: Path, course: Path) -> Iterator[Lab]:
-    """Serve a folder with JupyterLab, whose own files are in an empty folder."""
+def serving(home: Path, course: Path, config: Path | None = None) -> Iterator[Lab]:
+    """Serve a folder with JupyterLab, whose own files are in an empty folder.
+
+    Args:
+        home: the empty folder.
+        course: what is served.
+        config: a folder with settings, as JUPYTER_CONFIG_PATH names it.
+    """
     folders = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -149,6 +155,8 @@ def serving(home: Path, course: Path) -> Iterator[Lab]:
     }
     variables = environment(str(home / "no data here"))
     variables |= {name: str(home / folder) for name, folder in folders.items()}
+    if config is not None:
+        variables["JUPYTER_CONFIG_PATH"] = str(config)
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}

@@ -21,10 +21,15 @@ c.ContentsManager.hide_globs = [
 
 
 def keep_metadata(model: dict[str, Any], **_: Any) -> None:
-    """JupyterLab notes the version of Python in what it opens; git would see a changed notebook."""
-    metadata = model["content"]["metadata"] if model["type"] == "notebook" else {}
-    if "gumbelrao_edu" in metadata:
-        metadata["language_info"] = {"name": "python"}
+    """JupyterLab notes things in what it only opens; git would see a changed notebook.
+
+    They are the version of Python, and `collapsed`, the old name of `jupyter.outputs_hidden`.
+    """
+    notebook = model["content"] if model["type"] == "notebook" else {"metadata": {}}
+    if "gumbelrao_edu" in notebook["metadata"]:
+        notebook["metadata"]["language_info"] = {"name": "python"}
+        for cell in notebook["cells"]:
+            cell["metadata"].pop("collapsed", None)
 
 
 c.ContentsManager.pre_save_hook = keep_metadata
