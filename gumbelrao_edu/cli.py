@@ -128,8 +128,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     judge.add_argument(
         "--out",
-        type=_results,
-        default=Path("results"),
+        type=_results_to_judge,
+        default="results",
         help="folder of the results (default: results)",
     )
     judge.set_defaults(run=_verdicts)
@@ -256,6 +256,20 @@ def _folder(text: str) -> Path:
 def _results(text: str) -> Path:
     if not (path := _folder(text)).exists():
         raise argparse.ArgumentTypeError(f"expected a folder with results, but {text} is not there")
+    if (path / "runs").is_dir():
+        raise argparse.ArgumentTypeError(
+            f"expected the folder of all experiments, but {text} is that of one"
+        )
+    return path
+
+
+def _results_to_judge(text: str) -> Path:
+    """What is written beside the results must not replace a README of another folder."""
+    path = _results(text)
+    if not any((path / name).is_dir() for name in EXPERIMENTS):
+        raise argparse.ArgumentTypeError(
+            f"expected a folder with results, but in {text} is none of {', '.join(EXPERIMENTS)}"
+        )
     return path
 
 

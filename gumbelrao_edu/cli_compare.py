@@ -80,12 +80,16 @@ def run(options: argparse.Namespace) -> None:
     from .figures.comparison import comparison_page
     from .training.files import write
 
-    generator = torch.Generator().manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)  # what is in the way is found before the work
+    generator = torch.Generator("cpu").manual_seed(options.seed)
     try:
         logits = options.logits
         if logits is None:
             shape = (options.variables, options.n)
-            logits = options.scale * torch.randn(shape, generator=generator)
+            try:
+                logits = options.scale * torch.randn(shape, generator=generator)
+            except RuntimeError as error:  # as torch has it
+                raise ValueError(f"n, variables: no memory for so many numbers {shape}") from error
         elif not isinstance(logits, Tensor) and callable(logits):
             try:
                 logits = logits()
@@ -108,7 +112,6 @@ def run(options: argparse.Namespace) -> None:
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    options.out.mkdir(parents=True, exist_ok=True)
     write(options.out / "compare.csv", table.getvalue())
     write(options.out / "compare.html", comparison_page(found))
     print(f"written: {options.out / 'compare'}.csv and .html")

@@ -445,6 +445,10 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
         ("--f losses_of_mine:loss --scale -1", "--scale: expected a number from 0, got '-1'"),
         ("--f losses_of_mine:loss --n 3 --estimators a", "estimators: expected some of"),
         ("--f losses_of_mine:loss --logits losses_of_mine:bad", "logits"),
+        ("--f losses_of_mine:loss --seed 1e3", "--seed: expected a whole number from −2^63"),
+        (f"--f losses_of_mine:loss --seed {10**30}", "--seed: expected a whole number from −2^63"),
+        (f"--f losses_of_mine:loss --out {__file__}", "--out: expected a folder, but"),
+        ("--f losses_of_mine:loss --n 1000000000 --variables 1000000000", "n, variables: no mem"),
     ],
 )
 def test_the_command_says_what_is_wrong(module, capsys, arguments, message):

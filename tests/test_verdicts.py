@@ -238,6 +238,25 @@ def test_command_writes_both_files(tmp_path, capsys):
     assert "expected a folder with results" in capsys.readouterr().err
 
 
+def test_command_replaces_no_readme_of_another_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):  # in the folder that it takes if none is named
+        cli.main(["verdicts"])
+    assert "expected a folder with results, but results is not there" in capsys.readouterr().err
+    (tmp_path / "README.md").write_text("mine")
+    for out in (tmp_path, STORED / "table1"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["verdicts", "--out", str(out)])
+        assert ended.value.code == 2
+        assert "--out: expected " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+    with pytest.raises(SystemExit):
+        cli.main(["merge", str(STORED / "table1"), "--out", str(tmp_path / "here")])
+    assert "folder: expected the folder of all experiments" in capsys.readouterr().err
+    assert not (tmp_path / "here").exists()
+
+
 def test_table_of_a_notebook_has_its_claims_only():
     table = verdicts.read(str(STORED / "verdicts.csv"))
     page = verdicts.shown(table, "Table 1")
