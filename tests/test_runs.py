@@ -368,6 +368,21 @@ def damaging(run: Run) -> dict[str, Any]:
     return fit(run)
 
 
+@pytest.mark.parametrize("wrong", ["a folder as checkpoint", "a file as folder"])
+def test_what_is_in_the_way_of_a_run_is_set_aside(tmp_path: Path, wrong: str) -> None:
+    compute(fit, CONFIGS[:1], tmp_path / "whole")
+    (name,) = [path.stem for path in (tmp_path / "whole/runs").iterdir()]
+    place = tmp_path / "out/unfinished" / name
+    if wrong == "a file as folder":
+        place.parent.mkdir(parents=True)
+        place.touch()
+    else:
+        (place / "checkpoint.safetensors").mkdir(parents=True)
+    with pytest.warns(DamagedFileWarning, match="is no f"):
+        compute(fit, CONFIGS[:1], tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_damages_that_a_worker_finds_are_told_by_the_command(tmp_path: Path, jobs: int) -> None:
     with pytest.warns(DamagedFileWarning) as told:

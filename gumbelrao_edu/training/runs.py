@@ -619,6 +619,10 @@ def _compute(function: Function, run: Run) -> Computed:
 
 def _begun(run: Run) -> Run:
     """The run with its clock started, which goes on from where it stopped."""
+    if run.folder.exists() and not run.folder.is_dir():
+        set_aside(run.folder, f"{run.folder} is no folder")
+    if run.checkpoint.is_dir():
+        set_aside(run.checkpoint, f"{run.checkpoint} is no file")
     done, seconds = 0.0, 0.0
     if run.checkpoint.exists():
         before = run.progress()
