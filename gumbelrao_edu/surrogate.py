@@ -77,10 +77,6 @@ class _FirstOrder(torch.autograd.Function):
         ctx.name = inputs[1]
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        raise RuntimeError(no_forward_mode(ctx.name))
-
-    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (theta,) = ctx.saved_tensors
         grad: Tensor = _Refused.apply(*grads, theta, ctx.name)  # type: ignore[no-untyped-call]
@@ -120,14 +116,6 @@ def no_second_derivative(name: str) -> str:
     return (
         f"{name}: the gradient is an estimate and has no derivative of its own; "
         f"double backward is not supported"
-    )
-
-
-def no_forward_mode(name: str) -> str:
-    """What is said when an estimator is differentiated in forward mode."""
-    return (
-        f"{name}: the estimate is a gradient, of reverse mode; "
-        f"forward-mode differentiation is not supported"
     )
 
 

@@ -15,7 +15,7 @@ from torch.quasirandom import SobolEngine
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
 from ..gumbel import centred, exponential_of, perturb
 from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
-from ..surrogate import no_forward_mode, no_second_derivative
+from ..surrogate import no_second_derivative
 from . import _fused
 from ._registry import register
 from .zgr import zgr
@@ -192,7 +192,10 @@ class _GumbelRao(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        raise RuntimeError(no_forward_mode("gumbel_rao"))
+        raise RuntimeError(
+            "gumbel_rao: the estimate is a gradient, of reverse mode; "
+            "forward-mode differentiation is not supported"
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
