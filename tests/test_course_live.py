@@ -41,7 +41,11 @@ def test_live_curves_go_on_after_an_interrupt() -> None:
         live.run(40, every=10)
     assert [training.step for training in trainings.values()] == [20, 13]
     assert [list(trace(live.figure, name).x) for name in ("a", "b")] == [[10, 20], [10]]
+    live.need(13)
+    with pytest.raises(RuntimeError, match="stopped at step 13, and from here on step 20 is"):
+        live.need(20)
     live.run(40, every=10)
+    live.need(20)
     whole = new()
     whole.run(40, every=10)
     assert [list(trace(live.figure, name).x) for name in ("a", "b")] == [[10, 20, 30, 40]] * 2

@@ -115,6 +115,7 @@ def environment(data_dir: str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "GUMBELRAO_DATA_DIR": data_dir,  # an empty folder: the embedded digits are used
         "OMP_NUM_THREADS": "1",
+        "GUMBELRAO_STRICT": "1",  # what the text claims of a run has to hold
     }
 
 

@@ -93,6 +93,18 @@ class LiveTraining(Panel):
         finally:
             self._draw(until)
 
+    def need(self, step: int) -> None:
+        """Refuse to go on before all trainings that have not diverged are at a step.
+
+        Raises:
+            RuntimeError: if one was stopped before.
+        """
+        if (least := min((each.step for each in self._going().values()), default=step)) < step:
+            raise RuntimeError(
+                f"The training was stopped at step {least:,}, and from here on step {step:,} is "
+                "needed. Run its cell again: it goes on from there."
+            )
+
     def _going(self) -> dict[str, Training]:
         return {name: each for name, each in self.trainings.items() if name not in self.diverged}
 
