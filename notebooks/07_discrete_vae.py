@@ -233,14 +233,17 @@ display(live)
 live.run(until=1500, callback=validate)
 
 # %% tags=["nbval-ignore-output"]
+from gumbelrao_edu.course import claim
+
+live.need(500)
 final = {}
 for name, training in trainings.items():
     first, final[name] = (training.history[i]["validation loss"] for i in (0, -1))
     print(f"{name}: {first:.1f} to {final[name]:.1f} nats, {live.seconds[name]:.0f} CPU seconds")
-    assert final[name] < first, f"{name} did not learn"
+    claim(f"{name} learns", final[name] < first)
 for name in ("GR-10", "GR-∞"):
     print(f"{name} ends {final['ST-GS'] - final[name]:.1f} nats below ST-GS.")
-    assert final["ST-GS"] - final[name] > 3
+    claim(f"{name} is more than 3 nats ahead of ST-GS", final["ST-GS"] - final[name] > 3)
 
 
 # %% [markdown]
@@ -304,7 +307,7 @@ with torch.no_grad():
 said = kl_divergence(Categorical(logits=logits), Categorical(logits=torch.zeros(8))).mean(0)
 print(f"All 80 variables together say {said.sum():.1f} nats,")
 print(f"the most talkative one {said.max():.2f}, the quietest {said.min():.2f}.")
-assert 0 < said.min() < said.max() < math.log(8) / 2
+claim("every variable says less than half of log 8", said.max() < math.log(8) / 2)
 
 # %% [markdown]
 # The decoder can also paint without any digit to start from: draw a code at random, as the KL wants codes
@@ -387,9 +390,9 @@ figures.variance_over_training([*kept], variance)
 for k in gr:
     ratios = [one.value / v.value for one, v in zip(variance[1], variance[k], strict=True)]
     print(f"K = {k}: ST-GS has more by a factor of", *[f"{ratio:.1f}" for ratio in ratios])
-assert min(ratios) > 3
-assert max(ratios) < 1.6 * min(ratios)
-assert variance[100][-1].value < variance[10][-1].value
+claim("ST-GS has more than three times the variance of GR-∞", min(ratios) > 3)
+claim("the gain changes little", max(ratios) < 1.6 * min(ratios))
+claim("K = 100 has less variance than K = 10", variance[100][-1].value < variance[10][-1].value)
 
 # %% [markdown]
 # From 1 to 10 is a large step, from 10 to 100 a small one. What is left at $K = \infty$ comes from the draw
@@ -463,9 +466,9 @@ panel
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 print(*panel.captions(m=[1, 10, 100]), sep="\n")
-assert biases[-1].value > 0  # at τ = 1 there is a bias
-for values in spread.values():
-    assert values[0].value > values[-1].value  # and at τ = 0.1 more variance
+claim("at τ = 1 there is a bias", biases[-1].value > 0)
+colder = [values[0].value > values[-1].value for values in spread.values()]
+claim("at the lowest τ there is more variance than at the highest", all(colder))
 
 
 # %% [markdown]
@@ -583,14 +586,17 @@ cells[chosen].round({"valid": 1, "test": 1})
 # The numbers are near those of the paper, and in the same order: GS, then GR, then ST-GS. ST-GS and GR took
 # the same draw, each with a single training. Is the gap between them the luck of a seed? We trained with
 # this draw again, with other seeds for the weights, the order of the digits and the draws of the estimator
-# (`reproduce seeds`). On the validation set, by seed:
+# (`reproduce seeds`). ST is there, too, with two of the draws, the better of them with three seeds. On the
+# validation set, by seed:
 
 # %%
-pd.read_csv(stored("seeds/seeds.csv")).set_index(["tau", "row"]).round(1)
+by_seed = pd.read_csv(stored("seeds/seeds.csv")).set_index(["tau", "row"])[["2", "3", "6", "7"]]
+by_seed.round(1).astype(object).fillna("")
 
 # %% [markdown]
-# ST-GS is more than three nats behind with each of the three seeds. So at this draw the gap is not the luck of
-# one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
+# ST-GS is more than three nats behind GR with each of the three seeds. So at this draw the gap is not the luck
+# of one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
+# ST, which draws no Gumbels in its backward pass, is best with the other draw, and seven nats behind ST-GS.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
