@@ -143,8 +143,37 @@ def test_sliders_without_their_kernel_stop_and_say_why(page, end):
     page.locator(STATUS).get_by_text(MOVED).wait_for()
 
 
+def axe(page, places, **options):
+    """Return the rules that what stands at these places breaks or keeps, with what breaks them."""
+    script = ROOT / "build" / "site-node" / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        missing("axe-core is not installed (make site)", needed="SITE")
+    page.add_script_tag(path=str(script))
+    context = {"include": [[place] for place in places]}
+    found = page.evaluate("([...given]) => axe.run(...given)", [context, options])
+    faults = [
+        (each["id"], node["html"][:200]) for each in found["violations"] for node in each["nodes"]
+    ]
+    return faults, [each["id"] for each in found["passes"]]
+
+
+def in_theme(page, theme):
+    page.evaluate(THEME, f"JupyterLab {theme}")
+    page.wait_for_function(f"document.body.dataset.jpThemeName === 'JupyterLab {theme}'")
+
+
+# In the page: whether JupyterLab, which does so bit by bit, has shown all cells.
+SHOWN = """() => document.querySelectorAll('.jp-Notebook-cell .jp-Cell-inputWrapper').length
+              === jupyterapp.shell.currentWidget.content.widgets.length"""
+TEXTS = [".jp-OutputArea-output", ".jp-RenderedMarkdown"]
+NOT_OURS = {
+    "empty-table-header": {"selector": "th:not(.dataframe *)"},  # pandas leaves corners empty
+    "scrollable-region-focusable": {"enabled": False},  # JupyterLab makes cells scroll
+}
+
+
 @pytest.mark.timeout(900)
-def test_a_notebook_that_was_only_opened_is_as_it_was(chromium, tmp_path):
+def test_a_stored_notebook_is_accessible_and_saved_as_it_was(chromium, tmp_path):
     """Saved by JupyterLab with the settings of `make lab`, to the byte: git sees no change."""
     course = tmp_path / "course"
     shutil.copytree(ROOT / "notebooks", course, ignore=shutil.ignore_patterns("results"))

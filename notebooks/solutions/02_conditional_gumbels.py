@@ -218,7 +218,7 @@ checks.check_truncated_gumbel(truncated_gumbel)
 #
 # Let the rates be $\exp\theta = (2, 1, 1)$, so $Z = 4$, and let class 1 have won. Three exponentials are drawn:
 #
-# | | class 1, the winner | class 2 | class 3 |
+# | step | class 1, the winner | class 2 | class 3 |
 # |---|---|---|---|
 # | $E$ | 0.4 | 0.3 | 0.6 |
 # | when it rings | $E_1/Z = 0.4/4 = 0.1$ | $0.3/1 + 0.1 = 0.4$ | $0.6/1 + 0.1 = 0.7$ |
@@ -387,7 +387,7 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 #
 # The draw by hand goes on. There $p = (\frac12, \frac14, \frac14)$, $E = (0.4, 0.3, 0.6)$ and class 1 has won:
 #
-# | | class 1, the winner | class 2 | class 3 | sum |
+# | step | class 1, the winner | class 2 | class 3 | sum |
 # |---|---|---|---|---|
 # | $1 + E_j/(E_1 p_j)$ | | $1 + 0.3/(0.4 \cdot 0.25) = 4$ | $1 + 0.6/(0.4 \cdot 0.25) = 7$ | |
 # | τ = 1: $r$ | 1 | 1/4 | 1/7 | 1.3929 |

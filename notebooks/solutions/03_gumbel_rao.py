@@ -298,7 +298,7 @@ for k in gr:
 # that class 1 has won. At τ = 1 its weights were $r = (1, \frac14, \frac17)$, so $S_1 = (28, 7, 4)/39$. Let
 # backpropagation bring $g = (0, 5, 1)$, and use exercise 1:
 #
-# | | class 1, drawn | class 2 | class 3 | sum |
+# | vector | class 1, drawn | class 2 | class 3 | sum |
 # |---|---|---|---|---|
 # | $S_1$ | 28/39 | 7/39 | 4/39 | 1 |
 # | $g$ | 0 | 5 | 1 | |
