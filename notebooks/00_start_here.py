@@ -87,7 +87,7 @@ forward_and_backward()
 # %% [markdown] tags=["map"]
 # ## The map
 #
-# | | Notebook | What it is about | Minutes |
+# | No. | Notebook | What it is about | Minutes |
 # |---|---|---|---|
 # | 0 | **Start here** | how this course works, and whether it works here | 15 |
 # | 1 | [The Gumbel-max trick](01_gumbel_max.ipynb) | a choice as noise and an argmax | 55 |

@@ -186,7 +186,12 @@ def links(name: str) -> str:
 
 def course_map(own: Path) -> str:
     """The table of all notebooks, for the cell tagged `map` of one of them."""
-    rows = ["## The map", "", "| | Notebook | What it is about | Minutes |", "|---|---|---|---|"]
+    rows = [
+        "## The map",
+        "",
+        "| No. | Notebook | What it is about | Minutes |",
+        "|---|---|---|---|",
+    ]
     for source in find(own.parent, []):
         notebook = title(read_script(source))
         name = f"[{notebook.name}](../{source.stem}.ipynb)"
