@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+NODE = ROOT / "build" / "site-node" / "node_modules"  # what `make site` installs
 
 
 def missing(reason, needed="BROWSER"):

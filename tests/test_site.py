@@ -6,6 +6,7 @@ import gzip
 import http.server
 import io
 import json
+import math
 import os
 import re
 import statistics
@@ -16,18 +17,18 @@ import zlib
 from pathlib import Path
 
 import pytest
-from lab_server import missing
+from accessibility import judge, load_axe
+from lab_server import NODE, missing
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("GUMBELRAO_SITE", ROOT / "build" / "site"))
-NODE = ROOT / "build" / "site-node" / "node_modules"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("notebooks/*.html"))
 EVERY = ["index.html", *PAGES, "paper.html", "glossary.html", "teaching.html", "library.html"]
 EVERY += ["install.html"]
 EVERY += ["reference/index.html", "reference/gumbelrao_edu.estimators.gumbel_rao.html"]
 MOVES = 20
-PACKET = 4096  # bytes
+SPEED, LATENCY_S, PACKET = 10_000_000 / 8, 0.02, 4096  # of a slow line, in bytes
 LIMIT = 1_000_000  # bytes of a page's own data, compressed
 # Wanted, and measured on an idle core. A machine that runs tests is busy: asserted is this much.
 MOVE_MS, WARM_S, COLD_S, SLACK = 50, 2, 5, 3
@@ -42,31 +43,8 @@ pytestmark = [
 ]
 
 
-class Line:
-    """What all answers share: so many bytes a second, and a wait before each; None is no limit."""
-
-    def __init__(self, speed=None, wait=0.02):
-        self.speed, self.wait = speed, wait
-        self.lock = threading.Lock()
-
-    def send(self, write, body):
-        if self.speed is None:
-            write(body)
-            return
-        time.sleep(self.wait)
-        for begin in range(0, len(body), PACKET):
-            packet = body[begin : begin + PACKET]
-            with self.lock:  # one after the other, whichever file they belong to
-                time.sleep(len(packet) / self.speed)
-            write(packet)
-
-
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves compressed, as GitHub Pages does."""
-
-    def __init__(self, *arguments, line, **keywords):
-        self.line = line
-        super().__init__(*arguments, **keywords)
 
     def log_message(self, *arguments):
         pass
@@ -84,7 +62,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         # A page that is left breaks off what was still coming.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.line.send(self.wfile.write, body)
+            self.server.send(self.wfile.write, body)
         return None
 
 
@@ -93,20 +71,39 @@ def compressed(path):
     return gzip.compress(path.read_bytes(), 6)
 
 
-@contextlib.contextmanager
-def served(line):
-    handler = functools.partial(Handler, directory=str(SITE), line=line)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+class Server(http.server.ThreadingHTTPServer):
+    """The site, over a line that all answers share."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE)))
+        self.address = f"http://127.0.0.1:{self.server_address[1]}"
+        self.speed = math.inf  # bytes a second
+        self.line = threading.Lock()
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.shutdown()
+        self.server_close()
+
+    def send(self, write, body):
+        if self.speed == math.inf:
+            write(body)
+            return
+        time.sleep(LATENCY_S)
+        for begin in range(0, len(body), PACKET):
+            packet = body[begin : begin + PACKET]
+            with self.line:
+                time.sleep(len(packet) / self.speed)
+            write(packet)
 
 
 @pytest.fixture(scope="module")
 def address():
-    with served(Line()) as address:
-        yield address
+    with Server() as server:
+        yield server.address
 
 
 @pytest.fixture
@@ -224,13 +221,12 @@ def test_the_first_panel_answers_in_time(chromium, name, record_property):
     context = chromium.new_context(viewport={"width": 1200, "height": 1000})
     page = context.new_page()
     # The server is slow: chromium's own throttling now and then delivers nothing at all.
-    line = Line(speed=10_000_000 / 8)
     seconds = []
-    with served(line) as address:
-        for speed in (line.speed, None):
-            line.speed = speed
+    with Server() as server:
+        for speed in (SPEED, math.inf):
+            server.speed = speed
             start = time.monotonic()
-            page.goto(f"{address}/{name}", wait_until="commit")
+            page.goto(f"{server.address}/{name}", wait_until="commit")
             page.wait_for_function(
                 # One that is folded is not there before the reader opens it.
                 "document.querySelector('[data-states]:not(details:not([open]) *)')"
@@ -321,22 +317,13 @@ def schemes(page):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_accessible(open_page, name):
-    axe = NODE / "axe-core" / "axe.min.js"
-    if not axe.exists():
-        missing("axe-core is not installed (make site)", needed="SITE")
     page = open_page(name)
-    page.add_script_tag(content=axe.read_text("utf-8"))
+    load_axe(page)
     for scheme in schemes(page):
-        options = {"resultTypes": ["violations"]}
-        if scheme == "dark":  # nothing else differs
-            options["runOnly"] = ["color-contrast"]
-        found = page.evaluate("options => axe.run(document, options)", options)
-        violations = [
-            f"{v['id']}: {node['target']} {node['html'][:200]}"
-            for v in found["violations"]
-            for node in v["nodes"]
-        ]
-        assert violations == []
+        options = (
+            {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+        )  # nothing else differs
+        assert judge(page, **options)[0] == []
 
 
 @pytest.mark.parametrize("name", ["index.html", *PAGES])
