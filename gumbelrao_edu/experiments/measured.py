@@ -375,6 +375,11 @@ class Best(NamedTuple):
     mean: float
     sem: float
 
+    @property
+    def count(self) -> int:
+        """How many seeds the error is over; 0 for the only draw tried, which is no best one."""
+        return int(self.seeds) if self.draws > 1 else 0
+
 
 def best(stored: Stored, rows: Sequence[Row], arity: int, batch_size: int) -> Best | None:
     """Return the best draw of the best row, as the mean over its seeds on the validation set.
@@ -408,7 +413,7 @@ def gain_on_digits(
         return Figure(
             theirs.mean - ours.mean,
             math.hypot(theirs.sem, ours.sem),
-            int(min(theirs.seeds, ours.seeds)),
+            min(theirs.count, ours.count),
             f"{search.arity_name(arity)}, B = {batch_size}; {where}",
         )
 
@@ -420,7 +425,7 @@ def lower_best_temperature(stored: Stored) -> Figure | None:
     lower = {}
     for arity, batch_size in table2.PAPER_COLUMNS:
         st, gr = (best(stored, [row], arity, batch_size) for row in (ST_GS, GR_INF))
-        if st is not None and gr is not None:
+        if st is not None and gr is not None and min(st.draws, gr.draws) > 1:
             lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
     if not lower:
         return None
