@@ -376,7 +376,7 @@ class Best(NamedTuple):
     sem: float
 
     @property
-    def count(self) -> int:
+    def over(self) -> int:
         """How many seeds the error is over; 0 for the only draw tried, which is no best one."""
         return int(self.seeds) if self.draws > 1 else 0
 
@@ -413,7 +413,7 @@ def gain_on_digits(
         return Figure(
             theirs.mean - ours.mean,
             math.hypot(theirs.sem, ours.sem),
-            min(theirs.count, ours.count),
+            min(theirs.over, ours.over),
             f"{search.arity_name(arity)}, B = {batch_size}; {where}",
         )
 
