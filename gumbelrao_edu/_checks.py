@@ -78,15 +78,21 @@ def check_tau(
     return number
 
 
+def check_real(tensor: Any, name: str, of: str = "numbers") -> None:
+    """A tensor of real numbers of any dtype; `of` says what they are."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor of {of}, got {type(tensor).__name__}")
+    if tensor.is_complex():
+        raise TypeError(f"{name}: expected real {of}, got {tensor.dtype}")
+
+
 def check_draws(draws: Any, name: str = "draws") -> Tensor:
     """Real numbers of any dtype, `[m, *shape]`, which are returned in float64."""
-    if not isinstance(draws, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(draws).__name__}")
-    if draws.is_complex():
-        raise TypeError(f"{name}: expected real numbers, got {draws.dtype}")
+    check_real(draws, name)
     if draws.dim() == 0:
         raise ValueError(f"{name}: expected the shape [m, *shape], got a single number")
-    return draws.detach().double()
+    double: Tensor = draws.detach().double()
+    return double
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import check_floating
+from ._checks import check_floating, check_real
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -103,10 +103,7 @@ class _Refused(torch.autograd.Function):
 
 def check_differentiable(losses: Any) -> None:
     """Losses that f returned have a derivative in the samples."""
-    if not isinstance(losses, Tensor):
-        raise TypeError(f"f: expected a tensor of losses, got {type(losses).__name__}")
-    if losses.is_complex():
-        raise TypeError(f"f: expected real losses, got {losses.dtype}")
+    check_real(losses, "f", "losses")
     if not losses.requires_grad:
         raise ValueError("f: expected losses that are differentiable in the samples")
 

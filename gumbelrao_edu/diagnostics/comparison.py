@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import estimators as registry
-from .._checks import check_count, check_generator, check_k, check_logits, check_tau
+from .._checks import check_count, check_generator, check_k, check_logits, check_real, check_tau
 from ..estimators.exact import exact
 from ..gumbel import gumbel_max
 from ..quadrature import MAX_CLASSES, MAX_TAU
@@ -329,10 +329,7 @@ class _Counted:
                 f"f: expected losses for samples of shape {tuple(flat.shape)}, "
                 f"got {type(error).__name__}: {error}"
             ) from error
-        if not isinstance(losses, Tensor):
-            raise TypeError(f"f: expected a tensor of losses, got {type(losses).__name__}")
-        if losses.is_complex():
-            raise TypeError(f"f: expected real losses, got {losses.dtype}")
+        check_real(losses, "f", "losses")
         variables = self.shape[:-1]
         if losses.dim() == 0 or losses.shape != (len(flat), *variables[: losses.dim() - 1]):
             raise ValueError(

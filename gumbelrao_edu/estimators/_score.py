@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import seen_true
+from .._checks import check_real, seen_true
 
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
@@ -85,12 +85,9 @@ def log_probability(logits: Tensor, index: Tensor, axes: int) -> Tensor:
 
 def check_losses(losses: Any, batch: torch.Size, name: str = "f") -> None:
     """Real losses that have the leading axes of the batch."""
-    if not isinstance(losses, Tensor):
-        raise TypeError(f"{name}: expected a tensor of losses, got {type(losses).__name__}")
+    check_real(losses, name, "losses")
     if losses.layout != torch.strided:
         raise TypeError(f"{name}: expected a dense tensor of losses, got {losses.layout}")
-    if losses.is_complex():
-        raise TypeError(f"{name}: expected real losses, got {losses.dtype}")
     if losses.shape != batch[: losses.dim()]:
         raise ValueError(
             f"{name}: expected losses of the shape {tuple(batch)} of the batch, or of its leading "

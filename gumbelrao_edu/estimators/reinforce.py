@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import check_generator, check_logits, check_number
+from .._checks import check_generator, check_logits, check_number, check_real
 from ..gumbel import centred, perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
@@ -49,9 +49,7 @@ class RunningMean:
 
     def update(self, losses: Tensor) -> None:
         """Take in the losses of one step; what is infinite or not a number is left out."""
-        if not isinstance(losses, Tensor) or losses.is_complex():
-            what = losses.dtype if isinstance(losses, Tensor) else type(losses).__name__
-            raise TypeError(f"losses: expected a tensor of real numbers, got {what}")
+        check_real(losses, "losses")
         values = losses.detach().double()
         values = values[values.isfinite()]
         if len(values) == 0:

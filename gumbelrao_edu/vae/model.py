@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count, check_generator
+from .._checks import _holds, check_count, check_generator, check_real
 from ..estimators import log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
@@ -75,9 +75,7 @@ class DiscreteVAE(nn.Module):
             raise ValueError(f"latent_bits: expected a multiple of {bits}, got {latent_bits}")
         if not callable(estimator):
             raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
-        if not isinstance(pixel_mean, Tensor) or pixel_mean.is_complex():
-            got = pixel_mean.dtype if isinstance(pixel_mean, Tensor) else type(pixel_mean).__name__
-            raise TypeError(f"pixel_mean: expected a tensor of real numbers, got {got}")
+        check_real(pixel_mean, "pixel_mean")
         if (
             pixel_mean.dim() != 1
             or len(pixel_mean) == 0
@@ -132,10 +130,7 @@ class DiscreteVAE(nn.Module):
 
     def _check_images(self, x: Tensor) -> None:
         pixels = len(self.pixel_mean)
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x: expected a tensor of images, got {type(x).__name__}")
-        if x.is_complex():
-            raise TypeError(f"x: expected real numbers, got {x.dtype}")
+        check_real(x, "x", "pixels")
         if x.dim() == 0 or x.shape[-1] != pixels:
             raise ValueError(f"x: expected images [*, {pixels}], got shape {tuple(x.shape)}")
         if not _holds((x >= 0) & (x <= 1)):

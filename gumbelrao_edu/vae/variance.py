@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count, check_generator
+from .._checks import check_count, check_generator, check_real
 from ..diagnostics import Measured, measured
 from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
@@ -137,8 +137,7 @@ def variance_split(
     num_batches = check_count(num_batches, "num_batches")
     if num_batches < 4 or num_batches % 2:
         raise ValueError(f"num_batches: expected an even number from 4 on, got {num_batches}")
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images: expected a tensor, got {type(images).__name__}")
+    check_real(images, "images", "pixels")
     check_generator(generator, images.device)
     if images.dim() != 2:
         raise ValueError(f"images: expected [N, pixels], got {tuple(images.shape)}")
@@ -267,8 +266,7 @@ def _mean(gradient: Callable[[int], Tensor], count: int, *, at_a_time: int) -> T
 
 
 def _check_batches(batches: Tensor) -> None:
-    if not isinstance(batches, Tensor):
-        raise TypeError(f"batches: expected a tensor, got {type(batches).__name__}")
+    check_real(batches, "batches", "pixels")
     if batches.dim() != 3 or 0 in batches.shape:
         raise ValueError(
             f"batches: expected [num_batches, batch, pixels], got {tuple(batches.shape)}"
