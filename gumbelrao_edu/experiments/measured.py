@@ -144,19 +144,24 @@ _LOW, _, _HIGH = table1.PAPER_TAUS
 
 
 def gain_on_trees(
-    row: Row, base: Row, tau: float, name: str = "table1", base_name: str | None = None
+    row: Row,
+    base: Row,
+    tau: float,
+    name: str = "table1",
+    base_name: str | None = None,
+    length: int = 10,
 ) -> Callable[[Stored], Figure | None]:
     """Accuracy of one row of an experiment minus that of one of another, paired by seed."""
 
     def measure(stored: Stored) -> Figure | None:
-        ours = stored.accuracies(row, tau, name=name)
-        theirs = stored.accuracies(base, tau, name=base_name or name)
+        ours = stored.accuracies(row, tau, length=length, name=name)
+        theirs = stored.accuracies(base, tau, length=length, name=base_name or name)
         ended = ", ".join(
             f"{int(cell.diverged.sum())} of {each.label}"
             for each, cell in ((row, ours), (base, theirs))
         )
         epochs = ", ".join(f"{count:g}" for count in sorted({*ours.epochs, *theirs.epochs}))
-        said = f"L ≤ 10, τ = {tau:g}, {epochs} epochs; diverged: {ended}"
+        said = f"L ≤ {length}, τ = {tau:g}, {epochs} epochs; diverged: {ended}"
         return over_seeds(ours.test - theirs.test, said)
 
     return measure
@@ -243,12 +248,17 @@ def _at_taus(taus: Iterable[float]) -> str:
 def variance_ratio(stored: Stored) -> Figure | None:
     """Variance of ST-GS over that of GR-MC10 given the minibatch: the least over the training."""
     return _least_over_training(
-        stored, lambda st, gr: _ratio(*st["monte_carlo"], *gr["monte_carlo"])
+        stored, "fig2", (8,), lambda st, gr: _ratio(*st["monte_carlo"], *gr["monte_carlo"])
     )
 
 
-def saving(stored: Stored) -> Figure | None:
-    """The variance that GR-MC10 saves over that of the minibatch: the least over the training."""
+def saving(name: str, *arities: int) -> Callable[[Stored], Figure | None]:
+    """The variance that GR-MC10 saves over that of the minibatch: the least over the training.
+
+    Args:
+        name: of the experiment.
+        *arities: the least of these, if all are there.
+    """
 
     def over_minibatch(
         st: dict[str, tuple[float, float]], gr: dict[str, tuple[float, float]]
@@ -256,39 +266,44 @@ def saving(stored: Stored) -> Figure | None:
         (a, da), (b, db) = st["monte_carlo"], gr["monte_carlo"]
         return _ratio(a - b, math.hypot(da, db), *gr["minibatch"])
 
-    return _least_over_training(stored, over_minibatch)
+    return lambda stored: _least_over_training(stored, name, arities, over_minibatch)
 
 
-def _least_over_training(stored: Stored, of: Callable[..., tuple[float, float]]) -> Figure | None:
-    table = stored.table("fig2/fig2")
+def _least_over_training(
+    stored: Stored, name: str, arities: Sequence[int], of: Callable[..., tuple[float, float]]
+) -> Figure | None:
+    table = stored.table(f"{name}/{name}")
     if table is None:
         return None
     tau = table.tau.iloc[0]  # that of the training
-    both = [
-        table[(table["row"] == row.label) & (table.tau == tau)].set_index("step")
-        for row in (ST_GS, GR_10)
-    ]
-    values = []
-    for step in both[0].index.intersection(both[1].index):
-        parts = [
-            {name: (cell.loc[step, name], cell.loc[step, f"{name}_error"]) for name in _PARTS}
-            for cell in both
-        ]
-        values.append(of(*parts))
-    if not values:
-        return None
-    value, error = min(values)
-    arities = ", ".join(f"{arity}-ary" for arity in sorted({*table.arity}))
-    steps = ", ".join(f"{step:,}" for step in both[0].index)
-    said = f"{arities}, τ = {tau:g}, steps {steps} of one training; error over minibatches"
-    return Figure(value, error, _minibatches(stored), said)
+    found = []
+    for arity in arities:
+        cells = table[(table.arity == arity) & (table.tau == tau)]
+        st, gr = (cells[cells["row"] == row.label].set_index("step") for row in (ST_GS, GR_10))
+        steps = st.index.intersection(gr.index)
+        if steps.empty:
+            return None
+        for step in steps:
+            parts = [
+                {part: (cell.loc[step, part], cell.loc[step, f"{part}_error"]) for part in _PARTS}
+                for cell in (st, gr)
+            ]
+            found.append((of(*parts), arity))
+    (value, error), at = min(found)
+    least = f"; least at {search.arity_name(at)}" if len(arities) > 1 else ""
+    said = (
+        f"{', '.join(map(search.arity_name, arities))}, τ = {tau:g}, "
+        f"steps {', '.join(f'{step:,}' for step in steps)} of one training"
+        f"{' each' if len(arities) > 1 else ''}; error over minibatches{least}"
+    )
+    return Figure(value, error, _minibatches(stored, name), said)
 
 
-_PARTS = ("monte_carlo", "minibatch", "squared_bias")
+_PARTS = ("monte_carlo", "minibatch")
 
 
-def _minibatches(stored: Stored) -> int:
-    runs = stored.table("fig2/runs")
+def _minibatches(stored: Stored, name: str = "fig2") -> int:
+    runs = stored.table(f"{name}/runs")
     return 0 if runs is None else int(runs.num_batches.min())
 
 
@@ -444,7 +459,3 @@ def smaller_batches(stored: Stored) -> Figure | None:
     error = math.hypot(small.error, large.error)
     count = min(small.count, large.count)
     return Figure(small.value - large.value, error, count, f"{small.cells}; {large.cells}")
-
-
-def unmeasured(stored: Stored) -> None:
-    """Nothing is stored that says anything of it."""
