@@ -12,7 +12,7 @@ from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import EXPERIMENTS
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
-NAMES = ["table1", "table2", "fig2", "seeds", "clipping", "annealing", "successors"]
+NAMES = ["table1", "table2", "fig2", "fig3", "seeds", "clipping", "annealing", "successors"]
 
 
 def test_all_are_tested():
