@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..figures.style import DECADES
 from . import fig2, search, trajectories
 from .experiment import Experiment, Tables
 
@@ -35,8 +36,8 @@ def figure_3(table: pd.DataFrame) -> go.Figure:
         cells = table[table.arity == arity]
         for row, part in enumerate(("monte_carlo", "minibatch"), 1):
             add(figure, (row, column), cells, "step", part, f"{part}_error")
-    figure.update_xaxes(type="log", title_text="training step")
-    figure.update_yaxes(type="log")
+    figure.update_xaxes(DECADES, title_text="training step")
+    figure.update_yaxes(DECADES)
     figure.update_yaxes(row=1, col=1, title_text="variance of the draws")
     figure.update_yaxes(row=2, col=1, title_text="variance of the minibatch")
     return figure
