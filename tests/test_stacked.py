@@ -326,6 +326,8 @@ def test_a_parser_that_diverges_does_not_disturb_the_others(tmp_path):
         apart[i].run(20, every=10)
     errors = together(stacked, 20, tmp_path)
     assert [error is None for error in errors] == [True, False, True]
-    assert stacked[1].step == apart[1].step
+    # Where numbers near the largest are rounded another way, they overflow a step later or earlier;
+    # that depends on the processor.
+    assert abs(stacked[1].step - apart[1].step) <= 1
     for i in (0, 2):
         assert_same_draws(apart[i], stacked[i])
