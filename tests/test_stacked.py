@@ -318,7 +318,9 @@ def test_what_fills_up_a_batch_makes_no_difference(name, tmp_path, monkeypatch):
 
 
 def test_a_parser_that_diverges_does_not_disturb_the_others(tmp_path):
-    rates = ({}, {"learning_rate": 1e9, "weight_decay": 0.1, "clip": None}, {})
+    # So large that the second step overflows at once: weights that explode slowly make roundings
+    # grow, and the two ways then diverge at other steps.
+    rates = ({}, {"learning_rate": 1e100, "weight_decay": 0.1, "clip": None}, {})
     apart, stacked = ([parser(i, **rates[i]) for i in range(3)] for _ in range(2))
     with pytest.raises(TrainingDivergedError):
         apart[1].run(20, every=10)
@@ -326,8 +328,6 @@ def test_a_parser_that_diverges_does_not_disturb_the_others(tmp_path):
         apart[i].run(20, every=10)
     errors = together(stacked, 20, tmp_path)
     assert [error is None for error in errors] == [True, False, True]
-    # Where numbers near the largest are rounded another way, they overflow a step later or earlier;
-    # that depends on the processor.
-    assert abs(stacked[1].step - apart[1].step) <= 1
+    assert stacked[1].step == apart[1].step
     for i in (0, 2):
         assert_same_draws(apart[i], stacked[i])

@@ -212,7 +212,7 @@ _CPU = (
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
-    # The cpu profile: eighteen trainings of 7 to 20 minutes of a core, beside four of Table 2. Cut:
+    # The cpu profile: twenty trainings of 7 to 20 minutes of a core, beside four of Table 2. Cut:
     # all draws but the best of Table 2, and at 16-ary, which that has not, all but the two that are
     # best at 8-ary; most cells.
     profiles={
