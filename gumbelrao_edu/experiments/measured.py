@@ -276,25 +276,26 @@ def _least_over_training(
     if table is None:
         return None
     tau = table.tau.iloc[0]  # that of the training
+    cells = table[(table.tau == tau) & table.arity.isin(arities)].set_index(["arity", "step"])
+    st, gr = (cells[cells["row"] == row.label] for row in (ST_GS, GR_10))
+    both = st.index.intersection(gr.index)
+    if {*both.get_level_values("arity")} != {*arities}:
+        return None
     found = []
-    for arity in arities:
-        cells = table[(table.arity == arity) & (table.tau == tau)]
-        st, gr = (cells[cells["row"] == row.label].set_index("step") for row in (ST_GS, GR_10))
-        steps = st.index.intersection(gr.index)
-        if steps.empty:
-            return None
-        for step in steps:
-            parts = [
-                {part: (cell.loc[step, part], cell.loc[step, f"{part}_error"]) for part in _PARTS}
-                for cell in (st, gr)
-            ]
-            found.append((of(*parts), arity))
-    (value, error), at = min(found)
-    least = f"; least at {search.arity_name(at)}" if len(arities) > 1 else ""
+    for at in both:
+        parts = [
+            {part: (cell.loc[at, part], cell.loc[at, f"{part}_error"]) for part in _PARTS}
+            for cell in (st, gr)
+        ]
+        found.append((of(*parts), at))
+    (value, error), (arity, _) = min(found)
+    names = ", ".join(map(search.arity_name, arities))
+    steps = ", ".join(f"{step:,}" for step in both.unique("step"))
+    each, least = (
+        (" each", f"; least at {search.arity_name(arity)}") if len(arities) > 1 else ("", "")
+    )
     said = (
-        f"{', '.join(map(search.arity_name, arities))}, τ = {tau:g}, "
-        f"steps {', '.join(f'{step:,}' for step in steps)} of one training"
-        f"{' each' if len(arities) > 1 else ''}; error over minibatches{least}"
+        f"{names}, τ = {tau:g}, steps {steps} of one training{each}; error over minibatches{least}"
     )
     return Figure(value, error, _minibatches(stored, name), said)
 

@@ -751,7 +751,7 @@ from gumbelrao_edu.experiments.fig3 import figure_3
 others = pd.read_csv(stored("fig3/fig3.csv"))
 arities = pd.concat([others, measured]).query("tau == 0.5 and row in @order[1:]")
 at_last = arities[arities.step == arities.step.max()].set_index(["row", "arity"]).monte_carlo
-alt = "Variance over training for binary, 4-ary, 8-ary and 16-ary variables. Top: that of the draws, "
+alt = "Variance over training for 2, 4, 8 and 16 classes. Top: that of the draws, "
 alt += "for GR below ST-GS at each step; at the last one "
 alt += ", ".join(
     f"{at_last['ST-GS', n]:.0f} and {at_last['GR-MC10', n]:.0f} (K = 10) for {n} classes"
