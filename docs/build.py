@@ -242,7 +242,7 @@ def write_states(id: str, record: dict[str, Any], picture: str) -> int:
         )
     folder = SOURCE / "_static" / "states"
     (folder / f"{id}.js").write_text(script, "utf-8")
-    (folder / f"{id}.png").write_bytes(base64.b64decode(picture))
+    (folder / f"{id}.webp").write_bytes(base64.b64decode(picture))
     return size
 
 
@@ -260,7 +260,7 @@ def panel_html(id: str, record: dict[str, Any], caption: str, up: str = "../") -
     )
     return (
         f'<figure class="gumbelrao-still" data-states="{id}" style="min-height: {room}px">'
-        f'<img class="{kind.strip()}" src="{up}_static/states/{id}.png" alt="{text}" width="700" '
+        f'<img class="{kind.strip()}" src="{up}_static/states/{id}.webp" alt="{text}" width="700" '
         f'height="{height}">'
         f"<figcaption>{text}</figcaption>{needs}</figure>"
     )

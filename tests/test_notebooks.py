@@ -91,7 +91,7 @@ def test_pictures_have_an_alternative_text(path):
     assert not any("image/png" in o.get("data", {}) for o in outputs(path))
     for data in pictures:
         alt = re.search(
-            r'<img src="data:image/png;base64,[^"]+" alt="([^"]{20,})"', data["text/html"]
+            r'<img src="data:image/webp;base64,[^"]+" alt="([^"]{20,})"', data["text/html"]
         )
         assert alt, data["text/plain"]
         assert html.unescape(alt[1]) == data["text/plain"]

@@ -375,3 +375,11 @@ def test_a_notebook_that_jupyterlab_saved_beside_a_source_without_solutions_is_t
 
 def test_tags_are_read_where_there_are_none():
     assert tags(nbformat.v4.new_markdown_cell("text")) == []
+
+
+def test_without_a_browser_a_sentence_comes_and_not_an_endless_wait(monkeypatch):
+    chromium = pytest.importorskip("choreographer.browsers.chromium")
+    monkeypatch.setattr(chromium.Chromium, "find_browser", lambda **options: None)
+    notebooks.renderer.cache_clear()
+    with pytest.raises(RuntimeError, match="sudo apt install chromium"):
+        notebooks.picture({"layout": {"height": 300}})
