@@ -5,7 +5,7 @@ PYTHON ?= python3
 TORCH ?= auto
 # More arguments for what the target runs: make lab ARGS="--no-browser --port 8890"
 ARGS ?=
-# Processes that share the tests.
+# Processes that share the tests, and notebooks of the site executed at a time.
 JOBS ?= 2
 
 VENV := .venv
@@ -72,7 +72,7 @@ notebooks:
 
 site:
 	@$(prepare) site
-	@.venv-site/bin/python docs/build.py $(ARGS)
+	@.venv-site/bin/python docs/build.py --jobs $(JOBS) $(ARGS)
 
 handout:
 	@$(prepare) course

@@ -11,9 +11,9 @@ as `tools/notebooks.py` does it, and kept in build/site-notebooks until its code
 from __future__ import annotations
 
 import argparse
-import base64
 import gzip
 import html
+import inspect
 import json
 import os
 import re
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--all", action="store_true", help="execute even what did not change")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of notebooks' names")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     arguments = parser.parse_args()
     started = time.monotonic()
     modules = node_modules()
     shutil.rmtree(SOURCE, ignore_errors=True)
     (SOURCE / "_static" / "states").mkdir(parents=True)
     sources = tools.find(ROOT / "notebooks" / tools.SOLUTIONS, arguments.only)
-    for source in sources:
-        page(source, force=arguments.all)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        executing = pool.map(lambda source: executed(source, force=arguments.all), sources)
+        for source, stored in zip(sources, executing, strict=True):
+            page(source, stored)
     start_page.write(SOURCE, sources, panel_html, write_states)
     notebooks = crossrefs.course()
     for file in DOCS.glob("*.md"):
@@ -104,8 +108,8 @@ def node_modules() -> Path:
 # --- Notebooks ------------------------------------------------------------------------------------
 
 
-def page(source: Path, *, force: bool) -> None:
-    """Write the page of a notebook, its solutions folded in."""
+def executed(source: Path, *, force: bool) -> dict[str, Any]:
+    """Return what `execute` gives for a notebook, from the last build if nothing changed."""
     name = source.stem
     notebook = tools.read_script(source)
     kept = KEPT / f"{name}.json"
@@ -118,12 +122,18 @@ def page(source: Path, *, force: bool) -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(stored), "utf-8")
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+    return stored
+
+
+def page(source: Path, stored: dict[str, Any]) -> None:
+    """Write the page of an executed notebook, its solutions folded in."""
+    name, notebook = source.stem, tools.read_script(source)
     coded = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell, outputs in zip(coded, stored["outputs"], strict=True):
         cell.outputs = [nbformat.from_dict(output) for output in outputs]
     total = 0
-    for id, (record, picture, caption) in stored["panels"].items():
-        total += write_states(f"{name}-{id}", record, picture)
+    for id, (record, figure, caption) in stored["panels"].items():
+        total += write_states(f"{name}-{id}", record, figure)
         replace(notebook, id, panel_html(f"{name}-{id}", record, caption))
     if total > LIMIT:
         sys.exit(f"{name}: {total:,} bytes of figures, compressed; the limit is {LIMIT:,}")
@@ -135,8 +145,8 @@ def page(source: Path, *, force: bool) -> None:
 
 def fingerprint(notebook: NotebookNode, imports: list[str]) -> str:
     """Of all that the outputs of a notebook depend on; what records its figures, too."""
-    record = (FIGURES / "record.py").read_text("utf-8")
-    return tools.digest(tools.code(notebook), tools.digest_modules(imports), record)
+    means = [(FIGURES / "record.py").read_text("utf-8"), inspect.getsource(execute)]
+    return tools.digest(tools.code(notebook), tools.digest_modules(imports), means)
 
 
 def execute(notebook: NotebookNode, folder: Path, name: str) -> dict[str, Any]:
@@ -169,8 +179,6 @@ def execute(notebook: NotebookNode, folder: Path, name: str) -> dict[str, Any]:
         ).items():
             panels[live[model]] = [record, figure, caption]
         imports = client.ask(tools.MODULES)
-    for panel in panels.values():
-        panel[1] = base64.b64encode(tools.picture(json.loads(panel[1]))).decode()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     return {"outputs": outputs, "panels": panels, "imports": imports}
 
@@ -228,8 +236,12 @@ def for_the_site(text: str) -> str:
 # --- Figures --------------------------------------------------------------------------------------
 
 
-def write_states(id: str, record: dict[str, Any], picture: str) -> int:
-    """Write the states of a panel and its picture; return the bytes of the states, compressed."""
+def write_states(id: str, record: dict[str, Any], figure: str) -> int:
+    """Write the states of a panel and a picture of its figure, which comes as JSON.
+
+    Returns:
+        The bytes of the states, compressed.
+    """
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     script = f"gumbelraoStates({json.dumps(id)},{text});\n"
     size = len(gzip.compress(script.encode()))
@@ -242,7 +254,7 @@ def write_states(id: str, record: dict[str, Any], picture: str) -> int:
         )
     folder = SOURCE / "_static" / "states"
     (folder / f"{id}.js").write_text(script, "utf-8")
-    (folder / f"{id}.webp").write_bytes(base64.b64decode(picture))
+    (folder / f"{id}.webp").write_bytes(tools.picture(json.loads(figure)))
     return size
 
 

@@ -11,14 +11,15 @@ import ipywidgets
 import nbformat
 import pytest
 from conftest import ROOT
-from notebook_files import PAIRS, name_of
+from notebook_files import LEARNERS, PAIRS, name_of
 
 from notebooks import HIDE, PLOTLY, WIDGET, environment, tags
 
-NOTEBOOKS = [script.with_suffix(".ipynb") for script in PAIRS]
 CELL_SECONDS = 240
-# Colab's widgets print other texts and numbers: there the notebooks are run, but not compared.
+# Colab's widgets print other texts and numbers: there the notebooks are run, but not compared, and
+# those with solutions have the same widgets.
 COLAB = int(ipywidgets.__version__.split(".")[0]) < 8
+NOTEBOOKS = [script.with_suffix(".ipynb") for script in (LEARNERS if COLAB else PAIRS)]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 
 
@@ -49,8 +50,8 @@ def nbval(path, tmp_path, *, seconds=CELL_SECONDS):
 @pytest.mark.notebooks
 @pytest.mark.timeout(900)
 @each_notebook
-@pytest.mark.parametrize("time", ["once"] if COLAB else ["once", "twice"])
-def test_notebook_gives_what_it_stores(path, time, tmp_path):
+def test_notebook_gives_what_it_stores(path, tmp_path):
+    """What a learner's version and its solutions have in common is so run twice."""
     failed, printed = nbval(path, tmp_path)
     assert not failed, printed
 
