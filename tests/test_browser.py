@@ -12,7 +12,7 @@ from lab import PROBE, RUN_ALL, idle, problems
 from notebooks import find
 
 NOTEBOOKS = [script.with_suffix(".ipynb") for script in find(ROOT / "notebooks", [])]
-MOVES = 20
+MOVES = 8
 BUDGET_MS = 100  # for a move of a slider; reported here, measured by benchmarks/notebooks.py
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -43,15 +43,6 @@ AT_THE_FIRST = """() => [...document.querySelectorAll('.gumbelrao-slider')].ever
     const [input, output] = slider.querySelectorAll('input, output');
     return input.value === '0' && output.textContent === input.getAttribute('aria-valuetext');
 })"""
-# In the page: what is left of formulas, and of quotes, in the text that readers see. What is folded
-# counts, too.
-LEFT_OVER = """() => [...document.querySelectorAll('.jp-RenderedMarkdown')].flatMap(cell => {
-    const copy = cell.cloneNode(true);
-    for (const each of copy.querySelectorAll('mjx-container, code, pre')) each.remove();
-    const wrong = cell.querySelectorAll('mjx-merror, [data-mjx-error]').length ? [cell.id] : [];
-    return [...wrong, ...copy.textContent.split('\\n').filter(s => /[$\\\\]|^\\s*>/.test(s))];
-})"""
-DRAWN = "() => document.querySelectorAll('.jp-RenderedMarkdown').length"
 ACTIVE_CELL = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
 
 
@@ -64,34 +55,6 @@ def nameless(snapshot):
 def test_a_control_without_a_name_is_noticed():
     snapshot = '- text: K\n- slider "K": "3"\n  - button "Zoom"\n- slider: "3"\n  - combobox'
     assert nameless(snapshot) == ['- slider: "3"', "  - combobox"]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_formulas_are_drawn(chromium, lab, path):
-    """With a window that is as high as the whole notebook, since only cells in view are drawn."""
-    cells = nbformat.read(path, as_version=4).cells
-    texts = sum(cell.cell_type == "markdown" for cell in cells)
-    page = chromium.new_page(viewport={"width": 1200, "height": 20_000})
-    page.set_default_timeout(120_000)
-    page.goto(lab.page(path.name))
-    page.wait_for_function(f"({DRAWN})() === {texts}")
-    try:
-        page.wait_for_function(f"({LEFT_OVER})().length === 0", timeout=20_000)
-    finally:
-        left = page.evaluate(LEFT_OVER)
-        page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
-        page.close()
-        assert left == []
-
-
-def test_a_formula_that_is_not_drawn_is_noticed(chromium):
-    page = chromium.new_page()
-    page.set_content(
-        "<div class='jp-RenderedMarkdown'><p>good <code>$x</code></p><p>5 $</p><p>&gt; b</p></div>"
-        "<div class='jp-RenderedMarkdown'><details><p>\\frac</p></details></div>"
-    )
-    assert page.evaluate(LEFT_OVER) == ["good 5 $> b", "\\frac"]
-    page.close()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -166,7 +129,7 @@ def test_notebook_in_the_browser(chromium, lab, path, record_property):
         # Faster than the answers: moves do not queue up, and the last one counts. It goes where
         # none before it went, so that its answer cannot be taken for an earlier one.
         if last > 1:
-            fast = ["Home", *["ArrowUp", "ArrowDown"] * (MOVES // 2), "End"]
+            fast = ["Home", *["ArrowUp", "ArrowDown"] * 10, "End"]
             final = page.evaluate("probe.said.at(-1)")
             for key in fast:
                 page.keyboard.press(key)

@@ -152,6 +152,14 @@ def in_theme(page, theme):
 SHOWN = """() => document.querySelectorAll('.jp-Notebook-cell .jp-Cell-inputWrapper').length
               === jupyterapp.shell.currentWidget.content.widgets.length"""
 TEXTS = [".jp-OutputArea-output", ".jp-RenderedMarkdown"]
+# In the page: what is left of formulas, and of quotes, in the text that readers see. What is folded
+# counts, too.
+LEFT_OVER = """() => [...document.querySelectorAll('.jp-RenderedMarkdown')].flatMap(cell => {
+    const copy = cell.cloneNode(true);
+    for (const each of copy.querySelectorAll('mjx-container, code, pre')) each.remove();
+    const wrong = cell.querySelectorAll('mjx-merror, [data-mjx-error]').length ? [cell.id] : [];
+    return [...wrong, ...copy.textContent.split('\\n').filter(s => /[$\\\\]|^\\s*>/.test(s))];
+})"""
 # What is not the course's: pandas leaves corners of a table empty, JupyterLab makes cells scroll.
 NOT_OURS = """() => axe.configure({rules: [
     {id: 'empty-table-header', selector: 'th:not(.dataframe *)'},
@@ -160,8 +168,8 @@ NOT_OURS = """() => axe.configure({rules: [
 
 
 @pytest.mark.timeout(900)
-def test_a_stored_notebook_is_accessible_and_saved_as_it_was(chromium, tmp_path):
-    """Opened with the settings of `make lab`; saved, it is the same to the byte for git."""
+def test_a_stored_notebook_is_drawn_accessible_and_saved_as_it_was(chromium, tmp_path):
+    """Opened with the settings of `make lab`, with all formulas drawn; saved, the same for git."""
     course = tmp_path / "course"
     shutil.copytree(ROOT / "notebooks", course, ignore=shutil.ignore_patterns("results"))
     shutil.copy(ROOT / "jupytext.toml", course)
@@ -174,6 +182,10 @@ def test_a_stored_notebook_is_accessible_and_saved_as_it_was(chromium, tmp_path)
             page.goto(running.page(path.name))
             idle(page)
             page.wait_for_function(SHOWN)
+            try:
+                page.wait_for_function(f"({LEFT_OVER})().length === 0")
+            finally:
+                assert page.evaluate(LEFT_OVER) == []
             load_axe(page)
             page.evaluate(NOT_OURS)
             assert judge(page, TEXTS)[0] == []
@@ -201,3 +213,13 @@ def test_axe_finds_no_violation_in_what_the_course_shows(page, theme):
         assert rule in kept  # it has looked
         page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
         again(page)
+
+
+def test_a_formula_that_is_not_drawn_is_noticed(chromium):
+    page = chromium.new_page()
+    page.set_content(
+        "<div class='jp-RenderedMarkdown'><p>good <code>$x</code></p><p>5 $</p><p>&gt; b</p></div>"
+        "<div class='jp-RenderedMarkdown'><details><p>\\frac</p></details></div>"
+    )
+    assert page.evaluate(LEFT_OVER) == ["good 5 $> b", "\\frac"]
+    page.close()

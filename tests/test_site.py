@@ -27,7 +27,7 @@ PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("notebook
 EVERY = ["index.html", *PAGES, "paper.html", "glossary.html", "teaching.html", "library.html"]
 EVERY += ["install.html"]
 EVERY += ["reference/index.html", "reference/gumbelrao_edu.estimators.gumbel_rao.html"]
-MOVES = 20
+MOVES = 10
 SPEED, LATENCY_S, PACKET = 10_000_000 / 8, 0.02, 4096  # of a slow line, in bytes
 LIMIT = 1_000_000  # bytes of a page's own data, compressed
 # Wanted, and measured on an idle core. A machine that runs tests is busy: asserted is this much.
