@@ -11,6 +11,7 @@ as `tools/notebooks.py` does it, and kept in build/site-notebooks until its code
 from __future__ import annotations
 
 import argparse
+import base64
 import gzip
 import html
 import inspect
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +49,8 @@ NODE = BUILD / "site-node"
 FIGURES = ROOT / "gumbelrao_edu" / "figures"
 LIMIT = 1_000_000  # bytes of a panel's states, and of a page's own data, compressed
 
+DRAWING = threading.Lock()  # kaleido answers one thread at a time
+
 LEFT_OUT = "mystnb.unknown_mime_type,misc.highlighting_failure,myst.xref_missing"
 
 # An expression for the kernel: the records of these panels, and their figures as they are now.
@@ -70,9 +74,7 @@ def main() -> int:
     (SOURCE / "_static" / "states").mkdir(parents=True)
     sources = tools.find(ROOT / "notebooks" / tools.SOLUTIONS, arguments.only)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        executing = pool.map(lambda source: executed(source, force=arguments.all), sources)
-        for source, stored in zip(sources, executing, strict=True):
-            page(source, stored)
+        list(pool.map(lambda source: page(source, force=arguments.all), sources))
     start_page.write(SOURCE, sources, panel_html, write_states)
     notebooks = crossrefs.course()
     for file in DOCS.glob("*.md"):
@@ -108,8 +110,8 @@ def node_modules() -> Path:
 # --- Notebooks ------------------------------------------------------------------------------------
 
 
-def executed(source: Path, *, force: bool) -> dict[str, Any]:
-    """Return what `execute` gives for a notebook, from the last build if nothing changed."""
+def page(source: Path, *, force: bool) -> None:
+    """Write the page of a notebook, its solutions folded in."""
     name = source.stem
     notebook = tools.read_script(source)
     kept = KEPT / f"{name}.json"
@@ -122,18 +124,12 @@ def executed(source: Path, *, force: bool) -> dict[str, Any]:
         KEPT.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(stored), "utf-8")
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
-    return stored
-
-
-def page(source: Path, stored: dict[str, Any]) -> None:
-    """Write the page of an executed notebook, its solutions folded in."""
-    name, notebook = source.stem, tools.read_script(source)
     coded = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell, outputs in zip(coded, stored["outputs"], strict=True):
         cell.outputs = [nbformat.from_dict(output) for output in outputs]
     total = 0
-    for id, (record, figure, caption) in stored["panels"].items():
-        total += write_states(f"{name}-{id}", record, figure)
+    for id, (record, picture, caption) in stored["panels"].items():
+        total += write_states(f"{name}-{id}", record, picture)
         replace(notebook, id, panel_html(f"{name}-{id}", record, caption))
     if total > LIMIT:
         sys.exit(f"{name}: {total:,} bytes of figures, compressed; the limit is {LIMIT:,}")
@@ -144,8 +140,8 @@ def page(source: Path, stored: dict[str, Any]) -> None:
 
 
 def fingerprint(notebook: NotebookNode, imports: list[str]) -> str:
-    """Of all that the outputs of a notebook depend on; what records its figures, too."""
-    means = [(FIGURES / "record.py").read_text("utf-8"), inspect.getsource(execute)]
+    """Of all that the outputs of a notebook depend on; what records and draws its figures, too."""
+    means = [(FIGURES / "record.py").read_text("utf-8"), inspect.getsource(tools.picture)]
     return tools.digest(tools.code(notebook), tools.digest_modules(imports), means)
 
 
@@ -179,6 +175,9 @@ def execute(notebook: NotebookNode, folder: Path, name: str) -> dict[str, Any]:
         ).items():
             panels[live[model]] = [record, figure, caption]
         imports = client.ask(tools.MODULES)
+    with DRAWING:
+        for panel in panels.values():
+            panel[1] = base64.b64encode(tools.picture(json.loads(panel[1]))).decode()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     return {"outputs": outputs, "panels": panels, "imports": imports}
 
@@ -236,12 +235,8 @@ def for_the_site(text: str) -> str:
 # --- Figures --------------------------------------------------------------------------------------
 
 
-def write_states(id: str, record: dict[str, Any], figure: str) -> int:
-    """Write the states of a panel and a picture of its figure, which comes as JSON.
-
-    Returns:
-        The bytes of the states, compressed.
-    """
+def write_states(id: str, record: dict[str, Any], picture: str) -> int:
+    """Write the states of a panel and its picture; return the bytes of the states, compressed."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     script = f"gumbelraoStates({json.dumps(id)},{text});\n"
     size = len(gzip.compress(script.encode()))
@@ -254,7 +249,7 @@ def write_states(id: str, record: dict[str, Any], figure: str) -> int:
         )
     folder = SOURCE / "_static" / "states"
     (folder / f"{id}.js").write_text(script, "utf-8")
-    (folder / f"{id}.webp").write_bytes(tools.picture(json.loads(figure)))
+    (folder / f"{id}.webp").write_bytes(base64.b64decode(picture))
     return size
 
 

@@ -160,6 +160,9 @@ LEFT_OVER = """() => [...document.querySelectorAll('.jp-RenderedMarkdown')].flat
     const wrong = cell.querySelectorAll('mjx-merror, [data-mjx-error]').length ? [cell.id] : [];
     return [...wrong, ...copy.textContent.split('\\n').filter(s => /[$\\\\]|^\\s*>/.test(s))];
 })"""
+TEXTS_DRAWN = """() => document.querySelectorAll('.jp-RenderedMarkdown').length
+    === jupyterapp.shell.currentWidget.content.widgets
+        .filter(cell => cell.model.type === 'markdown').length"""
 # What is not the course's: pandas leaves corners of a table empty, JupyterLab makes cells scroll.
 NOT_OURS = """() => axe.configure({rules: [
     {id: 'empty-table-header', selector: 'th:not(.dataframe *)'},
@@ -182,6 +185,7 @@ def test_a_stored_notebook_is_drawn_accessible_and_saved_as_it_was(chromium, tmp
             page.goto(running.page(path.name))
             idle(page)
             page.wait_for_function(SHOWN)
+            page.wait_for_function(TEXTS_DRAWN)
             try:
                 page.wait_for_function(f"({LEFT_OVER})().length === 0")
             finally:

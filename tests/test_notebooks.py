@@ -51,7 +51,7 @@ def nbval(path, tmp_path, *, seconds=CELL_SECONDS):
 @pytest.mark.timeout(900)
 @each_notebook
 def test_notebook_gives_what_it_stores(path, tmp_path):
-    """What a learner's version and its solutions have in common is so run twice."""
+    """What a learner's version and its solutions have in common is so run twice; 00 has none."""
     failed, printed = nbval(path, tmp_path)
     assert not failed, printed
 

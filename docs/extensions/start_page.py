@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,8 @@ def write(
 
     panel = race()
     recorded = record(panel)
-    write_states("start", recorded, panel.figure.to_json())
+    picture = tools.picture(json.loads(panel.figure.to_json()))
+    write_states("start", recorded, base64.b64encode(picture).decode())
     address = repository(ROOT)
     text = TEXT.format(
         figure=panel_html("start", recorded, panel.caption, up=""),
