@@ -609,8 +609,9 @@ by_seed.loc[16]
 # %% [markdown]
 # At the low temperature GR is again more than three nats ahead of ST-GS with each seed, four on average. At
 # the higher one the two end at the same bound (one training each). So the gain is where the temperature is
-# low. GS is better at the higher one, and there half a nat ahead of GR on average. But the bounds of GR alone
-# differ by more than a nat from seed to seed, so these two can't be told apart here either.
+# low. GS, which has a single training at the low one, is better at the higher one, and there half a nat ahead
+# of GR on average. But the bounds of GR alone differ by more than a nat from seed to seed, so these two can't
+# be told apart here either.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
@@ -710,7 +711,8 @@ checks.check_draw_behind_140(draw_behind_140)
 from gumbelrao_edu.experiments.fig3 import figure_3
 
 others = pd.read_csv(stored("fig3/fig3.csv"))
-arities = pd.concat([others, measured]).query("tau == 0.5 and row in @order[1:]")
+arities = pd.concat([others, measured])
+arities = arities[(arities.tau == 0.5) & arities.row.isin(order[1:])]
 at_last = arities[arities.step == arities.step.max()].set_index(["row", "arity"]).monte_carlo
 alt = "Variance over training for 2, 4, 8 and 16 classes. Top: that of the draws, "
 alt += "for GR below ST-GS at each step; at the last one "
