@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._generators import Generators
+
 Tau = float | Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -181,7 +183,7 @@ def check_generator(generator: Any, device: torch.device) -> None:
     """None, or a `torch.Generator` on the device of the logits."""
     if generator is None:
         return
-    if not isinstance(generator, torch.Generator):
+    if not isinstance(generator, (torch.Generator, Generators)):
         raise TypeError(
             f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
         )

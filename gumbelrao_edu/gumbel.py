@@ -20,6 +20,7 @@ from ._checks import (
     check_shape,
     check_tau,
 )
+from ._generators import Generators
 
 _REJECTED = 20_000  # draws that `rejection` makes at a time
 _SMALL = 2.0**-18  # exponentials below it are drawn again on a finer grid
@@ -128,7 +129,7 @@ def gumbel_max(
     return one_hot.to(logits.dtype), _rounded(perturbed + shift, one_hot, logits.dtype)
 
 
-def perturb(theta: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def perturb(theta: Tensor, generator: torch.Generator | Generators | None) -> tuple[Tensor, Tensor]:
     """D and θ + G for θ from `centred`, in its dtype."""
     log_e = sample_exponential(theta.shape, theta.dtype, theta.device, generator).log_()
     perturbed = theta - log_e  # G = −log E
@@ -248,7 +249,7 @@ def sample_exponential(
     shape: Sequence[int],
     dtype: torch.dtype,
     device: torch.device,
-    generator: torch.Generator | None,
+    generator: torch.Generator | Generators | None,
 ) -> Tensor:
     """E ~ Exp(1), positive and finite, in float32 or float64.
 
@@ -259,12 +260,23 @@ def sample_exponential(
     (not on Apple's GPUs). (`Tensor.exponential_` is several times slower on a CPU.)
     """
 
+    size = tuple(shape)
+    if isinstance(generator, Generators) and device.type == "cpu":
+        return generator.draw(
+            lambda each, rows: sample_exponential((rows, *size[1:]), dtype, device, each)
+        )
+
     def uniform(size: tuple[int, ...], wide: torch.dtype) -> Tensor:
+        if isinstance(generator, Generators):
+            return generator.draw(
+                lambda each, rows: torch.rand(
+                    (rows, *size[1:]), dtype=wide, device=device, generator=each
+                )
+            )
         if generator is None:  # this way torch.export may leave the size open
             return torch.rand(size, dtype=wide, device=device)
         return torch.rand(size, dtype=wide, device=device, generator=generator)
 
-    size = tuple(shape)
     if device.type == "cpu" and dtype == torch.float32 and not torch.compiler.is_compiling():
         draws = exponential_of(uniform(size, dtype), grid=2.0**-24)
         some_small = _some_below(draws, _SMALL)

@@ -102,7 +102,7 @@ def trainings(tmp_path):
     training.run(until=6)
     yield from (weights.detach() for weights in model.parameters())
     sentences = data.Split(generate(8, generator=seeded()), "some")
-    yield from data.filled([sentences[:4], sentences[4:]])
+    yield from data.filled(sentences[:8], 2)
     mean = torch.full((16,), 0.2, device="cpu", dtype=torch.float32)
     st = estimators.sampler("st_gumbel_softmax", generator=seeded())
     vae = DiscreteVAE(4, st, pixel_mean=mean, hidden=(3,), latent_bits=4, generator=seeded())

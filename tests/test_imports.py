@@ -11,7 +11,7 @@ PACKAGE = Path(gumbelrao_edu.__file__).parent
 
 # From the ground up. Modules of one floor may use each other.
 FLOORS = (
-    {"_checks", "_download", "device", "gumbel", "quadrature", "surrogate"},
+    {"_checks", "_download", "_generators", "device", "gumbel", "quadrature", "surrogate"},
     {"estimators"},
     {"distributions", "modules"},
     {"diagnostics"},

@@ -277,6 +277,31 @@ def test_seeds_and_layouts():
     assert not torch.equal(by_row[:, 2], v[:, 2])
 
 
+@pytest.mark.parametrize(("k", "noise"), [(5, "iid"), (3, "antithetic"), (INF, "iid")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_of_several_models_are_those_of_each(k, noise, dtype):
+    """As models are trained together: with the seeds and temperatures of each, bit for bit."""
+    theta = torch.randn(7, 3, generator=seeded(), dtype=dtype)
+    counts, taus = [3, 0, 4], [0.2, 0.5, 1.5]
+
+    def draws():
+        each = {"k": k, "noise": noise}
+        return [
+            estimators.sampler("gumbel_rao", generator=seeded(i), tau=t, **each)
+            for i, t in enumerate(taus)
+        ]
+
+    together, apart = (theta.clone().requires_grad_() for _ in range(2))
+    both = estimators.joined(draws())(together, counts)
+    parts = zip(draws(), apart.split(counts), strict=True)
+    alone = torch.cat([draw(part) for draw, part in parts if len(part)])
+    assert torch.equal(both, alone)
+    for sample in (both, alone):
+        (sample * G.to(dtype)).sum().backward()
+    torch.testing.assert_close(together.grad, apart.grad, rtol=1e-6, atol=0)
+    assert together.grad.abs().min() > 0
+
+
 @pytest.mark.parametrize("randomness", ["same", "different"])
 def test_vmap(randomness):
     def loss(x):
@@ -332,12 +357,14 @@ tile = {"F": tl.float32, "R": 32, "N": 8, "TERMS": 5}
 sizes = dict.fromkeys(["rows", "n", "k", "each_tau", "count_nodes"], "i32")
 numbers = dict.fromkeys(["z_step", "z_left", "z_outside"], "fp32")
 for kernel, more in (
-    (_fused._sample, {}),
-    (_fused._averaged, {"WORDS": 4, "PAIRS": True}),
+    (_fused._sample, {"MANY": False}),
+    (_fused._sample, {"MANY": True}),
+    (_fused._averaged, {"MANY": False, "WORDS": 4, "PAIRS": True}),
+    (_fused._averaged, {"MANY": True, "WORDS": 4, "PAIRS": True}),
     (_fused._exact, {"L": 8}),
 ):
     constants = {**tile, **more}
-    kinds = {**dict.fromkeys(constants, "constexpr"), **sizes, **numbers, "seed": "*i64"}
+    kinds = {**dict.fromkeys(constants, "constexpr"), **sizes, **numbers, "seeds": "*i64"}
     signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
     at = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=at)
@@ -357,4 +384,5 @@ def test_the_kernels_can_be_compiled_for_a_card(tmp_path):
         text=True,
         check=False,
     )
-    assert run.stdout.split() == ["_sample", "_averaged", "_exact"], run.stderr
+    kernels = ["_sample", "_sample", "_averaged", "_averaged", "_exact"]
+    assert run.stdout.split() == kernels, run.stderr

@@ -20,7 +20,7 @@ from . import (
     zgr,
 )
 from ._registry import Record, get, names
-from ._sampler import Sampler, sampler, samples_of
+from ._sampler import Sampler, joined, sampler, samples_of
 from ._score import log_probability, score_loss
 from .reinforce import RunningMean
 
@@ -34,6 +34,7 @@ __all__ = [
     "get",
     "gumbel_rao",
     "gumbel_softmax",
+    "joined",
     "log_probability",
     "names",
     "reinforce",

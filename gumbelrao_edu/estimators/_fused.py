@@ -7,7 +7,8 @@ memory is that of the result. The noise is Philox's, a function of the seed, of 
     U(row, class, draw) from philox(seed; row, class, draw, stream)
 
 so that a backward pass through a retained graph meets the same noise again. The seed is a tensor:
-a captured graph draws a new one at each replay, and with it all noise anew.
+a captured graph draws a new one at each replay, and with it all noise anew. Rows of several models
+have the seeds of their models, and the numbers that they have there (`Generators.seeds`).
 
 They were run by Triton's interpreter on a CPU, and compiled for compute capability 9.0 without a
 card (`make test-kernels`). On a card they have not been run yet: sizes of tiles and numbers of
@@ -110,16 +111,29 @@ def _less_own(grad, at, inside, chosen, F: tl.constexpr):
     return tl.where(inside, g - tl.sum(tl.where(chosen, g, 0.0), 1)[:, None], 0.0)
 
 
+@jit
+def _noise_of(seeds, row, rows, MANY: tl.constexpr):
+    """The seed of each row and the row's number under it: the same seed for all, or MANY."""
+    if MANY:
+        at = row.to(tl.int64) * 2
+        key = tl.load(seeds + at, mask=row < rows, other=0)
+        number = tl.load(seeds + at + 1, mask=row < rows, other=0).to(tl.int32)
+    else:
+        key, number = tl.load(seeds), row
+    return key, number
+
+
 # --- The sample -----------------------------------------------------------------------------------
 
 
 @jit
 def _sample(
     logits,
-    seed,
+    seeds,
     out,
     rows,
     n,
+    MANY: tl.constexpr,
     F: tl.constexpr,
     R: tl.constexpr,
     N: tl.constexpr,
@@ -127,8 +141,9 @@ def _sample(
 ):
     row, col, inside, at, theta = _tile_of(logits, rows, n, F, R, N)
     theta -= tl.max(theta, 1)[:, None]
+    key, number = _noise_of(seeds, row, rows, MANY)
     zero = row * 0 + col * 0
-    a, b, _, _ = tl.philox(tl.load(seed), row + zero, col + zero, zero, zero)
+    a, b, _, _ = tl.philox(key, number + zero, col + zero, zero, zero)
     e, _ = _exponentials(a, b, F, TERMS)
     winner = tl.argmax(theta - tl.log(e), 1)[:, None]
     one_hot = tl.where(col == winner, 1.0, zero.to(tl.float32))
@@ -140,13 +155,13 @@ def sample(logits: Tensor, seed: Tensor) -> Tensor:
 
     Args:
         logits: θ, `[*batch, n]`.
-        seed: int64, on the device of the logits.
+        seed: int64, on the device of the logits: one, or `Generators.seeds`.
     """
     theta = logits.detach().contiguous()
     out = torch.empty_like(theta)
     if out.numel():
         rows, n, tile = _tile(theta, 512)
-        _launch(_sample, rows, tile, theta, seed, out, rows, n)
+        _launch(_sample, rows, tile, theta, seed, out, rows, n, MANY=seed.dim() > 0)
     return out
 
 
@@ -191,13 +206,14 @@ def _averaged(
     grad,
     logits,
     one_hot,
-    seed,
+    seeds,
     taus,
     each_tau,
     out,
     k,
     rows,
     n,
+    MANY: tl.constexpr,
     WORDS: tl.constexpr,
     PAIRS: tl.constexpr,
     F: tl.constexpr,
@@ -212,14 +228,14 @@ def _averaged(
     chosen = chosen | ((row >= rows) & (col == 0))
     g = _less_own(grad, at, inside, chosen, F)
     tau = tl.load(taus + row * each_tau, mask=row < rows, other=1.0)
-    key = tl.load(seed)
+    key, number = _noise_of(seeds, row, rows, MANY)
     zero = row * 0 + col * 0
     total = g * 0.0
     step: tl.constexpr = 2 if PAIRS else 1
     # float64 takes all 64 bits for a draw, float32 half of them: of four words two draws, or four.
     group: tl.constexpr = step * WORDS
     for draw in range(0, k, group):
-        a, b, c, d = tl.philox(key, row + zero, col + zero, zero + draw, zero + 1)
+        a, b, c, d = tl.philox(key, number + zero, col + zero, zero + draw, zero + 1)
         if WORDS == 2:
             total = _add_word(total, a, b, draw, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
             after = draw + step
@@ -243,7 +259,7 @@ def averaged(
 
     Args:
         grad, logits, one_hot: g, θ and D, `[*batch, n]`.
-        seed: int64, on the device of the logits.
+        seed: int64, on the device of the logits: one, or `Generators.seeds`.
         tau: a number, or a tensor that broadcasts to `batch`.
         k: K.
         noise: "iid" or "antithetic".
@@ -254,7 +270,8 @@ def averaged(
         rows, n, tile = _tile(theta, 256)
         arguments = (g, theta, d, seed, *_taus(tau, theta), out, k, rows, n)
         words, pairs = (2 if theta.dtype == torch.float64 else 4), noise == "antithetic"
-        _launch(_averaged, rows, tile, *arguments, WORDS=words, PAIRS=pairs)
+        many = seed.dim() > 0
+        _launch(_averaged, rows, tile, *arguments, MANY=many, WORDS=words, PAIRS=pairs)
     return out
 
 

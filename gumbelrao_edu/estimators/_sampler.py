@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .._checks import check_generator
-from ..gumbel import gumbel_max
+from .._generators import Generators
+from ..gumbel import computing_dtype, gumbel_max
 from ._registry import get
+
+Joined = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,36 @@ def samples_of(estimator: Callable[[Tensor], Tensor]) -> int:
         (1, 0)
     """
     return getattr(estimator, "num_samples", 0)
+
+
+def joined(draws: Sequence[Callable[[Tensor], Tensor]]) -> Joined | None:
+    """What draws for several models in one call, each with its own generator and τ, as if alone.
+
+    Args:
+        draws: the estimators of the models.
+
+    Returns:
+        A function of logits `[rows, n]`, one model's after the other's, and of how many rows each
+        model has; it gives their samples. None if the estimators are no samplers, or differ in more
+        than τ.
+    """
+    samplers = [draw for draw in draws if isinstance(draw, Sampler)]
+    generators = [each.generator for each in samplers if each.generator is not None]
+    tensors = any(isinstance(value, Tensor) for each in samplers for value in each.hyper.values())
+    if len(generators) < len(draws) or tensors:
+        return None
+    alike = [(each.name, {**each.hyper, "tau": 1.0}) for each in samplers]
+    taus = [each.hyper.get("tau", 1.0) for each in samplers]
+    same = len(set(taus)) == 1
+    if any(each != alike[0] for each in alike) or (not same and 0 in taus):  # 0 stands for a limit
+        return None
+
+    def draw(logits: Tensor, counts: Sequence[int]) -> Tensor:
+        hyper, generator = samplers[0].hyper, cast(Any, Generators(generators, counts))
+        if not same:
+            of_model = torch.tensor(taus, dtype=computing_dtype(logits.dtype), device="cpu")
+            of_row = of_model.repeat_interleave(torch.tensor(counts, device="cpu"))
+            hyper = {**hyper, "tau": of_row.to(logits.device)}
+        return replace(samplers[0], hyper=hyper, generator=generator)(logits)
+
+    return draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 from torch.quasirandom import SobolEngine
 
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
+from .._generators import Generators
 from ..gumbel import centred, exponential_of, perturb
 from ..quadrature import MAX_CLASSES, check_tau_limit, exact_vjp
 from ..surrogate import no_second_derivative
@@ -137,7 +139,7 @@ def averaged_given(
     tau: Tau,
     k: int | float,
     noise: Noise,
-    generator: torch.Generator | None,
+    generator: torch.Generator | Generators | None,
 ) -> Tensor:
     """D, of the dtype of the logits, whose backward pass is (10), or (7), given D."""
     seed = _seed(logits, k, noise, generator)
@@ -153,9 +155,14 @@ def averaged_given(
 
 
 def _seed(
-    logits: Tensor, k: int | float, noise: Noise, generator: torch.Generator | None
+    logits: Tensor, k: int | float, noise: Noise, generator: torch.Generator | Generators | None
 ) -> Tensor:
-    """What the noise of the backward pass is made from, where that is done."""
+    """What the noise of the backward pass is made from, where that is done.
+
+    A single number, or of several models one for each row, see `Generators.seeds`.
+    """
+    if isinstance(generator, Generators):
+        return generator.seeds(lambda each: _seed(logits, k, noise, each))
     if generator is not None:
         return torch.randint(2**62, (), generator=generator, device=generator.device)
     fused = _fused.usable(logits, k, noise)
@@ -253,8 +260,29 @@ def _computed(
         return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
     if logits.is_meta:  # shapes without numbers
         return torch.empty_like(logits)
+    if seed.dim():
+        return _each(grad, logits, one_hot, seed, tau, k, noise)
     generator = torch.Generator(logits.device).manual_seed(int(seed))
     return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
+
+
+def _each(
+    grad: Tensor,
+    logits: Tensor,
+    one_hot: Tensor,
+    seeds: Tensor,
+    tau: Tau,
+    k: int | float,
+    noise: Any,
+) -> Tensor:
+    """`_computed` for the rows of several models, each with its own seed: one after the other."""
+    starts = (seeds[:, 1] == 0).nonzero().flatten().tolist()
+    vjp = torch.empty_like(logits)
+    for first, last in itertools.pairwise([*starts, len(logits)]):
+        own = slice(first, last)
+        t = tau[own] if isinstance(tau, Tensor) and tau.dim() else tau
+        vjp[own] = _computed(grad[own], logits[own], one_hot[own], seeds[first, 0], t, k, noise)
+    return vjp
 
 
 def _rows(

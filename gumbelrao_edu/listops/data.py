@@ -395,26 +395,26 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def filled(batches: Sequence[Batch]) -> Batch:
-    """Stack batches, filled up with sentences without a label until all have the same lengths.
+def filled(batch: Batch, parts: int) -> Batch:
+    """Cut a batch in parts, filled up with sentences without a label until all have equal lengths.
 
     So one program serves all of them: its shapes depend on the lengths alone.
 
     Args:
-        batches: of equally many sentences.
+        batch: sentences of one part after the other's.
+        parts: how many there are, of equally many sentences.
 
     Returns:
-        `tokens` and `labels` have an axis more, `[batches, …]`; `lengths`, which all share, are in
+        `tokens` and `labels` have an axis more, `[parts, …]`; `lengths`, which all share, are in
         falling order. Sentences of one length keep their order, and come before the fillers.
 
     Example:
-        >>> one = Batch(torch.tensor([7, 5]), torch.tensor([1, 1]), torch.tensor([7, 5]))
-        >>> tokens = torch.tensor([10, 3, 5, 14, 2])
-        >>> both = filled([one, Batch(tokens, torch.tensor([4, 1]), torch.tensor([3, 2]))])
+        >>> tokens, labels = torch.tensor([7, 5, 10, 3, 5, 14, 2]), torch.tensor([7, 5, 3, 2])
+        >>> both = filled(Batch(tokens, torch.tensor([1, 1, 4, 1]), labels), 2)
         >>> both.lengths.tolist(), both.labels.tolist()
         ([4, 1, 1], [[-100, 7, 5], [3, 2, -100]])
     """
-    lengths, labels = (torch.stack([batch[i] for batch in batches]) for i in (1, 2))
+    lengths, labels = (x.view(parts, -1) for x in (batch.lengths, batch.labels))
     device = lengths.device
     kinds = torch.arange(int(lengths.max()), 0, -1, device=device)
     counts = (lengths.unsqueeze(-1) == kinds).sum(1).amax(0)
@@ -422,15 +422,15 @@ def filled(batches: Sequence[Batch]) -> Batch:
     # A sentence stands behind the longer ones, and those of its length that were before it.
     before = (lengths.unsqueeze(-1) == lengths.unsqueeze(1)).tril(-1).sum(-1)
     place = (counts.cumsum(0) - counts)[len(kinds) - lengths] + before
-    filled_labels = labels.new_full((len(batches), len(common)), FILLER).scatter(1, place, labels)
+    filled_labels = labels.new_full((parts, len(common)), FILLER).scatter(1, place, labels)
     # The same for each token: where its sentence starts, and how many of it were before.
-    tokens, flat = torch.cat([batch.tokens for batch in batches]), lengths.flatten()
+    tokens, flat = batch.tokens, batch.lengths
     size, starts = int(common.sum()), common.cumsum(0) - common
-    rows = torch.arange(len(batches), device=device).unsqueeze(-1)
+    rows = torch.arange(parts, device=device).unsqueeze(-1)
     new = (rows * size + starts[place]).flatten()
     old = flat.cumsum(0) - flat
     at = (new - old).repeat_interleave(flat) + torch.arange(len(tokens), device=device)
-    filled_tokens = tokens.new_zeros(len(batches) * size).scatter(0, at, tokens)
+    filled_tokens = tokens.new_zeros(parts * size).scatter(0, at, tokens)
     return Batch(filled_tokens.view(-1, size), common, filled_labels)
 
 

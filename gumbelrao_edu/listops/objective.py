@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..estimators import samples_of, score_loss
-from .data import FILLER, Batch, filled
+from .data import FILLER, Batch, Split, filled
 from .model import TreeLSTM
 from .scores import on
 
@@ -50,12 +48,13 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
     return score_loss(drawn, parse.log_probability().view(s, -1))
 
 
-def stack_batches(batches: Sequence[Batch], model: TreeLSTM) -> tuple[Batch, Batch, Tensor]:
-    """Return batches as one, filled up with sentences without a loss, for `run_together`.
+def stack_batches(split: Split, index: Tensor, model: TreeLSTM) -> tuple[Batch, Batch, Tensor]:
+    """Return minibatches as one, filled up with sentences without a loss, for `run_together`.
 
     Args:
-        batches: one for each model.
-        model: the first of them.
+        split: sentences.
+        index: which of them each model gets, `[models, B]`.
+        model: the first one.
 
     Returns:
         The batch on the model's device; the axis of the models in each part of it; and which rows
@@ -64,12 +63,14 @@ def stack_batches(batches: Sequence[Batch], model: TreeLSTM) -> tuple[Batch, Bat
     Example:
         >>> import torch
         >>> from gumbelrao_edu.estimators import sampler
-        >>> one = Batch(torch.tensor([7, 5]), torch.tensor([1, 1]), torch.tensor([7, 5]))
-        >>> both, _, rows = stack_batches([one, one], TreeLSTM(sampler("rloo"), dim=8))
+        >>> from gumbelrao_edu.listops import Example
+        >>> split = Split([Example((7,), 7), Example((5,), 5)], "two")
+        >>> index = torch.tensor([[0, 1], [1, 0]])
+        >>> both, _, rows = stack_batches(split, index, TreeLSTM(sampler("rloo"), dim=8))
         >>> both.tokens.shape, rows.shape
         (torch.Size([2, 2]), torch.Size([2, 8]))
     """
-    whole, s = filled(batches), max(1, samples_of(model.estimator))
+    whole, s = filled(split[index.flatten()], len(index)), max(1, samples_of(model.estimator))
     order = whole.lengths.repeat(s).argsort(descending=True, stable=True)  # as in `Parse`
     rows = (whole.labels != FILLER).repeat(1, s)[:, order]
     axes = Batch(tokens=0, lengths=None, labels=0)  # type: ignore[arg-type]

@@ -255,12 +255,12 @@ class Training:
         self.history, self.step = state["history"], state["step"]
 
     def _step(self) -> None:
-        minibatch = self.minibatch()
+        minibatch = self.examples[self.next_indices()]
         with self.explosions():
             loss = self.loss(self.model, minibatch)
         _check_scalar(loss)
         if not self._looks_later:
-            self.check_loss(loss.item())
+            self._check_loss(loss.item())
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         if not self.gradients:
@@ -268,18 +268,18 @@ class Training:
         if self._looks_later:
             self._descend_unseen(loss.detach(), norm_of(self.gradients))
         else:
-            self.descend(loss.item(), norm_of(self.gradients).item())
+            self._descend(loss.item(), norm_of(self.gradients).item())
 
-    def minibatch(self) -> Any:
-        """Draw the next minibatch."""
+    def next_indices(self) -> Tensor:
+        """Draw which examples are in the next minibatch, `[B]`."""
         if len(self._unseen) < self.batch_size:
             self._unseen = torch.randperm(
                 len(self.examples), generator=self._generators[0], device="cpu"
             )
         index, self._unseen = self._unseen[: self.batch_size], self._unseen[self.batch_size :]
-        return self.examples[index]
+        return index
 
-    def check_loss(self, value: float) -> None:
+    def _check_loss(self, value: float) -> None:
         """Raise `TrainingDivergedError` if the loss of the next step is not finite."""
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
@@ -289,7 +289,7 @@ class Training:
         """Those that the parameters have."""
         return [p.grad for p in self.model.parameters() if p.grad is not None]
 
-    def descend(self, value: float, norm: float) -> None:
+    def _descend(self, value: float, norm: float) -> None:
         """Make a step with the gradients that the parameters have.
 
         Args:
@@ -327,18 +327,25 @@ class Training:
         self.step += 1
 
     def _look(self) -> None:
-        """Take in the losses that were left on the device.
+        """Take in the losses that were left on the device, see `take_in`."""
+        values, self._unread = self._unread, []
+        if values:
+            self.take_in(torch.stack(values).tolist())
+
+    def take_in(self, seen: Sequence[Sequence[float]]) -> None:
+        """Note the losses of the last steps, which nobody has looked at yet.
+
+        Args:
+            seen: loss and norm of the gradient at each of them.
 
         Raises:
-            TrainingDivergedError: if one of them, or the norm of a gradient, is not finite. The
-                weights and the number of the step are then those before it.
+            TrainingDivergedError: if one of them is not finite. The number of the step is then that
+                before it; so are the weights, for those who made the step have seen to that.
         """
-        values, self._unread = self._unread, []
-        pairs = torch.stack(values).tolist() if values else []
-        for left, (loss, norm) in zip(range(len(pairs), 0, -1), pairs, strict=True):
+        for left, (loss, norm) in zip(range(len(seen), 0, -1), seen, strict=True):
             if not math.isfinite(loss + norm):
                 self.step -= left
-                self.check_loss(loss)
+                self._check_loss(loss)
                 raise self._diverged(f"the norm of the gradient is {norm}")
             self._losses.append(loss)
 
@@ -362,6 +369,10 @@ class Training:
         for i, entry in enumerate(self.history):
             entry.update(storable(entry, f"history[{i}]"))
 
+    def reports(self, until: int, every: int) -> bool:
+        """Whether this step is one to report; arguments as for `run`."""
+        return self.step % every == 0 or self.step == until
+
     def report(
         self,
         until: int,
@@ -370,7 +381,7 @@ class Training:
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
         """Report and save if this step is one to do so; arguments as for `run`."""
-        if self.step % every and self.step != until:
+        if not self.reports(until, every):
             return
         self._look()
         mean = math.fsum(self._losses) / len(self._losses)

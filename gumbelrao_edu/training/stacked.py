@@ -1,15 +1,16 @@
-"""Many trainings in one program: models of one shape, whose gradients are computed together.
+"""Many trainings in one program: models of one shape, whose steps are made together.
 
-    losses, gradients                 of all in one pass: batched products in place of small ones
-    everything else                   each training for itself, as `Training.run` does it
+    weights, gradients, momenta       of all in one tensor each, of which a model holds its part
+    samples                           in one call, with the generator and τ of each model
+    order of the data, reports        each training for itself, as `Training.run` does it
 
-So each has its own minibatches, draws, optimizer, history and checkpoint, and ends as it would
-alone, to rounding. On a GPU small models leave most of the card idle; a CPU gains nothing.
+So each ends as it would alone, to rounding, and a step of many models takes hardly more operations
+than a step of one. On a GPU small models leave most of the card idle; a CPU gains nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..estimators import samples_of
+from ..estimators import joined, samples_of
 from .errors import TrainingDivergedError
-from .loop import Callback, Training, interrupts_held, norm_of
+from .loop import Callback, Training, interrupts_held
 
 if TYPE_CHECKING:
     from .runs import Run
 
-Draw = Callable[[Tensor], Tensor]
 # Minibatches as one, for `vmap` the axis of the models in each part of it, and which rows of each
-# model's logits something is drawn for, `[models, rows]`; None for all.
-Stack = tuple[Any, Any, Tensor | None]
+# model's logits something is drawn for, `[models, rows]` on the CPU; None for all.
+Stacked = tuple[Any, Any, Tensor | None]
+Stack = Callable[[Any, Tensor, Any], Stacked]
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,20 @@ class Together:
     train: Callable[[Sequence[Run]], list[Callable[[Run], dict[str, Any]]]]
 
 
-def stack_tensors(minibatches: Sequence[Tensor], model: Any) -> Stack:
-    """Return minibatches of equal shapes as one, for `run_together`.
+def stack_tensors(examples: Tensor, index: Tensor, model: Any) -> Stacked:
+    """Return minibatches of a tensor of examples as one, for `run_together`.
 
     Args:
-        minibatches: one for each model.
-        model: the first of them.
+        examples: of all trainings.
+        index: which of them each model gets, `[models, B]`.
+        model: the first one.
 
     Example:
-        >>> whole, axis, rows = stack_tensors([torch.zeros(5, 2), torch.ones(5, 2)], None)
-        >>> whole.shape, axis, rows
-        (torch.Size([2, 5, 2]), 0, None)
+        >>> whole, axis, rows = stack_tensors(torch.arange(9), torch.tensor([[0, 8], [5, 0]]), None)
+        >>> whole.tolist(), axis, rows
+        ([[0, 8], [5, 0]], 0, None)
     """
-    return torch.stack([*minibatches]), 0, None
+    return examples[index], 0, None
 
 
 def run_together(
@@ -67,20 +69,21 @@ def run_together(
     every: int = 100,
     callbacks: Sequence[Callback],
     checkpoints: Sequence[Path],
-    stack: Callable[[Sequence[Any], Any], Stack] = stack_tensors,
+    stack: Stack = stack_tensors,
 ) -> list[TrainingDivergedError | None]:
     """Train several models until step `until`, each as `Training.run` does.
 
     Args:
-        trainings: with the same loss and batch size, and with models of one class and one shape,
-            whose attribute `estimator` draws the samples. They may have done different numbers of
-            steps.
+        trainings: with the same examples, loss and batch size, and with models of one class and one
+            shape, whose attribute `estimator` draws the samples. They may have done different
+            numbers of steps.
         until, every: as for `Training.run`.
         callbacks, checkpoints: one for each training.
         stack: makes one of their minibatches, see `stack_tensors`.
 
     Returns:
-        For each training None, or the error with which it diverged; the others went on.
+        For each training None, or the error with which it diverged; the others went on. It is found
+        with the next report of any of them; the weights are those before that step.
 
     Raises:
         ValueError: if the trainings cannot be computed together.
@@ -90,14 +93,7 @@ def run_together(
         >>> run_together([], 100, callbacks=[], checkpoints=[])
         []
     """
-    for name in ("parameters", "batch_size"):
-        if len({str(training.settings[name]) for training in trainings}) > 1:
-            raise ValueError(f"trainings: expected the same {name}, got several")
-    if len({(training.loss, type(training.model)) for training in trainings}) > 1:
-        raise ValueError("trainings: expected one loss and one class of models, got several")
-    for buffers in zip(*(training.model.buffers() for training in trainings), strict=True):
-        if not all(torch.equal(buffers[0], other) for other in buffers):
-            raise ValueError("trainings: expected models with equal buffers, got others")
+    _check(trainings)
     errors: dict[int, TrainingDivergedError] = {}
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
         training.begin(until, every, checkpoint)
@@ -105,52 +101,156 @@ def run_together(
         while going := [
             i for i, each in enumerate(trainings) if each.step < until and i not in errors
         ]:
-            for i, (loss, norm) in zip(
-                going, _gradients([trainings[i] for i in going], stack), strict=True
-            ):
-                training = trainings[i]
-                try:
-                    with training.explosions():
-                        if isinstance(loss, ValueError):
-                            raise loss
-                    training.check_loss(loss)
-                    training.descend(loss, norm)
-                    training.report(until, every, callbacks[i], checkpoints[i])
-                except TrainingDivergedError as error:
-                    errors[i] = error
-            if interrupted.is_set():
-                for i in going:
-                    if i not in errors:
-                        trainings[i].save(checkpoints[i])
-                raise KeyboardInterrupt("stopped after a whole step of all; run again to go on")
+            with _as_one([trainings[i] for i in going], stack) as whole:
+                while not any(i in errors or trainings[i].step == until for i in going):
+                    whole.step()
+                    reporting = [i for i in going if trainings[i].reports(until, every)]
+                    if reporting or interrupted.is_set():
+                        errors |= {going[at]: error for at, error in whole.look().items()}
+                    for i in reporting:
+                        try:
+                            if i not in errors:
+                                trainings[i].report(until, every, callbacks[i], checkpoints[i])
+                        except TrainingDivergedError as error:
+                            errors[i] = error
+                    if interrupted.is_set():
+                        for i in going:
+                            if i not in errors:
+                                trainings[i].save(checkpoints[i])
+                        raise KeyboardInterrupt(
+                            "stopped after a whole step of all; run again to go on"
+                        )
     return [errors.get(i) for i in range(len(trainings))]
 
 
-def _gradients(
-    trainings: Sequence[Training], stack: Callable[[Sequence[Any], Any], Stack]
-) -> list[tuple[float | ValueError, float]]:
-    """Leave the gradients of the next minibatches at the parameters; return losses and norms.
+def _check(trainings: Sequence[Training]) -> None:
+    """Raise what `run_together` says of trainings that do not fit together."""
+    for name in ("parameters", "batch_size"):
+        if len({str(training.settings[name]) for training in trainings}) > 1:
+            raise ValueError(f"trainings: expected the same {name}, got several")
+    if len({id(training.examples) for training in trainings}) > 1:
+        raise ValueError("trainings: expected the same examples, got several")
+    if len({(training.loss, type(training.model)) for training in trainings}) > 1:
+        raise ValueError("trainings: expected one loss and one class of models, got several")
+    for buffers in zip(*(training.model.buffers() for training in trainings), strict=True):
+        if not all(torch.equal(buffers[0], other) for other in buffers):
+            raise ValueError("trainings: expected models with equal buffers, got others")
 
-    In place of a loss stands what an argument check said of the logits of that model.
-    """
-    models = [training.model for training in trainings]
-    parameters = [dict(model.named_parameters()) for model in models]
-    stacked = {
-        f"model.{name}": torch.stack([each[name] for each in parameters]) for name in parameters[0]
-    }
-    minibatches, axes, rows = stack([training.minibatch() for training in trainings], models[0])
-    whole = _WithLoss(models[0], trainings[0].loss)
-    with _drawing_apart(models, rows) as refused:
-        losses = torch.func.vmap(
-            lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
-        )(stacked, minibatches)
-    for training in trainings:
-        training.optimizer.zero_grad()
-    # A loss depends on the weights of its own model: the gradient of the sum is that of each.
-    torch.autograd.backward(losses.sum())
-    norms = torch.stack([norm_of(training.gradients) for training in trainings])
-    values = torch.stack([losses.detach(), norms], 1).tolist()  # the only wait for a GPU in a step
-    return [(refused.get(i, loss), norm) for i, (loss, norm) in enumerate(values)]
+
+@contextmanager
+def _as_one(trainings: Sequence[Training], stack: Stack) -> Iterator[_Whole]:
+    """Several trainings as one; afterwards each has its own weights again."""
+    whole = _Whole(trainings, stack)
+    try:
+        yield whole
+    finally:
+        whole.part()
+
+
+class _Whole:
+    """Several trainings as one. Until `part`, models and optimizers hold views of its tensors."""
+
+    def __init__(self, trainings: Sequence[Training], stack: Stack) -> None:
+        self._trainings, self._stack = trainings, stack
+        self._models: list[Any] = [training.model for training in trainings]
+        self._parameters = list(zip(*(model.parameters() for model in self._models), strict=True))
+        self._weights = [torch.stack([*each]).detach() for each in self._parameters]
+        self._momenta = [self._momentum_of(each) for each in self._parameters]
+        for parameters, weights, momenta in self._tensors():
+            for training, parameter, w, m in zip(
+                trainings, parameters, weights, momenta, strict=True
+            ):
+                parameter.data = w
+                if training.settings["momentum"]:
+                    training.optimizer.state[parameter]["momentum_buffer"] = m
+            weights.requires_grad_()
+        settings = [training.settings for training in trainings]
+        self._rate, self._momentum, self._decay = (
+            self._weights[0].new_tensor([each[name] for each in settings], requires_grad=False)
+            for name in ("learning_rate", "momentum", "weight_decay")
+        )
+        clips = [each["clip"] for each in settings]
+        self._clip = (
+            None
+            if clips == [None] * len(clips)
+            else self._weights[0].new_tensor([torch.inf if c is None else c for c in clips])
+        )
+        self._bad = torch.zeros_like(self._rate, dtype=torch.bool)  # has diverged
+        self._unread: list[Tensor] = []  # losses and norms of steps not looked at, [2, models]
+
+    def _momentum_of(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Those that the optimizers have; 0 before the first step, which comes to the same."""
+        states = [t.optimizer.state[p] for t, p in zip(self._trainings, parameters, strict=True)]
+        return torch.stack(
+            [
+                state.get("momentum_buffer", torch.zeros_like(parameter))
+                for state, parameter in zip(states, parameters, strict=True)
+            ]
+        ).detach()
+
+    def _tensors(self) -> Iterator[tuple[Sequence[nn.Parameter], Tensor, Tensor]]:
+        return zip(self._parameters, self._weights, self._momenta, strict=True)
+
+    def part(self) -> None:
+        """Give each model and optimizer tensors of its own."""
+        for parameters in self._parameters:
+            for training, parameter in zip(self._trainings, parameters, strict=True):
+                parameter.data = parameter.data.clone()
+                state = training.optimizer.state[parameter]
+                if "momentum_buffer" in state:
+                    state["momentum_buffer"] = state["momentum_buffer"].clone()
+
+    def step(self) -> None:
+        """Make a step of each; nothing waits for a GPU."""
+        first = self._trainings[0]
+        index = torch.stack([training.next_indices() for training in self._trainings])
+        minibatches, axes, rows = self._stack(first.examples, index, first.model)
+        names = [f"model.{name}" for name, _ in first.model.named_parameters()]
+        stacked = dict(zip(names, self._weights, strict=True))
+        whole = _WithLoss(first.model, first.loss)
+        with _drawing_as_one(self._models, rows) as refused:
+            losses = torch.func.vmap(
+                lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
+            )(stacked, minibatches)
+        for each in refused:
+            losses = losses.masked_fill(each, torch.nan)
+        for weights in self._weights:
+            weights.grad = None
+        # A loss depends on the weights of its own model: the gradient of the sum is that of each.
+        torch.autograd.backward(losses.sum())
+        self._descend(losses.detach())
+        for training in self._trainings:
+            training.step += 1
+
+    @torch.no_grad()
+    def _descend(self, losses: Tensor) -> None:
+        """What `torch.optim.SGD` does, with the settings of each; who has diverged stays."""
+        gradients = [weights.grad for weights in self._weights if weights.grad is not None]
+        norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+        self._unread.append(torch.stack([losses, norms]))
+        self._bad |= ~(losses + norms).isfinite()
+        rate, decay = (x.masked_fill(self._bad, 0.0) for x in (self._rate, self._decay))
+        momentum = self._momentum.masked_fill(self._bad, 1.0)
+        for _, weights, m in self._tensors():
+            if (g := weights.grad) is None:
+                continue
+            column = (-1, *[1] * (g.dim() - 1))
+            if self._clip is not None:
+                g *= (self._clip / norms).clamp(max=1.0).view(column)
+            g.masked_fill_(self._bad.view(column), 0.0).addcmul_(decay.view(column), weights)
+            m.mul_(momentum.view(column)).add_(g)
+            weights.addcmul_(rate.view(column), m, value=-1)
+
+    def look(self) -> dict[int, TrainingDivergedError]:
+        """Let each take in its losses; gives the errors of those that have diverged."""
+        values, self._unread = self._unread, []
+        errors = {}
+        for i, seen in enumerate(torch.stack(values, -1).movedim(1, 0).mT.tolist()):
+            try:
+                self._trainings[i].take_in(seen)
+            except TrainingDivergedError as error:
+                errors[i] = error
+        return errors
 
 
 class _WithLoss(nn.Module):
@@ -165,36 +265,46 @@ class _WithLoss(nn.Module):
 
 
 @contextmanager
-def _drawing_apart(models: Sequence[Any], rows: Tensor | None) -> Iterator[dict[int, ValueError]]:
-    """In place of the first model's estimator, let that of each model draw for it.
+def _drawing_as_one(models: Sequence[Any], rows: Tensor | None) -> Iterator[list[Tensor]]:
+    """In place of the first model's estimator, let one function draw for all models.
 
     Estimators have hyper-parameters and generators of their own: under `vmap` they would draw other
-    numbers than alone. So they would for rows that are not theirs, see `Stack`. Gives what they
-    refused, by the number of the model.
+    numbers than alone. So they would for rows that are not theirs, see `Stacked`. Gives for each
+    call the models whose logits no estimator takes, such as those of exploded weights.
     """
-    draws: list[Draw] = [model.estimator for model in models]
-    refused: dict[int, ValueError] = {}
+    draws = [model.estimator for model in models]
+    draw_joined, refused = joined(draws), []
 
     def draw_all(logits: Tensor) -> Tensor:
-        if rows is None:
-            return torch.stack(draw_each(logits))
-        own = rows[:, : logits.shape[1]]
-        samples = torch.zeros_like(logits)
-        samples[own] = torch.cat(draw_each(torch.split(logits[own], own.sum(1).tolist())))
-        return samples
-
-    def draw_each(logits: Iterable[Tensor]) -> list[Tensor]:
-        samples = []
-        for i, (draw, part) in enumerate(zip(draws, logits, strict=True)):
-            try:
-                samples.append(draw(part) if len(part) else part)
-            except ValueError as error:  # exploded weights must not disturb the other models
-                refused[i] = error
-                samples.append(torch.zeros_like(part))
-        return samples
+        """Samples for `[models, *batch, n]`."""
+        each, n = logits.shape[1:-1].numel(), logits.shape[-1]
+        flat, counts, own = logits.reshape(-1, n), [each] * len(models), None
+        if rows is not None:
+            mine = rows[:, :each]
+            counts, own = mine.sum(1).tolist(), mine.flatten().nonzero().squeeze(1)
+            if len(own) == 0:  # nothing but what fills up
+                return torch.zeros_like(logits)
+            own = own.to(logits.device)
+            flat = flat[own]
+        strange = ~flat.detach().amax(-1).isfinite()
+        flat = flat.masked_fill(strange.unsqueeze(-1), 0.0)
+        everywhere = strange.new_zeros(len(models) * each)
+        everywhere = strange if own is None else everywhere.index_copy(0, own, strange)
+        refused.append(everywhere.view(len(models), -1).any(1))
+        if draw_joined is not None:
+            samples = draw_joined(flat, counts)
+        else:
+            parts = zip(draws, torch.split(flat, counts), strict=True)
+            shape = logits.shape[1:] if own is None else (-1, n)
+            samples = torch.cat(
+                [draw(part.reshape(shape)).reshape(-1, n) for draw, part in parts if len(part)]
+            )
+        if own is not None:
+            samples = torch.zeros_like(logits).view(-1, n).index_copy(0, own, samples)
+        return samples.view(logits.shape)
 
     def draw(logits: Tensor) -> Tensor:
-        sample: Tensor = _Apart.apply(logits, draw_all)  # type: ignore[no-untyped-call]
+        sample: Tensor = _AsOne.apply(logits, draw_all)  # type: ignore[no-untyped-call]
         return sample
 
     draw.num_samples = samples_of(draws[0])  # type: ignore[attr-defined]
@@ -209,11 +319,11 @@ def _drawing_apart(models: Sequence[Any], rows: Tensor | None) -> Iterator[dict[
             own["estimator"] = before
 
 
-class _Apart(torch.autograd.Function):
+class _AsOne(torch.autograd.Function):
     """A function that `vmap` calls with the logits of all models, outside of `vmap`."""
 
     @staticmethod
-    def forward(logits: Tensor, draw_all: Draw) -> Tensor:
+    def forward(logits: Tensor, draw_all: Callable[[Tensor], Tensor]) -> Tensor:
         raise NotImplementedError("only under vmap")
 
     @staticmethod
@@ -222,6 +332,9 @@ class _Apart(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int, None], logits: Tensor, draw_all: Draw
+        info: Any,
+        in_dims: tuple[int, None],
+        logits: Tensor,
+        draw_all: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, int]:
         return draw_all(logits.movedim(in_dims[0], 0)), 0
