@@ -43,5 +43,5 @@ class Generators:
         counts = torch.tensor([count for _, count in self.own()], device="cpu")
         model = torch.arange(len(counts), device="cpu").repeat_interleave(counts)
         number = torch.arange(len(model), device="cpu") - (counts.cumsum(0) - counts)[model]
-        model, number = torch.stack([model, number]).to(seeds.device)
+        model, number = torch.stack([model, number]).to(seeds.device, non_blocking=True)
         return torch.stack([seeds[model], number], 1)

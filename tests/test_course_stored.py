@@ -115,11 +115,11 @@ def test_the_table_is_near_the_paper_and_in_its_order():
 
 @pytest.fixture(scope="module")
 def other_seeds():
-    return stored("seeds/seeds").set_index(["arity", "tau", "row"])
+    return stored("seeds/seeds").set_index(["arity", "batch_size", "tau", "row"])
 
 
 def test_with_each_seed_st_gs_is_more_than_three_nats_behind(other_seeds):
-    every = other_seeds.loc[8]
+    every = other_seeds.loc[8, 20]
     seeds = every.loc[0.288][["3", "6", "7"]]
     gaps = seeds.loc["ST-GS"] - seeds.loc[GR].max()
     assert len(gaps) == 3
@@ -127,6 +127,8 @@ def test_with_each_seed_st_gs_is_more_than_three_nats_behind(other_seeds):
     best = every.loc[0.777, "ST"][["2", "6", "7"]]
     assert best.max() < every.loc[0.288, "ST"]["3"]
     assert best.min() - seeds.loc["ST-GS"].max() > 7
+    others = every.drop(index=(0.0, "REINFORCE")).max(axis=None)
+    assert every.loc[0.0].min(axis=None) - others > 50
     assert (seeds.loc["ST-GS"] - seeds.loc[GR]).T.sem().between(0.2, 0.5).all()
     relaxed = every.loc[0.777, "GS"][["2", "6", "7"]]
     apart = abs(relaxed.mean() - seeds.loc["GR-∞"].mean())
@@ -134,17 +136,35 @@ def test_with_each_seed_st_gs_is_more_than_three_nats_behind(other_seeds):
 
 
 def test_at_16_ary_the_gain_is_at_the_low_temperature(other_seeds):
-    low = other_seeds.loc[16].loc[0.288][["3", "6", "7"]]
+    low = other_seeds.loc[16, 20].loc[0.288][["3", "6", "7"]]
     gaps = low.loc["ST-GS"] - low.loc["GR-∞"]
     assert (gaps > 3).all()
     assert gaps.mean() == pytest.approx(4, abs=0.5)
-    other = other_seeds.loc[16].loc[0.777][["2", "6", "7"]]
+    other = other_seeds.loc[16, 20].loc[0.777][["2", "6", "7"]]
     assert other.loc["ST-GS", "2"] == pytest.approx(other.loc["GR-∞", "2"], abs=0.05)
     assert other.loc[["ST-GS", "GR-∞"], "2"].min() > low.loc["GR-∞"].max()
     relaxed = other.loc["GS"]
     assert relaxed.max() < low.loc["GS", "3"]
     assert low.loc["GR-∞"].mean() - relaxed.mean() == pytest.approx(0.5, abs=0.1)
     assert low.loc["GR-∞"].max() - low.loc["GR-∞"].min() > 1
+
+
+def test_with_small_batches_gr_forgives_steps_that_are_too_long(other_seeds):
+    five = other_seeds.loc[8, 5]
+    twenty = other_seeds.loc[8, 20].loc[0.288][["3", "6", "7"]]
+    long = five.loc[0.288][["3", "6", "7"]]
+    gaps = long.loc["ST-GS"] - long.loc["GR-∞"]
+    assert gaps.notna().all()
+    assert gaps.min() > 24.5
+    assert gaps.max() < 25.9
+    worse = long.mean(axis=1) - twenty.mean(axis=1)
+    assert worse["ST-GS"] == pytest.approx(38, abs=1)
+    assert worse["GR-∞"] == pytest.approx(17, abs=1)
+    others = five.drop(index=0.288, level="tau")
+    assert others.max(axis=None) < long.min(axis=None)
+    for _, draw in others.groupby(level="tau"):
+        own = draw.droplevel("tau")
+        assert abs(own.loc["ST-GS"] - own.loc["GR-∞"]).max() < 1
 
 
 # --- 07, Figure 2 ---------------------------------------------------------------------------------

@@ -92,6 +92,11 @@ def test_the_best_of_the_profile_s_own_draws_gets_more_seeds(tmp_path):
     again = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lines.append)
     assert lines[0].startswith("6 of 6")
     assert again["seeds"].equals(tables["seeds"])
+    # Draws that are named get them, too.
+    best = seeds.chosen(profile, tmp_path).again
+    assert len(best) == 2
+    named = seeds.chosen(replace(profile, again=draws), tmp_path).again
+    assert sorted(named, key=draws.index) == list(draws)
 
 
 def test_on_a_gpu_the_cells_are_those_of_tables_2_and_3():

@@ -129,7 +129,7 @@ def joined(draws: Sequence[Callable[[Tensor], Tensor]]) -> Joined | None:
         if not same:
             of_model = torch.tensor(taus, dtype=computing_dtype(logits.dtype), device="cpu")
             of_row = of_model.repeat_interleave(torch.tensor(counts, device="cpu"))
-            hyper = {**hyper, "tau": of_row.to(logits.device)}
+            hyper = {**hyper, "tau": of_row.to(logits.device, non_blocking=True)}
         return replace(samplers[0], hyper=hyper, generator=generator)(logits)
 
     return draw

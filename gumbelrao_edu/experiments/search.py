@@ -260,7 +260,7 @@ def build(config: Config) -> tuple[DiscreteVAE, torch.Generator]:
 
 def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
     """Return the mean of −ELBO over a minibatch, for `Training`."""
-    return -model.elbo(images.to(model.pixel_mean)).mean()
+    return -model.elbo(images.to(model.pixel_mean, non_blocking=True)).mean()
 
 
 def begin(

@@ -238,7 +238,8 @@ class TreeLSTM(nn.Module):
             starts.append(starts[-1] + length)
         order = sorted(range(len(lengths)), key=lambda sentence: -lengths[sentence])
         at = [i for sentence in order for i in range(starts[sentence], starts[sentence + 1])]
-        tokens = batch.tokens[torch.tensor(at, device=batch.tokens.device)]
+        device = batch.tokens.device
+        tokens = batch.tokens[torch.tensor(at, device="cpu").to(device, non_blocking=True)]
         # There are fewer different tokens than tokens: map each once.
         leaves = F.embedding(tokens, self.leaf(self.embedding.weight))
 
@@ -264,7 +265,7 @@ class TreeLSTM(nn.Module):
                 )
             choices.append(choice)
             nodes = merge(choices[-1], proposals, nodes)
-        ranks = torch.tensor(order, device=batch.tokens.device)
+        ranks = torch.tensor(order, device="cpu").to(device, non_blocking=True)
         return Parse(nodes[:, 0, : self.dim][ranks.argsort()], ranks, logits, choices)
 
 

@@ -111,4 +111,5 @@ def _parsed(
 
 def on(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device; the lengths stay, since they steer the loop of the parser."""
-    return Batch(batch.tokens.to(device), batch.lengths, batch.labels.to(device))
+    tokens, labels = (x.to(device, non_blocking=True) for x in (batch.tokens, batch.labels))
+    return Batch(tokens, batch.lengths, labels)

@@ -164,29 +164,24 @@ class _Whole:
                 if training.settings["momentum"]:
                     training.optimizer.state[parameter]["momentum_buffer"] = m
             weights.requires_grad_()
-        settings = [training.settings for training in trainings]
-        self._rate, self._momentum, self._decay = (
-            self._weights[0].new_tensor([each[name] for each in settings], requires_grad=False)
-            for name in ("learning_rate", "momentum", "weight_decay")
-        )
-        clips = [each["clip"] for each in settings]
-        self._clip = (
-            None
-            if clips == [None] * len(clips)
-            else self._weights[0].new_tensor([torch.inf if c is None else c for c in clips])
-        )
+
+        def setting(name: str) -> Tensor:
+            values = [training.settings[name] for training in trainings]
+            return self._weights[0].new_tensor([torch.inf if v is None else v for v in values])
+
+        self._rate, self._momentum = setting("learning_rate"), setting("momentum")
+        self._decay, self._clip = setting("weight_decay"), setting("clip")  # ∞ for no clip
+        self._clipping = any(training.settings["clip"] is not None for training in trainings)
         self._bad = torch.zeros_like(self._rate, dtype=torch.bool)  # has diverged
         self._unread: list[Tensor] = []  # losses and norms of steps not looked at, [2, models]
 
     def _momentum_of(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Those that the optimizers have; 0 before the first step, which comes to the same."""
-        states = [t.optimizer.state[p] for t, p in zip(self._trainings, parameters, strict=True)]
-        return torch.stack(
-            [
-                state.get("momentum_buffer", torch.zeros_like(parameter))
-                for state, parameter in zip(states, parameters, strict=True)
-            ]
-        ).detach()
+        momenta = []
+        for training, parameter in zip(self._trainings, parameters, strict=True):
+            state = training.optimizer.state.get(parameter, {})
+            momenta.append(state.get("momentum_buffer", torch.zeros_like(parameter)))
+        return torch.stack(momenta).detach()
 
     def _tensors(self) -> Iterator[tuple[Sequence[nn.Parameter], Tensor, Tensor]]:
         return zip(self._parameters, self._weights, self._momenta, strict=True)
@@ -196,12 +191,11 @@ class _Whole:
         for parameters in self._parameters:
             for training, parameter in zip(self._trainings, parameters, strict=True):
                 parameter.data = parameter.data.clone()
-                state = training.optimizer.state[parameter]
-                if "momentum_buffer" in state:
+                if state := training.optimizer.state.get(parameter):
                     state["momentum_buffer"] = state["momentum_buffer"].clone()
 
     def step(self) -> None:
-        """Make a step of each; nothing waits for a GPU."""
+        """Make a step of each; nothing waits for a GPU to compute."""
         first = self._trainings[0]
         index = torch.stack([training.next_indices() for training in self._trainings])
         minibatches, axes, rows = self._stack(first.examples, index, first.model)
@@ -235,7 +229,7 @@ class _Whole:
             if (g := weights.grad) is None:
                 continue
             column = (-1, *[1] * (g.dim() - 1))
-            if self._clip is not None:
+            if self._clipping:
                 g *= (self._clip / norms).clamp(max=1.0).view(column)
             g.masked_fill_(self._bad.view(column), 0.0).addcmul_(decay.view(column), weights)
             m.mul_(momentum.view(column)).add_(g)
@@ -284,7 +278,7 @@ def _drawing_as_one(models: Sequence[Any], rows: Tensor | None) -> Iterator[list
             counts, own = mine.sum(1).tolist(), mine.flatten().nonzero().squeeze(1)
             if len(own) == 0:  # nothing but what fills up
                 return torch.zeros_like(logits)
-            own = own.to(logits.device)
+            own = own.to(logits.device, non_blocking=True)
             flat = flat[own]
         strange = ~flat.detach().amax(-1).isfinite()
         flat = flat.masked_fill(strange.unsqueeze(-1), 0.0)
