@@ -1,11 +1,11 @@
-"""All that wants a GPU, in one command: tests, times of layers, times of training steps.
+"""All that wants a GPU, in one command: tests, times of layers, of training steps, of many as one.
 
     make gpu                                  # at most 8 minutes, without a network
     python benchmarks/gpu.py --out FOLDER
     python benchmarks/gpu.py --small --device cpu    # a rehearsal of seconds; its times say nothing
 
 It needs PyTorch, NumPy, pandas, SciPy, joblib, tqdm, pytest and hypothesis. FOLDER gets `gpu.json`
-and `gpu.md`: the machine, the tests marked `gpu`, two tables, and which goals were met. Contestants
+and `gpu.md`: the machine, the tests marked `gpu`, tables, and which goals were met. Contestants
 take turns within a round; a time is the median over the rounds, of the whole call with Python and,
 measured by replays of a captured graph, of the device alone.
 """
@@ -22,6 +22,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -45,7 +46,11 @@ from gumbelrao_edu import (  # noqa: E402
     zgr,
 )
 from gumbelrao_edu.estimators import _fused  # noqa: E402
+from gumbelrao_edu.experiments import table1  # noqa: E402
+from gumbelrao_edu.listops import Split, TreeLSTM, generate  # noqa: E402
+from gumbelrao_edu.listops.objective import stack_batches  # noqa: E402
 from gumbelrao_edu.training.loop import Training  # noqa: E402
+from gumbelrao_edu.training.stacked import run_together, stack_tensors  # noqa: E402
 from gumbelrao_edu.vae import DiscreteVAE  # noqa: E402
 
 SECONDS = 450.0  # for everything
@@ -165,32 +170,55 @@ def layer(shape: tuple[int, ...], device: torch.device, rounds: int, until: floa
     return table
 
 
-def training(name: str, device: torch.device, hidden: tuple[int, ...], **hyper: Any) -> Training:
-    draws = torch.Generator(device).manual_seed(0)
-    images = (torch.rand(1000, 784, generator=torch.Generator().manual_seed(1)) < 0.3).to(device)
+@functools.cache
+def images(device: torch.device) -> Tensor:
+    return (torch.rand(1000, 784, generator=torch.Generator().manual_seed(1)) < 0.3).to(device)
+
+
+def loss(model: DiscreteVAE, batch: Tensor) -> Tensor:
+    return -model.elbo(batch.float()).mean()
+
+
+def training(
+    name: str, device: torch.device, hidden: tuple[int, ...], seed: int = 0, **hyper: Any
+) -> Training:
+    draws = torch.Generator(device).manual_seed(seed)
     model = DiscreteVAE(
         8,
         estimators.sampler(name, generator=draws, **hyper),
-        pixel_mean=images.float().mean(0).cpu(),
+        pixel_mean=images(device).float().mean(0).cpu(),
         hidden=hidden,
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator().manual_seed(seed),
     ).to(device)
-
-    def loss(model: DiscreteVAE, batch: Tensor) -> Tensor:
-        return -model.elbo(batch.float()).mean()
-
     settings = {"batch_size": 20, "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-6}
-    return Training(model, loss, images, **settings, generators=[draws])  # type: ignore[arg-type]
+    return Training(model, loss, images(device), **settings, seed=seed, generators=[draws])
+
+
+@functools.cache
+def sentences() -> Split:
+    return Split(generate(2000, max_length=10, generator=torch.Generator().manual_seed(2)), "drawn")
+
+
+def parser(name: str, device: torch.device, dim: int, seed: int, **hyper: Any) -> Training:
+    draws = torch.Generator(device).manual_seed(seed)
+    draw = estimators.sampler(name, generator=draws, **hyper)
+    model = TreeLSTM(draw, dim=dim, generator=torch.Generator().manual_seed(seed)).to(device)
+    settings = {"batch_size": 10, "learning_rate": 0.1, "weight_decay": table1.WEIGHT_DECAY}
+    return Training(model, table1.loss, sentences(), **settings, seed=seed, generators=[draws])
+
+
+def trained(whole: bool) -> dict[str, dict[str, Any]]:
+    return {
+        "ST-GS": {"name": "st_gumbel_softmax", "tau": TAU},
+        "GR-MC10": {"name": "gumbel_rao", "tau": TAU, "k": 10},
+        "GR-MC1000": {"name": "gumbel_rao", "tau": TAU, "k": 1000 if whole else 20},
+        "GR-∞": {"name": "gumbel_rao", "tau": TAU, "k": INF},
+    }
 
 
 def steps(device: torch.device, hidden: tuple[int, ...], rounds: int, until: float) -> pd.DataFrame:
     """A step of the 8-ary VAE by `Training`, B = 20, and one captured as a graph."""
-    hyper: dict[str, dict[str, Any]] = {
-        "ST-GS": {"name": "st_gumbel_softmax", "tau": TAU},
-        "GR-MC10": {"name": "gumbel_rao", "tau": TAU, "k": 10},
-        "GR-MC1000": {"name": "gumbel_rao", "tau": TAU, "k": 1000 if rounds > 1 else 20},
-        "GR-∞": {"name": "gumbel_rao", "tau": TAU, "k": INF},
-    }
+    hyper = trained(rounds > 1)
     runs = {label: training(device=device, hidden=hidden, **each) for label, each in hyper.items()}
     count = 40 if rounds > 1 else 2
     times: dict[str, list[float]] = {label: [] for label in runs}
@@ -216,7 +244,7 @@ def captured_step_ms(device: torch.device, hidden: tuple[int, ...], **hyper: Any
     model.estimator = functools.partial(  # the global generator, which a graph knows
         estimators.get(hyper.pop("name")).function, **hyper
     )
-    batch = run.minibatch()
+    batch = run.examples[run.next_indices()]
 
     def step() -> None:
         optimizer.zero_grad()
@@ -224,6 +252,47 @@ def captured_step_ms(device: torch.device, hidden: tuple[int, ...], **hyper: Any
         optimizer.step()
 
     return device_ms(step, replays=100)
+
+
+def together(device: torch.device, whole: bool, until: float) -> pd.DataFrame:
+    """A step of many trainings as one: a search of 8-ary VAEs, and a row of Table 1."""
+    hidden, dim, many = ((512, 256), 128, (20, 150)) if whole else ((16,), 8, (3, 3))
+    rows = []
+    for label, hyper in trained(whole).items():
+        for what, count in zip(("autoencoders", "parsers"), many, strict=True):
+            vae = what == "autoencoders"
+            runs = [
+                training(device=device, hidden=hidden, seed=seed, **hyper)
+                if vae
+                else parser(device=device, dim=dim, seed=seed, **hyper)
+                for seed in range(count)
+            ]
+            stack = stack_tensors if vae else stack_batches
+            ms = together_ms(runs, stack, device, more=20 if whole else 1)
+            rows.append({"trainings": what, "count": count, "estimator": label, "ms": ms})
+        if time.monotonic() > until:
+            break
+    return pd.DataFrame(rows)
+
+
+def together_ms(runs: list[Training], stack: Any, device: torch.device, more: int) -> float:
+    """Of two lengths, so that what comes before and after the steps does not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{i}.safetensors") for i in range(len(runs))]
+        callbacks = [lambda run: None] * len(runs)
+        times = []
+        for last in (3, 3 + more, 3 + 3 * more):
+            call = functools.partial(
+                run_together,
+                runs,
+                last,
+                every=last,
+                callbacks=callbacks,
+                checkpoints=files,
+                stack=stack,
+            )
+            times.append(call_ms(call, device))
+    return (times[2] - times[1]) / more
 
 
 def test_report(seconds: float) -> dict[str, Any]:
@@ -272,7 +341,9 @@ def machine(device: torch.device) -> dict[str, str]:
     return about
 
 
-def goals(layers: dict[str, pd.DataFrame], steps: pd.DataFrame) -> pd.DataFrame:
+def goals(
+    layers: dict[str, pd.DataFrame], steps: pd.DataFrame, together: pd.DataFrame
+) -> pd.DataFrame:
     """What was wished for, beside what was measured."""
     rows = []
 
@@ -306,6 +377,11 @@ def goals(layers: dict[str, pd.DataFrame], steps: pd.DataFrame) -> pd.DataFrame:
         goal(f"a step with {name}, times ST-GS", 1.1, step["times ST-GS"][name])
     if "captured ms" in step:
         goal("a captured step of ST-GS, ms", 1.0, step["captured ms"]["ST-GS"])
+    # A search of 20 × 50,000 steps in a minute; 150 parsers, ten epochs of 2,847 steps, in 15.
+    most = {"autoencoders": 1.2, "parsers": 30.0}
+    for row in together.itertuples():
+        what = f"a step of {row.count} {row.trainings} as one, {row.estimator}, ms"
+        goal(what, most[row.trainings], row.ms)
     return pd.DataFrame(rows)
 
 
@@ -342,7 +418,7 @@ def main() -> int:
         tests = test_report(min(TEST_SECONDS, arguments.seconds / 2))
         print(tests["summary"], tests["output"], flush=True)
     left = begun + 0.9 * arguments.seconds - time.monotonic()
-    share = left / (len(shapes) + 1)  # of the time that is left, for each layer and the steps
+    share = left / (len(shapes) + 2)  # of the time that is left, for each layer, steps, and many
     layers = {}
     for label, shape in shapes.items():
         layers[label] = layer(shape, device, rounds, time.monotonic() + share / 2)
@@ -350,7 +426,9 @@ def main() -> int:
     hidden = (16,) if arguments.small else (512, 256)
     table = steps(device, hidden, min(rounds, 7), time.monotonic() + share)
     print(table.to_string(index=False), flush=True)
-    wished = goals(layers, table)
+    many = together(device, not arguments.small, time.monotonic() + share)
+    print(many.to_string(index=False), flush=True)
+    wished = goals(layers, table, many)
     seconds = round(time.monotonic() - begun)
     record = {
         "machine": about,
@@ -360,6 +438,7 @@ def main() -> int:
             label: json.loads(each.to_json(orient="records")) for label, each in layers.items()
         },
         "steps": json.loads(table.to_json(orient="records")),
+        "together": json.loads(many.to_json(orient="records")),
         "goals": json.loads(wished.to_json(orient="records")),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -376,6 +455,8 @@ def main() -> int:
         *(f"{label}\n\n{markdown(each)}" for label, each in layers.items()),
         "## A training step of the 8-ary VAE, B = 20",
         markdown(table),
+        "## A step of many trainings in one program",
+        markdown(many),
     ]
     (arguments.out / "gpu.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"wrote {arguments.out / 'gpu.json'} and gpu.md after {seconds} s", flush=True)

@@ -28,6 +28,8 @@ def test_a_rehearsal_writes_both_files(tmp_path):
         "GR-MC1000",
         "GR-∞",
     ]
+    many = {(row["trainings"], row["estimator"]) for row in record["together"]}
+    assert {("autoencoders", "ST-GS"), ("parsers", "ST-GS")} <= many
     assert all(isinstance(row["met"], bool) for row in record["goals"])
     text = (tmp_path / "gpu.md").read_text("utf-8")
     assert "Tests marked `gpu`: not run." in text
@@ -57,7 +59,9 @@ def test_goals_are_met_where_the_times_are_small(gpu):
         layer = pd.DataFrame({"estimator": names, "ms": 1.0, "times F.gumbel_softmax": ms})
         steps = ["ST-GS", "GR-MC10", "GR-MC1000", "GR-∞"]
         step = pd.DataFrame({"estimator": steps, "ms a step": 1.0, "times ST-GS": ms})
-        return gpu.goals({"20×80×8": layer}, step).set_index("goal")["met"]
+        many = {"count": 20, "estimator": "ST-GS", "ms": ms}
+        many = pd.DataFrame([{"trainings": "autoencoders", **many}])
+        return gpu.goals({"20×80×8": layer}, step, many).set_index("goal")["met"]
 
     assert judged(1.0).all()
     assert not judged(2.0).any()

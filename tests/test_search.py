@@ -271,7 +271,7 @@ def near(one, other):
 
 def test_a_search_in_one_program_gives_the_same_files(tmp_path, monkeypatch):
     profile = small(draws=3)
-    groups = []
+    groups, lines = [], []
 
     def watched(runs):
         groups.append([search.run_title(run.config) for run in runs])
@@ -281,9 +281,10 @@ def test_a_search_in_one_program_gives_the_same_files(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "hyperparameters", tame(search.hyperparameters, diverges=2))
     record = replace(table2.EXPERIMENT, together=together)
     tables = [
-        reproduce(record, profile, tmp_path / name, together=name == "together", say=lambda s: None)
+        reproduce(record, profile, tmp_path / name, together=name == "together", say=lines.append)
         for name in ("apart", "together")
     ]
+    assert not any("one by one" in line for line in lines)
     assert [len(group) for group in groups] == [3] * len(CELLS)
     assert groups[0] == [f"ST-GS_n4_B5_draw{i}" for i in range(3)]
     apart, stacked = (files_of(tmp_path / name) for name in ("apart", "together"))

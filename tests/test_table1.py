@@ -288,7 +288,7 @@ def near(one, other):
 def test_a_table_in_one_program_gives_the_same_files(tmp_path):
     rows = (ST_GS, GR_INF, ZGR, *CLIPPED[:1])
     profile = replace(TINY, taus=(0.1, 1.0), learning_rates=(0.5, 1e9), rows=rows, validations=2)
-    groups = []
+    groups, lines = [], []
 
     def watched(runs):
         groups.append(len(runs))
@@ -296,9 +296,10 @@ def test_a_table_in_one_program_gives_the_same_files(tmp_path):
 
     record = replace(table1.EXPERIMENT, together=replace(table1.EXPERIMENT.together, train=watched))
     tables = [
-        reproduce(record, profile, tmp_path / name, together=name == "together", say=lambda s: None)
+        reproduce(record, profile, tmp_path / name, together=name == "together", say=lines.append)
         for name in ("apart", "together")
     ]
+    assert not any("one by one" in line for line in lines)
     assert groups == [8, 8, 4, 8]  # a row each, of all seeds, rates and temperatures
     apart, stacked = (left_by(tmp_path / name) for name in ("apart", "together"))
     assert {row["status"] for row in apart.values()} == {"done"}
