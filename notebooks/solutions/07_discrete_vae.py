@@ -663,8 +663,9 @@ by_seed(8, 5)
 # %% [markdown]
 # With the draw at 0.288, the best one for twenty digits, GR is 25 nats ahead. The gradient of five digits has
 # more noise, and for that these steps are too long: ST-GS is 38 nats worse than with twenty digits, GR 17. With
-# the other two draws both are better, and within a nat of each other. So GR forgives steps that are too long;
-# where a search finds shorter ones, little is left of its lead.
+# the other two draws both are far better, and within a nat of each other. Each with the better of these and
+# three seeds, GR is one nat ahead. So GR forgives steps that are too long; where a search finds shorter ones,
+# little is left of its lead.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
