@@ -423,7 +423,8 @@ def gain_on_digits(
         if ours is None or theirs is None:
             return None
         where = ", ".join(
-            f"{each.label} at τ = {each.tau:g} (draws: {each.draws}, seeds: {each.seeds:g})"
+            f"{each.label} {f'at τ = {each.tau:g} ' if each.tau else ''}"
+            f"(draws: {each.draws}, seeds: {each.seeds:g})"
             for each in (theirs, ours)
         )
         return Figure(
