@@ -330,6 +330,34 @@ def test_what_was_interrupted_goes_on_exactly(tmp_path):
     assert second[2].step == 30
 
 
+def test_a_second_interrupt_in_a_step_ends_all(tmp_path):
+    """What is left of the step is not the state of any step, and none of them goes on from it."""
+
+    def twice(model, images):
+        if stacked[0].step == 7:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return negative_elbo(model, images)
+
+    def three():
+        return [new(seed) for seed in range(3)]
+
+    stacked, resumed, whole = three(), three(), three()
+    for training in stacked:
+        training.loss = twice
+    with pytest.raises(KeyboardInterrupt):
+        together(stacked, 20, tmp_path / "parts", every=5)
+    for training in stacked:
+        with pytest.raises(RuntimeError, match=r"middle of a step, after 7 whole"):
+            training.run(20)
+    together(resumed, 20, tmp_path / "parts", every=5)
+    together(whole, 20, tmp_path / "whole", every=5)
+    for one, other in zip(resumed, whole, strict=True):
+        assert one.history == other.history
+        for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
 def test_a_killed_stack_goes_on(tmp_path):
     """SIGKILL at any moment, and then to the weights of one that was not killed."""
     script = textwrap.dedent(

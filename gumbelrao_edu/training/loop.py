@@ -189,12 +189,9 @@ class Training:
         self.begin(until, every, checkpoint)
         with interrupts_held() as interrupted:
             while self.step < until:
-                try:
+                with in_one_piece([self]):
                     self._step()
                     self.report(until, every, callback, checkpoint)
-                except KeyboardInterrupt:  # a second one, see `interrupts_held`
-                    self._torn = True
-                    raise
                 if interrupted.is_set():
                     if checkpoint is not None:
                         self.save(checkpoint)
@@ -424,6 +421,21 @@ def norm_of(tensors: Iterable[Tensor]) -> Tensor:
     """Return the norm of several tensors together, a scalar."""
     norm: Tensor = torch.stack([tensor.detach().norm() for tensor in tensors]).norm()
     return norm
+
+
+@contextmanager
+def in_one_piece(trainings: Iterable[Training]) -> Iterator[None]:
+    """A step: trainings that a second interrupt breaks off in it do not go on, see `begin`.
+
+    Args:
+        trainings: that make it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        for training in trainings:
+            training._torn = True
+        raise
 
 
 @contextmanager

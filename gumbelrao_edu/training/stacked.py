@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from ..estimators import joined, samples_of
 from .errors import TrainingDivergedError
-from .loop import Callback, Training, interrupts_held
+from .loop import Callback, Training, in_one_piece, interrupts_held
 
 if TYPE_CHECKING:
     from .runs import Run
@@ -88,6 +88,7 @@ def run_together(
     Raises:
         ValueError: if the trainings cannot be computed together.
         KeyboardInterrupt: when interrupted; each has saved its checkpoint after a whole step.
+        RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
 
     Example:
         >>> run_together([], 100, callbacks=[], checkpoints=[])
@@ -103,16 +104,17 @@ def run_together(
         ]:
             with _as_one([trainings[i] for i in going], stack) as whole:
                 while not any(i in errors or trainings[i].step == until for i in going):
-                    whole.step()
-                    reporting = [i for i in going if trainings[i].reports(until, every)]
-                    if reporting or interrupted.is_set():
-                        errors |= {going[at]: error for at, error in whole.look().items()}
-                    for i in reporting:
-                        try:
-                            if i not in errors:
-                                trainings[i].report(until, every, callbacks[i], checkpoints[i])
-                        except TrainingDivergedError as error:
-                            errors[i] = error
+                    with in_one_piece(trainings[i] for i in going):
+                        whole.step()
+                        reporting = [i for i in going if trainings[i].reports(until, every)]
+                        if reporting or interrupted.is_set():
+                            errors |= {going[at]: error for at, error in whole.look().items()}
+                        for i in reporting:
+                            try:
+                                if i not in errors:
+                                    trainings[i].report(until, every, callbacks[i], checkpoints[i])
+                            except TrainingDivergedError as error:
+                                errors[i] = error
                     if interrupted.is_set():
                         for i in going:
                             if i not in errors:
@@ -153,6 +155,8 @@ class _Whole:
     def __init__(self, trainings: Sequence[Training], stack: Stack) -> None:
         self._trainings, self._stack = trainings, stack
         self._models: list[Any] = [training.model for training in trainings]
+        self._loss = _WithLoss(self._models[0], trainings[0].loss)
+        self._names = [f"model.{name}" for name, _ in self._models[0].named_parameters()]
         self._parameters = list(zip(*(model.parameters() for model in self._models), strict=True))
         self._weights = [torch.stack([*each]).detach() for each in self._parameters]
         self._momenta = [self._momentum_of(each) for each in self._parameters]
@@ -199,12 +203,10 @@ class _Whole:
         first = self._trainings[0]
         index = torch.stack([training.next_indices() for training in self._trainings])
         minibatches, axes, rows = self._stack(first.examples, index, first.model)
-        names = [f"model.{name}" for name, _ in first.model.named_parameters()]
-        stacked = dict(zip(names, self._weights, strict=True))
-        whole = _WithLoss(first.model, first.loss)
+        stacked = dict(zip(self._names, self._weights, strict=True))
         with _drawing_as_one(self._models, rows) as refused:
             losses = torch.func.vmap(
-                lambda weights, x: functional_call(whole, weights, (x,)), in_dims=(0, axes)
+                lambda weights, x: functional_call(self._loss, weights, (x,)), in_dims=(0, axes)
             )(stacked, minibatches)
         for each in refused:
             losses = losses.masked_fill(each, torch.nan)
