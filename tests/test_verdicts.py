@@ -167,7 +167,7 @@ def better(sign):
     return {
         "table1/runs": listops(gains),
         "clipping/runs": listops(clipped),
-        "table2/runs": digits(bounds),
+        "table2/runs": digits(bounds, draws=5),
         **fields(sign > 0),
     }
 
@@ -245,6 +245,17 @@ def test_a_single_draw_decides_nothing(tmp_path):
     lower = table[table.index.str.startswith("The best models with GR")].iloc[0]
     assert "8-ary, B = 20" in lower.cells
     assert "4-ary, B = 20" not in lower.cells
+
+
+def test_two_draws_are_no_search_for_a_temperature(tmp_path):
+    tables = better(1)
+    runs = tables["table2/runs"]
+    few = (runs.arity != 8) & (runs.learning_rate > 0.0045)  # four draws, and five of 8-ary
+    tables["table2/runs"] = runs[~few]
+    table = judged(tables, tmp_path)
+    lower = table[table.claim.str.startswith("The best models with GR")].iloc[0]
+    assert lower.cells == "8-ary, B = 20; 8-ary, B = 200"
+    assert lower.verdict == UNDECIDED
 
 
 def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):

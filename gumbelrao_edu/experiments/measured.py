@@ -380,6 +380,8 @@ def steps_ratio(stored: Stored) -> Figure | None:
 
 # Tables 2 and 3
 
+_SEARCHED = 5  # draws from which on the best one tells something of its temperature
+
 
 class Best(NamedTuple):
     """A draw of the hyper-parameters, and the bounds of its trainings in nats."""
@@ -438,11 +440,15 @@ def gain_on_digits(
 
 
 def lower_best_temperature(stored: Stored) -> Figure | None:
-    """τ of the best draw of ST-GS minus that of GR-∞, over arities and batch sizes."""
+    """τ of the best draw of ST-GS minus that of GR-∞, over arities and batch sizes.
+
+    Cells with fewer than `_SEARCHED` draws are left out: two rows that choose from the same two
+    temperatures agree too easily.
+    """
     lower = {}
     for arity, batch_size in table2.PAPER_COLUMNS:
         st, gr = (best(stored, [row], arity, batch_size) for row in (ST_GS, GR_INF))
-        if st is not None and gr is not None and min(st.draws, gr.draws) > 1:
+        if st is not None and gr is not None and min(st.draws, gr.draws) >= _SEARCHED:
             lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
     if not lower:
         return None

@@ -359,7 +359,7 @@ CLAIMS = (
         "Table 2",
         "The best models with GR have a lower temperature than those with ST-GS "
         f"({_TAUS['GR-MC1000']:g} against {_TAUS['ST-GS']:g} on average).",
-        "τ of the best draw of ST-GS minus that of GR-∞, mean of the cells",
+        "τ of the best draw of ST-GS minus that of GR-∞, mean of cells with five draws or more",
         Rule(0.0),
         lower_best_temperature,
         f"{_GPU} `table2`",
