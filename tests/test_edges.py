@@ -310,7 +310,7 @@ def test_a_wrong_type_is_named(call, message):
         ),
         (
             lambda: sampler("reinforce", baseline=RunningMean()),
-            "baseline: expected none, for a model's loss has none",
+            "baseline: expected none, for the model has its own",
         ),
         (
             lambda: surrogate.sequential(

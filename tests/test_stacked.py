@@ -124,6 +124,8 @@ def assert_near(one: Training, other: Training) -> None:
     pairs = zip(one.model.named_parameters(), other.model.parameters(), strict=True)
     for (name, a), b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+    for a, b in zip(one.model.buffers(), other.model.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert [entry["step"] for entry in one.history] == [entry["step"] for entry in other.history]
     losses = [[entry["loss"] for entry in each.history] for each in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -408,6 +410,21 @@ def test_afterwards_each_has_weights_and_momenta_of_its_own(tmp_path):
             else:
                 torch.testing.assert_close(*momenta, rtol=1e-4, atol=1e-5)
                 assert momenta[1].untyped_storage().nbytes() == b.nbytes
+
+
+def test_each_has_a_running_mean_of_its_own(tmp_path):
+    apart, stacked = ([new(seed, "reinforce") for seed in range(3)] for _ in range(2))
+    for training in apart[1:]:
+        training.run(7)
+    stacked[1].run(7)  # one that goes on, and two that begin
+    together([stacked[0], stacked[2]], 7, tmp_path)
+    apart[0].run(7)
+    means = [training.model.running_mean for training in stacked]
+    for mean, training in zip(means, apart, strict=True):
+        torch.testing.assert_close(mean, training.model.running_mean, rtol=1e-4, atol=1e-5)
+        assert mean.untyped_storage().nbytes() == mean.nbytes
+    assert len({mean[0].item() for mean in means}) == 3
+    assert stacked[0].model.running_mean[1] == pytest.approx(1 - 0.99**7)
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path):

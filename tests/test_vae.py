@@ -181,6 +181,39 @@ def test_score_function_elbo_has_the_same_value() -> None:
     torch.testing.assert_close(value, model.elbo(IMAGES, estimator=draw))
 
 
+def test_the_baseline_of_reinforce_is_the_mean_of_the_past() -> None:
+    model = tiny(estimator=estimators.sampler("reinforce", generator=seeded(14)))
+    twin, past = estimators.sampler("reinforce", generator=seeded(14)), estimators.RunningMean()
+    weights = [*model.encoder.parameters()]
+    for _ in range(4):
+        logits = model.encode(IMAGES)
+        sample = twin(logits)
+        values = model.log_likelihood(IMAGES, sample)
+        log_q = estimators.log_probability(logits, sample.argmax(-1), 1)
+        score = (values.detach() - past.value) * log_q
+        want = torch.autograd.grad((score - model.kl(logits)).mean(), weights)
+        got = torch.autograd.grad(model.elbo(IMAGES).mean(), weights)
+        torch.testing.assert_close(got, want)
+        past.update(values)
+        torch.testing.assert_close(
+            model.running_mean, torch.tensor([past.mean, past.weight]), rtol=1e-5, atol=1e-6
+        )
+    assert past.value < -1  # so that a step without it would have had another gradient
+
+
+def test_only_steps_of_its_own_change_the_running_mean() -> None:
+    model = tiny(estimator=estimators.sampler("reinforce", generator=seeded(15)))
+    other = estimators.sampler("reinforce", generator=seeded(15))
+    model.elbo(IMAGES, estimator=other)
+    with torch.no_grad():
+        model.elbo(IMAGES)
+    assert model.running_mean.tolist() == [0.0, 0.0]
+    model.elbo(IMAGES)
+    assert model.running_mean[1] > 0
+    assert "running_mean" in model.state_dict()  # a training goes on with it
+    assert "running_mean" not in tiny(estimator=estimators.sampler("rloo")).state_dict()
+
+
 # At this learning rate score-function estimators are too noisy; that they are unbiased is tested
 # above.
 @pytest.mark.parametrize("name", [n for n in estimators.names() if estimators.get(n).samples])

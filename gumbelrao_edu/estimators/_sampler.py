@@ -79,8 +79,8 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
         check_generator(generator, getattr(generator, "device", torch.device("cpu")))
     if "baseline" in hyper:
         raise ValueError(
-            "baseline: expected none, for a model's loss has none (rloo has the mean of its own "
-            "samples)"
+            "baseline: expected none, for the model has its own (the mean of past losses; for rloo "
+            "that of the other samples)"
         )
     hyper = {**record.example, **hyper}
     # What the first draw would refuse is refused here, for the batch that the temperatures have.

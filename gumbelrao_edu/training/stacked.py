@@ -1,6 +1,7 @@
 """Many trainings in one program: models of one shape, whose steps are made together.
 
-    weights, gradients, momenta       of all in one tensor each, of which a model holds its part
+    weights, gradients, momenta       of all in one tensor each, of which a model holds its part;
+                                      so are buffers named running_…, the others are one for all
     samples                           in one call, with the generator and τ of each model
     order of the data, reports        each training for itself, as `Training.run` does it
 
@@ -134,9 +135,15 @@ def _check(trainings: Sequence[Training]) -> None:
         raise ValueError("trainings: expected the same examples, got several")
     if len({(training.loss, type(training.model)) for training in trainings}) > 1:
         raise ValueError("trainings: expected one loss and one class of models, got several")
-    for buffers in zip(*(training.model.buffers() for training in trainings), strict=True):
-        if not all(torch.equal(buffers[0], other) for other in buffers):
+    for named in zip(*(training.model.named_buffers() for training in trainings), strict=True):
+        (name, first), *others = named
+        if not _runs(name) and not all(torch.equal(first, other) for _, other in others):
             raise ValueError("trainings: expected models with equal buffers, got others")
+
+
+def _runs(name: str) -> bool:
+    """Whether a step of the model changes this buffer of it, as torch names such buffers."""
+    return name.rpartition(".")[2].startswith("running_")
 
 
 @contextmanager
@@ -168,6 +175,13 @@ class _Whole:
                 if training.settings["momentum"]:
                     training.optimizer.state[parameter]["momentum_buffer"] = m
             weights.requires_grad_()
+        self._running: dict[str, Tensor] = {}
+        for name, _ in self._models[0].named_buffers():
+            if _runs(name):
+                own = [model.get_buffer(name) for model in self._models]
+                self._running[f"model.{name}"] = whole = torch.stack(own)
+                for buffer, part in zip(own, whole, strict=True):
+                    buffer.data = part
 
         def setting(name: str) -> Tensor:
             values = [training.settings[name] for training in trainings]
@@ -197,16 +211,20 @@ class _Whole:
                 parameter.data = parameter.data.clone()
                 if state := training.optimizer.state.get(parameter):
                     state["momentum_buffer"] = state["momentum_buffer"].clone()
+        for model in self._models:
+            for name, buffer in model.named_buffers():
+                if _runs(name):
+                    buffer.data = buffer.data.clone()
 
     def step(self) -> None:
         """Make a step of each; nothing waits for a GPU to compute."""
         first = self._trainings[0]
         index = torch.stack([training.next_indices() for training in self._trainings])
         minibatches, axes, rows = self._stack(first.examples, index, first.model)
-        stacked = dict(zip(self._names, self._weights, strict=True))
+        stacked = {**dict(zip(self._names, self._weights, strict=True)), **self._running}
         with _drawing_as_one(self._models, rows) as refused:
             losses = torch.func.vmap(
-                lambda weights, x: functional_call(self._loss, weights, (x,)), in_dims=(0, axes)
+                lambda own, x: functional_call(self._loss, own, (x,)), in_dims=(0, axes)
             )(stacked, minibatches)
         for each in refused:
             losses = losses.masked_fill(each, torch.nan)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._checks import _holds, check_count, check_generator, check_real
-from ..estimators import log_probability, samples_of, score_loss
+from ..estimators import RunningMean, log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
 
@@ -33,7 +33,8 @@ class DiscreteVAE(nn.Module):
         arity: n, the number of classes of each variable, a power of 2.
         estimator: maps logits `[*, V, n]` to samples of the same shape: an `estimators.sampler`,
             or a callable whose sample carries the gradient, for example
-            ``functools.partial(gumbel_rao, tau=0.5, k=10)``.
+            ``functools.partial(gumbel_rao, tau=0.5, k=10)``. REINFORCE has the running mean of
+            log p(x|D) as its baseline (section 5.1), a buffer of the model; see `elbo`.
         pixel_mean: mean of each training image's pixel, `[pixels]`.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         latent_bits: V·log2 n, the number of inputs of the decoder, whatever the arity. Class c of
@@ -91,6 +92,10 @@ class DiscreteVAE(nn.Module):
         self.arity = arity
         self.num_variables = latent_bits // bits
         self.estimator = estimator
+        if samples_of(estimator) == 1:
+            # The m of `RunningMean`, and 1 − γ^t, by which it is divided.
+            self.running_mean: Tensor
+            self.register_buffer("running_mean", torch.zeros(2, dtype=torch.float32, device="cpu"))
         pixels = len(pixel_mean)
         self.encoder = _perceptron([pixels, *hidden, self.num_variables * arity], generator)
         self.decoder = _perceptron([latent_bits, *reversed(hidden), pixels], generator)
@@ -146,11 +151,13 @@ class DiscreteVAE(nn.Module):
 
         With a score-function estimator log p(x|D) is the mean over its S samples, with the gradient
         of `estimators.score_loss`. All variables of an image are one outcome here, and the KL and
-        its gradient are exact as with any other estimator.
+        its gradient are exact as with any other estimator. A model's own REINFORCE has the running
+        mean of log p(x|D) as its baseline. Each call in which gradients are enabled adds to it,
+        after its use.
 
         Args:
             x: images `[batch, pixels]`, 0 or 1, of any dtype.
-            estimator: takes the place of the model's own for this call.
+            estimator: takes the place of the model's own for this call, without a baseline.
         """
         logits, draw = self.encode(x), estimator or self.estimator
         num_samples = samples_of(draw)
@@ -160,7 +167,19 @@ class DiscreteVAE(nn.Module):
         sample = draw(many)
         values = self.log_likelihood(x.expand(num_samples, *x.shape), sample)
         log_q = log_probability(many, sample.argmax(-1), values.dim())
-        return score_loss(values, log_q) - self.kl(logits)
+        own = estimator is None and "running_mean" in self._buffers
+        baseline = self._baseline(values) if own else 0.0
+        return score_loss(values, log_q, baseline=baseline) - self.kl(logits)
+
+    def _baseline(self, values: Tensor) -> Tensor:
+        """The mean of log p(x|D) in past steps, to which one adds its own; see `RunningMean`."""
+        mean, weight = self.running_mean.clone()
+        if torch.is_grad_enabled():
+            new = torch.stack([values.detach().mean(), values.new_ones(())])
+            decay, new = RunningMean.decay, new.to(self.running_mean)
+            self.running_mean.mul_(decay).add_(new, alpha=1 - decay)
+        past: Tensor = mean / weight.clamp(min=1e-9)  # 0 before the first step
+        return past
 
     forward = elbo
 
