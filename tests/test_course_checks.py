@@ -79,6 +79,7 @@ GUMBEL = {
     "every number is +1 off": lambda u: 1 - (-u.log()).log(),
     "expected a tensor, got list": lambda u: (-(-u.log()).log()).tolist(),
     "the shape is []": lambda u: -(-u.log()).log().sum(),
+    "it gives [0.001, 0.999], and should give u": lambda u: -(-u.clamp(1e-3, 1 - 1e-3).log()).log(),
 }
 
 
@@ -315,6 +316,7 @@ SOFTMAX = {
     "over all rows": lambda p, i, e, tau: weights(p, i, e, tau) / weights(p, i, e, tau).sum(),
     "over the draws": lambda p, i, e, tau: weights(p, i, e, tau) / weights(p, i, e, tau).sum(0),
     "do not go through": through_equation_9,
+    "no p is too small": lambda p, i, e, tau: normalised(weights(p.clamp(min=1e-6), i, e, tau)),
 }
 
 

@@ -203,6 +203,7 @@ EXPONENTIAL = {
     "not 1 − b/a": lambda t, n, a, b: a * (1 - b / a) ** min(t / n, 1),
     "it has to be a at step 0": lambda t, n, a, b: 1.0,
     "raised": lambda t, n, a, b: a * torch.exp(t / n),
+    "Here it rises": lambda t, n, a, b: max(b, a * (b / a) ** (t / n)),
 }
 
 

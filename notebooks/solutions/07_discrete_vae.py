@@ -27,7 +27,8 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb), and an idea of what stochastic
 # gradient descent does. **Time:** 60 minutes without section 9, which is optional; the computer needs
-# about one of them. The five exercises have their [solutions](../solutions/07_discrete_vae.ipynb) apart.
+# about one of them. The solutions of the five exercises are in
+# [a notebook of their own](../solutions/07_discrete_vae.ipynb).
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838).
@@ -48,6 +49,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if importlib.util.find_spec("gumbelrao_edu") is None:
     print("Installing the course, about a minute …")
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
+
+# %% [markdown] tags=["solution"]
+# *This is the notebook with the solutions.* The one without them is [here](../07_discrete_vae.ipynb).
 
 # %% [markdown]
 # ## 1 · The digits
@@ -266,7 +270,8 @@ for name in ("GR-10", "GR-∞"):
 #
 # The top row are digits from the validation set, the others what each model makes of them: encoded
 # into 80 classes and decoded again. The slider starts at the end of the training. **Move it** to the
-# left and back with the arrow keys. **Look for** the step at which you can first read a row.
+# left and back with the arrow keys. **Look for** how a row that can't be read
+# yet differs from one that can.
 
 # %%
 def caption(step):
@@ -520,7 +525,7 @@ claim("at the lowest τ there is more variance than at the highest", all(colder)
 #
 # $$L_M = \log \frac{1}{M} \sum_{j=1}^{M} \frac{p(x, D_j)}{q(D_j|x)}, \qquad D_j \sim q(D|x)$$
 #
-# $M = 1$ is the ELBO. With larger $M$ the mean of the quotients varies less, so that less is lost in Jensen's
+# The mean of $L_1$ is the ELBO. With larger $M$ the mean of the quotients varies less, so that less is lost in Jensen's
 # inequality, and the bound rises towards $\log p(x)$. (Section 5.4 of the paper prints it without the
 # $1/q$.) We give it as the paper does: minus the bound, in nats; lower is better.
 #
@@ -598,7 +603,7 @@ bounds[order].round(1)
 # estimators:
 #
 # - At the **low temperature**, 0.288, GR is about 3 nats ahead of ST-GS.
-# - At **higher temperatures** with short steps they end within a nat of each other.
+# - At **higher temperatures** with short steps they end within a nat of each other; at 0.777 ST-GS is ahead.
 # - Where **steps are too long**, the less noise the better: GR suffers far less than ST-GS.
 # - **GS**, which relaxes the code while it trains, is ahead at the higher temperatures, but for the draw with
 #   the most momentum (0.941), where it is behind GR.
@@ -678,8 +683,8 @@ by_seed(8, 5)
 # again.
 #
 # At the top the variance over training; in the middle the mean squared error of one gradient over the
-# temperature. At the bottom how many steps the trainings of Table 2 took until the loss on the validation
-# set, with one sample, was so low; the mean of those that got there.
+# temperature. At the bottom how many steps the trainings of Table 2 needed to bring the loss on the validation
+# set (with one sample) down to a threshold; each point is the mean of the trainings that reached it.
 #
 # **Look for** the distance between ST-GS and the GR curves, at the top over time, in the middle over τ.
 
@@ -692,7 +697,7 @@ alt = (
     f"Top: at τ = 0.5 the variance of the draws rises during the training, and that of GR is below "
     f"that of ST-GS at each step; at the last one {last['ST-GS', 0.5]:.0f} for ST-GS, "
     f"{last['GR-MC10', 0.5]:.0f} for K = 10, {last['GR-∞', 0.5]:.0f} for K = ∞. Middle: the mean "
-    f"squared error falls with τ, GR below ST-GS. Bottom: steps to thresholds of the loss, more for "
+    f"squared error falls as τ grows, GR below ST-GS. Bottom: steps to thresholds of the loss, more for "
     f"lower ones; the estimators differ little."
 )
 show(figure_2(measured, pd.read_csv(stored("fig2/thresholds.csv"))), alt=alt)

@@ -275,7 +275,12 @@ def check_conditional_softmax(function: Any) -> None:
             r[:, i] = winner
         return r / r.sum(-1, keepdim=True)
 
-    for values, i, tau in (([0.1, 0.2, 0.3, 0.4], 1, 0.5), ([0.5, 0.3, 0.2], 0, 2.0)):
+    rare = [1 - 1e-9, 1e-9]  # whoever cuts p off at a small number is far off here
+    for values, i, tau in (
+        ([0.1, 0.2, 0.3, 0.4], 1, 0.5),
+        ([0.5, 0.3, 0.2], 0, 2.0),
+        (rare, 0, 2.0),
+    ):
         p = torch.tensor(values, dtype=torch.float64)
         e = _exponentials(3 if len(p) == 4 else 2, len(p))
         x = e / (e[:, [i]] * p)
@@ -317,6 +322,9 @@ def check_conditional_softmax(function: Any) -> None:
                 one_row / one_row.sum(-1, keepdim=True)
             ),
             "r_i is 1, and not 0: the winner has the largest weight.": softmax(r, i, 0.0),
+            "p is cut off at a small number. Leave it as it is: no p is too small.": (
+                softmax((1 + e / (e[:, [i]] * p.clamp(min=1e-6))) ** (-1 / tau), i)
+            ),
             "p_j is missing.": softmax((1 + e / e[:, [i]]) ** (-1 / tau), i),
             "p is a probability already: no logarithm of it.": softmax(
                 (1 + e / (e[:, [i]] * p.log())) ** (-1 / tau), i

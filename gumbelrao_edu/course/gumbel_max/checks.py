@@ -35,8 +35,8 @@ def check_gumbel_from_uniform(function: Any) -> None:
         >>> check_gumbel_from_uniform(lambda u: -(-u.log()).log())
         Right: uniform numbers become Gumbels.
     """
-    for u in (torch.tensor([0.1, 0.5, 0.9]), torch.tensor([[0.01, 0.2], [0.7, 0.999]])):
-        u = u.double()
+    for values in ([0.1, 0.5, 0.9], [[0.01, 0.2], [0.7, 0.999]], [1e-6, 1 - 1e-6]):
+        u = torch.tensor(values, dtype=torch.float64)
         e = -u.log()
         mistakes = {
             "the minus in front of the outer logarithm is missing.": e.log(),

@@ -312,7 +312,13 @@ def check_exponential(function: Any) -> None:
         >>> check_exponential(lambda t, steps, a, b: a * (b / a) ** min(t / steps, 1))
         Right: equal factors in equal times.
     """
-    for t, steps, a, b in ((60, 200, 2.0, 0.125), (100, 200, 2.0, 0.125), (300, 200, 2.0, 0.125)):
+    falls, rises = (2.0, 0.125), (0.5, 2.0)
+    for t, steps, (a, b) in (
+        (60, 200, falls),
+        (100, 200, falls),
+        (300, 200, falls),
+        (60, 200, rises),
+    ):
         x = t / steps
         capped = min(x, 1.0)
         over = t > steps
@@ -342,6 +348,9 @@ def check_exponential(function: Any) -> None:
             ),
             "T − 1 in place of T.": a * (b / a) ** min(t / (steps - 1), 1.0),
             "this is the start: the step is not used. (t // T rounds down to 0.)": a,
+            "max(b, …) is right where the temperature falls. Here it rises: take min(t/T, 1).": (
+                max(b, a * (b / a) ** x) if b > a else math.nan
+            ),
             "this is the end: the step is not used, or min and max, or t and T, changed places.": (
                 b if t < steps else math.nan
             ),
