@@ -63,9 +63,9 @@ def check_tau(
         value = tau.detach()
         valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
         if not _holds(valid):
-            raise ValueError(f"{name}: expected {wanted} finite numbers, got {value.tolist()}")
+            raise ValueError(f"{name}: expected {wanted} finite numbers, got {shown(value)}")
         if not _holds((value >= MIN_TAU) | (value == 0)):
-            raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {value.tolist()}")
+            raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {shown(value)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
                 f"{name}: expected a tensor without gradient, got one that requires it"
@@ -80,12 +80,27 @@ def check_tau(
     return number
 
 
+def shown(value: Any) -> str:
+    """A number, or a tensor of which at most a few are said."""
+    if not isinstance(value, Tensor):
+        return str(value)
+    if value.numel() <= 8:
+        return str(value.tolist())
+    return f"{tuple(value.shape)} of {value.min():g} to {value.max():g}"
+
+
 def check_real(tensor: Any, name: str, of: str = "numbers") -> None:
     """A tensor of real numbers of any dtype; `of` says what they are."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor of {of}, got {type(tensor).__name__}")
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real {of}, got {tensor.dtype}")
+
+
+def check_function(f: Any, name: str = "f") -> None:
+    """Something that can be called."""
+    if not callable(f):
+        raise TypeError(f"{name}: expected a function, got {type(f).__name__}")
 
 
 def check_draws(draws: Any, name: str = "draws") -> Tensor:

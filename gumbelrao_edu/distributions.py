@@ -63,16 +63,18 @@ class GumbelRaoCategorical(OneHotCategorical):
             # Beside a large common offset the parent's logarithm of the sum loses its digits.
             logits = logits - logits.detach().amax(-1, keepdim=True)
         else:
-            check_probs(probs)
-        super().__init__(probs, logits, validate_args)
+            # torch would make logits of them that are finite where a probability is 0.
+            probs = check_probs(probs)
+            never = probs == 0
+            logits = probs.masked_fill(never, 1.0).log().masked_fill(never, -torch.inf)
+        super().__init__(None, logits, validate_args)
         tau, k = check_gumbel_rao(tau, k, noise, self.batch_shape + self.event_shape)
         check_generator(generator, self._param.device)
-        self._by_probs = logits is None
         self.tau, self.k, self.noise, self.generator = tau, k, noise, generator
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(GumbelRaoCategorical, _instance)  # type: ignore[no-untyped-call]
-        for name in ("_by_probs", "tau", "k", "noise", "generator"):
+        for name in ("tau", "k", "noise", "generator"):
             setattr(new, name, getattr(self, name))
         return super().expand(batch_shape, _instance=new)  # type: ignore[no-untyped-call]
 
@@ -92,15 +94,11 @@ class GumbelRaoCategorical(OneHotCategorical):
             return gumbel_max(self._theta(sample_shape), generator=self.generator)[0]
 
     def _theta(self, sample_shape: Any) -> Tensor:
-        """θ, −∞ where a probability is 0. (The `logits` that torch makes of `probs` are finite.)"""
-        theta = self.logits
-        if self._by_probs:
-            never = self.probs == 0
-            theta = self.probs.masked_fill(never, 1.0).log().masked_fill(never, -torch.inf)
+        theta: Tensor = self.logits
         return theta.expand(self._extended_shape(Size(sample_shape)))
 
 
-def check_probs(probs: Any) -> None:
+def check_probs(probs: Any) -> Tensor:
     """A floating tensor `[*batch, n]` of finite numbers from 0; each row has one above."""
     check_floating(probs, "probs")
     if probs.dim() == 0 or probs.shape[-1] == 0:
@@ -112,6 +110,8 @@ def check_probs(probs: Any) -> None:
             "probs: expected numbers from 0, in each row one above 0, "
             "got NaN, infinity, a negative number or a row of zeros"
         )
+    checked: Tensor = probs
+    return checked
 
 
 def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
@@ -160,6 +160,9 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
     possible = theta > -torch.inf
     if not _holds((x > 0) | ~possible):
         raise ValueError("sample: expected entries above 0 for the classes that can occur")
+    rounding = max(1e-3, x.shape[-1] * torch.finfo(sample.dtype).eps)
+    if not _holds((x.sum(-1) - 1).abs() <= rounding):
+        raise ValueError("sample: expected entries that sum to 1")
     t = torch.as_tensor(tau, dtype=dtype, device=x.device)
     n = possible.sum(-1).to(dtype)
     log_x = x.masked_fill(~possible, 1.0).log()

@@ -23,6 +23,7 @@ from ._checks import (
 from ._generators import Generators
 
 _REJECTED = 20_000  # draws that `rejection` makes at a time
+_MOST_DRAWN = 1e9  # and in all, on average: minutes
 _SMALL = 2.0**-18  # exponentials below it are drawn again on a finer grid
 
 
@@ -92,7 +93,15 @@ def tempered_softmax(logits: Tensor, tau: Tau) -> Tensor:
 
 def temper(logits: Tensor, tau: Tau) -> Tensor:
     """`tempered_softmax` of arguments that were checked."""
-    return (centred(logits) / per_class(tau, logits)).softmax(-1).to(logits.dtype)
+    return divided(centred(logits), tau).softmax(-1).to(logits.dtype)
+
+
+def divided(theta: Tensor, tau: Tau) -> Tensor:
+    """θ/τ, where −inf stays and has no part in the gradient of τ: 0 · ∞ would be no number."""
+    if not isinstance(tau, Tensor):
+        return theta / tau
+    never = theta == -torch.inf
+    return (theta.masked_fill(never, 0.0) / per_class(tau, theta)).masked_fill(never, -torch.inf)
 
 
 def gumbel_max(
@@ -146,7 +155,8 @@ def _rounded(perturbed: Tensor, one_hot: Tensor, dtype: torch.dtype) -> Tensor:
     value = perturbed.detach()
     top = value.gather(-1, index)
     below = top - (top.abs() * limits.eps).clamp(min=limits.tiny)
-    excess = (below - value).clamp_(max=0.0).scatter_(-1, index, 0.0)  # of the others over `below`
+    # Of the others over `below`, which may be −inf, as they may: −inf − (−inf) is no number.
+    excess = torch.where(value > below, below - value, 0.0).scatter(-1, index, 0.0)
     return perturbed + excess
 
 
@@ -209,7 +219,7 @@ def rejection(
 
     Args:
         logits: θ, `[n]`.
-        index: i, the class that has to win; p_i > 0.
+        index: i, the class that has to win; k / p_i is at most 10⁹.
         k: how many are kept.
         generator: source of randomness; the global one when None.
 
@@ -234,6 +244,12 @@ def rejection(
         raise ValueError(f"logits: expected [n], got {tuple(logits.shape)}")
     if not 0 <= index < len(logits) or logits[int(index)] == -torch.inf:
         raise ValueError(f"index: expected a class that occurs, got {index} of {logits.tolist()}")
+    p = float(logits.detach().double().softmax(-1)[int(index)])
+    if k > _MOST_DRAWN * p:
+        raise ValueError(
+            f"index: expected a class for which k / p_i is at most {_MOST_DRAWN:g}, "
+            f"got p_i = {p:.2g} for k = {k}"
+        )
     kept, drawn, missing = [], 0, k
     while missing:
         one_hot, perturbed = gumbel_max(logits.expand(_REJECTED, -1), generator=generator)

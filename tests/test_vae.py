@@ -249,7 +249,7 @@ def test_input_types() -> None:
         ({"arity": 1}, ValueError, "arity: expected a power of 2"),
         ({"arity": 2.0}, TypeError, "arity: expected a whole number"),
         ({"arity": 32, "latent_bits": 12}, ValueError, "latent_bits: expected a multiple of 5"),
-        ({"estimator": "gumbel_rao"}, TypeError, "estimator: expected a callable, got str"),
+        ({"estimator": "gumbel_rao"}, TypeError, "estimator: expected a function, got str"),
         ({"pixel_mean": torch.tensor([2.0])}, ValueError, r"pixel_mean: expected \[pixels\]"),
         ({"pixel_mean": torch.zeros(2, 2)}, ValueError, r"pixel_mean: .* got shape \(2, 2\)"),
     ],

@@ -111,12 +111,15 @@ def get(name: str) -> Record:
     """The record of an estimator.
 
     Raises:
+        TypeError: when the name is no text.
         ValueError: when there is none of that name.
 
     Example:
         >>> get("gumbel_rao").equation
         '(10)'
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a text, got {type(name).__name__}")
     if name not in _records:
         raise ValueError(f"name: expected one of {', '.join(names())}, got {name!r}")
     return _records[name]

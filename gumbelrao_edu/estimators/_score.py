@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import check_real, seen_true
+from .._checks import _holds, check_floating, check_number, check_real, seen_true
 
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
@@ -25,7 +25,8 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
     Args:
         losses: f(D^s, θ), `[S, *batch]`, real numbers of any dtype.
         log_p: log p_θ(D^s), `[S, *batch]`, differentiable in θ.
-        baseline: b, which must not depend on D; with S > 1 it cancels.
+        baseline: b, which must not depend on D: a number, or a tensor of the shape of the losses of
+            a sample, or of its trailing part; no gradient reaches it. With S > 1 it cancels.
 
     Returns:
         The mean of the losses over the samples, `[*batch]`.
@@ -43,12 +44,14 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
     Source: Williams (1992); Kool, van Hoof & Welling (2019); Foerster et al. (2018), DiCE, for the
     higher derivatives.
     """
+    check_floating(log_p, "log_p")
     check_losses(losses, log_p.shape, "losses")
     if losses.dim() == 0 or losses.shape != log_p.shape or len(losses) == 0:
         raise ValueError(
             f"losses: expected shape [S, *batch], that of log_p {tuple(log_p.shape)}, "
             f"got {tuple(losses.shape)}"
         )
+    baseline = check_baseline(baseline, losses.shape[1:])
     losses = losses.to(torch.promote_types(losses.dtype, log_p.dtype))
     advantage = losses - baseline if len(losses) == 1 else leave_one_out(losses)
     ratio = (log_p - log_p.detach()).exp()  # 1, with the gradient of log p
@@ -58,6 +61,22 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
     # A loss that is infinite stays so: ∞ · 0 would be no number.
     score = advantage.masked_fill(~finite, 0.0) * (ratio - 1)
     return torch.where(finite, losses + score, losses * ratio).mean(0)
+
+
+def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
+    """A finite number, or a tensor of them for losses of this shape."""
+    if not isinstance(baseline, Tensor):
+        return check_number(baseline, "baseline")
+    trailing = shape[len(shape) - baseline.dim() :] if baseline.dim() else torch.Size()
+    if baseline.shape != trailing or baseline.is_complex():
+        # One number a loss: [5, 1] beside [5] would broadcast to [5, 5] without a word.
+        raise ValueError(
+            f"baseline: expected real numbers of the shape {tuple(shape)} of the losses, or of its "
+            f"trailing part, got {tuple(baseline.shape)} of {baseline.dtype}"
+        )
+    if not _holds(baseline.isfinite()):
+        raise ValueError("baseline: expected finite numbers, got NaN or infinity")
+    return baseline.detach()
 
 
 def leave_one_out(losses: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_tau
-from ..gumbel import centred, per_class, perturb
+from ..gumbel import centred, divided, perturb
 from ..surrogate import first_order, replace_gradient
 from ._registry import register
 
@@ -41,7 +41,7 @@ def decoupled_straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient of softmax(θ/τ_b + G), G held fixed.
-        A second derivative is that of the surrogate, too.
+        Double backward is refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -60,7 +60,7 @@ def decoupled_straight_through(
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
-    winner = (theta.detach() / per_class(tau_forward, theta) + noise).argmax(-1, keepdim=True)
+    winner = (divided(theta.detach(), tau_forward) + noise).argmax(-1, keepdim=True)
     one_hot = torch.zeros_like(theta).scatter(-1, winner, 1.0)
-    relaxed = (theta / per_class(tau, theta) + noise).softmax(-1).to(theta.dtype)
+    relaxed = (divided(theta, tau) + noise).softmax(-1).to(theta.dtype)
     return replace_gradient(one_hot, relaxed).to(logits.dtype)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import check_logits
+from .._checks import check_function, check_logits
 from ._registry import register
 from ._score import check_losses
 
@@ -45,6 +45,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 
     Source: definition.
     """
+    check_function(f)
     check_logits(logits)
     *batch, n = logits.shape
     with torch.no_grad():

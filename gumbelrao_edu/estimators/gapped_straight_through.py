@@ -37,7 +37,7 @@ def gapped_straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        A second derivative is that of the surrogate, too.
+        Double backward is refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

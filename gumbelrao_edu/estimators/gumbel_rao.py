@@ -59,7 +59,9 @@ def gumbel_rao(
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
         tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
             reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
-        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. For
+        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. The
+            tables of K = ∞ are made once for each τ and kept for the last few: a tensor of many
+            different τ is slow. For
             logits in float32 or less the draws are multiples of 2⁻²⁴, and the gradient of classes
             less probable than that comes out too small; K = ∞ and float64 have no such limit.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
@@ -72,11 +74,11 @@ def gumbel_rao(
         call, so that a second backward pass through a retained graph gives the same gradient.
         `torch.compile`, `torch.export` and the transforms of `torch.func` work; what is compiled
         draws anew at each call, and rows of `vmap` share noise or not as its `randomness` says.
-        Double backward and forward mode are refused. Compiled code draws from the global generator
-        (another one breaks the graph, and `fullgraph=True` refuses it) and is compiled again for
-        each number `tau`; for a tensor it isn't. Under activation
-        checkpointing leave `generator` out: the state of a generator is not restored, so that the
-        backward pass would be that of another sample than the loss.
+        Double backward (but for τ = 0) and forward mode are refused. Compiled code draws from the
+        global generator (another one breaks the graph, and `fullgraph=True` refuses it) and is
+        compiled again for each number `tau`; for a tensor it isn't. Under activation checkpointing
+        leave `generator` out: the state of a generator is not restored, so that the backward pass
+        would be that of another sample than the loss.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -256,10 +258,10 @@ def _computed(
         if k == math.inf:
             return _fused.exact(grad, logits, one_hot, tau)
         return _fused.averaged(grad, logits, one_hot, seed, tau, int(k), noise)
-    if k == math.inf:
-        return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
     if logits.is_meta:  # shapes without numbers
         return torch.empty_like(logits)
+    if k == math.inf:
+        return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
     if seed.dim():
         return _each(grad, logits, one_hot, seed, tau, k, noise)
     generator = torch.Generator(logits.device).manual_seed(int(seed))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._checks import check_generator, check_logits, check_number, check_real
+from .._checks import check_function, check_generator, check_logits, check_number, check_real
 from ..gumbel import centred, perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
@@ -95,32 +94,16 @@ def reinforce(
 
     Source: Glynn (1990); Williams (1992).
     """
+    check_function(f)
     check_logits(logits)
     check_generator(generator, logits.device)
     one_hot, _ = perturb(centred(logits.detach()), generator)
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given
     losses = f(one_hot.to(logits.dtype))
     check_losses(losses, logits.shape[:-1])
-    b = _value_of(baseline, losses)
-    if isinstance(baseline, RunningMean):
-        baseline.update(losses)
+    b = 0.0 if baseline is None else baseline
+    if isinstance(b, RunningMean):
+        past, b = b, b.value
+        past.update(losses)
     log_p = log_probability(logits, index, losses.dim())
     return score_loss(losses.unsqueeze(0), log_p.unsqueeze(0), baseline=b)
-
-
-def _value_of(baseline: Any, losses: Tensor) -> float | Tensor:
-    """The baseline's value, after a look at its type and shape."""
-    if baseline is None:
-        return 0.0
-    if isinstance(baseline, RunningMean):
-        return baseline.value
-    if not isinstance(baseline, Tensor):
-        return check_number(baseline, "baseline")
-    shape = losses.shape[losses.dim() - baseline.dim() :] if baseline.dim() else torch.Size()
-    if baseline.shape != shape or baseline.is_complex():
-        # One number a loss: [5, 1] beside [5] would broadcast to [5, 5] without a word.
-        raise ValueError(
-            f"baseline: expected real numbers of the shape {tuple(losses.shape)} of the losses, or "
-            f"of its trailing part, got {tuple(baseline.shape)} of {baseline.dtype}"
-        )
-    return baseline.detach()

@@ -35,7 +35,7 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        A second derivative is that of the surrogate, in which p and m are fixed: 0 for linear f.
+        Double backward is refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_number
 from ..gumbel import centred, perturb, temper
-from ..surrogate import replace_gradient
+from ..surrogate import first_order, replace_gradient
 from ._registry import register
 from .gumbel_rao import Noise, averaged_given, check_gumbel_rao
 from .reinmax import jacobian
@@ -66,7 +66,7 @@ def reinmax_cv(
     tau, k = check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
     eta = check_number(eta, "eta")
     check_generator(generator, logits.device)
-    theta = centred(logits)
+    theta = first_order(centred(logits), "reinmax_cv")
     p = theta.detach().softmax(-1)
     one_hot, _ = perturb(theta.detach(), generator)
     middle = middle_logits(theta, p, one_hot)

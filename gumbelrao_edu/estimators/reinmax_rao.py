@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits
 from ..gumbel import centred, perturb
-from ..surrogate import replace_gradient
+from ..surrogate import first_order, replace_gradient
 from ._registry import register
 from .gumbel_rao import Noise, averaged_given, check_gumbel_rao
 from .reinmax import jacobian
@@ -62,7 +62,7 @@ def reinmax_rao(
     check_logits(logits)
     tau, k = check_gumbel_rao(tau, k, noise, logits.shape, allow_zero=False)
     check_generator(generator, logits.device)
-    theta = centred(logits)
+    theta = first_order(centred(logits), "reinmax_rao")
     p = theta.detach().softmax(-1)
     one_hot, _ = perturb(theta.detach(), generator)
     rao = averaged_given(middle_logits(theta, p, one_hot), one_hot, tau, k, noise, generator)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_generator, check_logits
+from .._checks import check_count, check_function, check_generator, check_logits
 from ..gumbel import centred, perturb
 from ._registry import register
 from ._score import check_losses, log_probability, score_loss
@@ -54,6 +54,7 @@ def rloo(
 
     Source: Kool, van Hoof & Welling (2019), Buy 4 REINFORCE samples, get a baseline for free.
     """
+    check_function(f)
     check_logits(logits)
     check_generator(generator, logits.device)
     num_samples = check_count(num_samples, "num_samples")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count, check_generator, check_real
+from .._checks import _holds, check_count, check_function, check_generator, check_real
 from ..estimators import RunningMean, log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
@@ -74,8 +74,7 @@ class DiscreteVAE(nn.Module):
             raise ValueError(f"arity: expected a power of 2 from 2 on, got {arity}")
         if latent_bits % bits:
             raise ValueError(f"latent_bits: expected a multiple of {bits}, got {latent_bits}")
-        if not callable(estimator):
-            raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
+        check_function(estimator, "estimator")
         check_real(pixel_mean, "pixel_mean")
         if (
             pixel_mean.dim() != 1
@@ -143,6 +142,11 @@ class DiscreteVAE(nn.Module):
 
     def kl(self, logits: Tensor) -> Tensor:
         """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly."""
+        if logits.shape[-2:] != (self.num_variables, self.arity):
+            raise ValueError(
+                f"logits: expected shape [*, {self.num_variables}, {self.arity}], "
+                f"got {tuple(logits.shape)}"
+            )
         log_q = logits.log_softmax(-1)
         return (log_q.exp() * log_q).sum((-2, -1)) + self.num_variables * math.log(self.arity)
 
@@ -159,7 +163,9 @@ class DiscreteVAE(nn.Module):
             x: images `[batch, pixels]`, 0 or 1, of any dtype.
             estimator: takes the place of the model's own for this call, without a baseline.
         """
-        logits, draw = self.encode(x), estimator or self.estimator
+        draw = self.estimator if estimator is None else estimator
+        check_function(draw, "estimator")
+        logits = self.encode(x)
         num_samples = samples_of(draw)
         if num_samples == 0:
             return self.log_likelihood(x, draw(logits)) - self.kl(logits)

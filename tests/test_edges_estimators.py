@@ -1,0 +1,177 @@
+"""Estimators at the edges of what they accept: values, errors and what the errors say."""
+
+import math
+
+import pytest
+import torch
+
+from gumbelrao_edu import (
+    GumbelRaoCategorical,
+    conditional_gumbel,
+    estimators,
+    gumbel_max,
+    gumbel_rao,
+    tempered_softmax,
+)
+from gumbelrao_edu.distributions import concrete_log_prob
+from gumbelrao_edu.estimators import sampler, score_loss
+from gumbelrao_edu.gumbel import rejection
+from gumbelrao_edu.quadrature import conditional_vjp
+from gumbelrao_edu.surrogate import parallel
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+LEARNABLE = [
+    "gumbel_softmax",
+    "st_gumbel_softmax",
+    "straight_through",
+    "decoupled_straight_through",
+    "gapped_straight_through",
+]
+
+
+@pytest.mark.parametrize("name", LEARNABLE)
+def test_a_class_that_never_occurs_leaves_the_gradient_of_tau_a_number(name):
+    tau = torch.tensor(0.5, requires_grad=True)
+    draw = sampler(name, tau=tau, generator=seeded(0))
+    sample = draw(torch.tensor([0.1, 0.5, -torch.inf]))
+    (sample @ torch.tensor([1.0, 2.0, 4.0])).backward()
+    assert tau.grad.isfinite()
+    assert tau.grad != 0
+
+
+def test_the_gradient_of_tau_is_that_without_the_class_that_never_occurs():
+    def gradient(logits, weights):
+        tau = torch.tensor(0.5, requires_grad=True)
+        (tempered_softmax(logits, tau) @ weights).backward()
+        return tau.grad
+
+    logits, weights = torch.tensor([0.1, 0.5, -torch.inf]), torch.tensor([1.0, 2.0, 4.0])
+    torch.testing.assert_close(gradient(logits, weights), gradient(logits[:2], weights[:2]))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_lowest_tau_of_exact_gradients_is_their_limit(n):
+    logits, g = torch.tensor([0.0, -30.0, -35.0])[:n], torch.tensor([1.0, 2.0, 4.0])[:n]
+    lowest = conditional_vjp(g, logits, torch.tensor(0), 1e-20)
+    p = logits.softmax(-1)
+    want = p * (g - g[0]) / 2  # v_j = ½ p_j (g_j − g_i)
+    want[0] = -want.sum()
+    torch.testing.assert_close(lowest, want, rtol=1e-4, atol=0.0)
+    for tau in (1e-30, torch.tensor(1e-30)):
+        with pytest.raises(ValueError, match="tau: expected at least 1e-20 with K = ∞, got "):
+            gumbel_rao(logits, tau=tau, k=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "error", "says"),
+    [
+        (torch.zeros(5, 1), ValueError, r"shape \(5,\) of the losses.* got \(5, 1\)"),
+        (torch.full((5,), math.nan), ValueError, "finite numbers, got NaN"),
+        (torch.tensor(math.inf), ValueError, "finite numbers, got NaN"),
+        (math.nan, ValueError, "expected a finite number, got nan"),
+        ("a", TypeError, "expected a number, got str"),
+    ],
+)
+@pytest.mark.parametrize("num_samples", [1, 2])
+def test_score_loss_checks_its_baseline(baseline, error, says, num_samples):
+    losses = torch.arange(5.0).expand(num_samples, 5)
+    log_p = torch.zeros(num_samples, 5, requires_grad=True)
+    with pytest.raises(error, match=f"baseline: .*{says}"):
+        score_loss(losses, log_p, baseline=baseline)
+    with pytest.raises(TypeError, match="log_p: expected a floating-point tensor"):
+        score_loss(losses, torch.zeros(num_samples, 5, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_lowest_finite_logit_beside_a_class_that_never_occurs(dtype):
+    logits = torch.tensor([torch.finfo(dtype).min, -torch.inf], dtype=dtype)
+    one_hot, perturbed = gumbel_max(logits, generator=seeded(0))
+    again = conditional_gumbel(logits, one_hot, 3, generator=seeded(1))
+    assert one_hot.tolist() == [1.0, 0.0]
+    for value in (perturbed, *again):
+        assert not value.isnan().any()
+        assert value[0] > value[1] or value[0] == -torch.inf
+
+
+def test_probabilities_and_logits_have_the_same_log_prob():
+    for probs in ([0.5, 0.5, 0.0], [1e-12, 0.5, 0.5]):
+        by_probs = GumbelRaoCategorical(probs=torch.tensor(probs))
+        by_logits = GumbelRaoCategorical(logits=torch.tensor(probs).log())
+        for value in torch.eye(3):
+            torch.testing.assert_close(by_probs.log_prob(value), by_logits.log_prob(value))
+    assert (
+        GumbelRaoCategorical(probs=torch.tensor([0.5, 0.5, 0.0])).log_prob(
+            torch.tensor([0.0, 0.0, 1.0])
+        )
+        == -math.inf
+    )
+
+
+def test_a_density_is_one_of_points_on_the_simplex():
+    with pytest.raises(ValueError, match="sample: expected entries that sum to 1"):
+        concrete_log_prob(torch.tensor([1.0, 1.0]), torch.zeros(2), tau=1.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reinmax",
+        "reinmax_rao",
+        "reinmax_cv",
+        "decoupled_straight_through",
+        "gapped_straight_through",
+        "gumbel_rao",
+    ],
+)
+def test_a_refused_second_derivative_names_its_estimator(name):
+    logits = torch.zeros(3, requires_grad=True)
+    loss = (sampler(name)(logits) * torch.tensor([1.0, 2.0, 3.0])).sum()
+    (first,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match=f"^{name}: "):
+        torch.autograd.grad(first[0], logits)
+
+
+def test_exact_gradients_of_shapes_without_numbers():
+    logits = torch.zeros(2, 3, device="meta", requires_grad=True)
+    gumbel_rao(logits, tau=0.5, k=math.inf).sum().backward()
+    assert logits.grad.shape == (2, 3)
+
+
+def test_rejection_refuses_what_would_not_end():
+    with pytest.raises(ValueError, match="index: expected a class for which k / p_i is at most"):
+        rejection(torch.tensor([0.0, -60.0]), 1, 1)
+
+
+def test_a_message_does_not_list_all_temperatures():
+    with pytest.raises(ValueError, match="tau: expected positive finite numbers") as error:
+        gumbel_rao(torch.zeros(100_000, 3), tau=torch.full((100_000,), -1.0), k=1)
+    assert len(str(error.value)) < 200
+    assert "(100000,) of -1 to -1" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])
+def test_what_is_no_function_is_named(name):
+    record = estimators.get(name)
+    with pytest.raises(TypeError, match="f: expected a function, got NoneType"):
+        record.function(None, torch.zeros(3), **record.example)
+
+
+def test_parallel_needs_no_gradient_mode():
+    def value():
+        return parallel(lambda d: (d @ torch.tensor([1.0, 2.0])).square(), torch.eye(2), s)
+
+    s = torch.tensor([[0.3, 0.7], [0.6, 0.4]])
+    with torch.no_grad():
+        quiet = value()
+    torch.testing.assert_close(quiet, value())
+    with pytest.raises(TypeError, match="f: expected a function, got int"):
+        parallel(5, torch.eye(2), s)
+
+
+def test_a_name_is_a_text():
+    with pytest.raises(TypeError, match="name: expected a text, got list"):
+        estimators.get([])
