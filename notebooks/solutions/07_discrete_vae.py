@@ -626,7 +626,8 @@ cells[chosen].round({"valid": 1, "test": 1})
 # the same draw, each with a single training. Is the gap between them the luck of a seed? We trained with
 # this draw again, with other seeds for the weights, the order of the digits and the draws of the estimator
 # (`reproduce seeds`). GS is there with its best draw, and ST and REINFORCE with two of the draws, the better of
-# them with three seeds. REINFORCE has no temperature; 0 stands for that. On the validation set, by seed:
+# them with three seeds. (ST differentiates a softmax without noise. REINFORCE needs no derivative of the loss, and
+# no temperature; 0 stands for that. Notebook 8 has both.) On the validation set, by seed:
 
 # %%
 each_seed = pd.read_csv(stored("seeds/seeds.csv")).drop(columns="momentum")
@@ -645,7 +646,8 @@ by_seed(8, 20)
 # of one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
 # GS and GR can't be told apart: the difference of their means is smaller than what a seed changes. So the lead
 # of GS in the table above may be the luck of one. ST, which draws no Gumbels in its backward pass, is best with
-# the other draw, and seven nats behind ST-GS. REINFORCE is far behind all others.
+# the other draw, and seven nats behind ST-GS. REINFORCE is far behind all others, though it has the running mean
+# of past losses as its baseline, as in the paper.
 #
 # With 16 classes two draws of the hyper-parameters were tried, the better one with three seeds:
 
@@ -667,10 +669,10 @@ by_seed(8, 5)
 
 # %% [markdown]
 # With the draw at 0.288, the best one for twenty digits, GR is 25 nats ahead. The gradient of five digits has
-# more noise, and for that these steps are too long: ST-GS is 38 nats worse than with twenty digits, GR 17. With
-# the other two draws both are far better, and within a nat of each other. Each with the better of these and
-# three seeds, GR is one nat ahead. So GR forgives steps that are too long; where a search finds shorter ones,
-# little is left of its lead.
+# more noise: ST-GS is 38 nats worse than with twenty digits, GR 17. With the other two draws both are far
+# better, and within a nat of each other. Each with the better of these and three seeds, GR is one nat ahead.
+# The draw at 0.288 has the longest steps *and* the lowest temperature; which of them costs ST-GS so much, these
+# rows do not tell. GR bears them better. Where a search finds other hyper-parameters, little is left of its lead.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
