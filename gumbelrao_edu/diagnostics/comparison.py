@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,17 +13,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import estimators as registry
-from .._checks import check_count, check_generator, check_k, check_logits, check_real, check_tau
+from .._checks import (
+    check_count,
+    check_function,
+    check_generator,
+    check_k,
+    check_logits,
+    check_number,
+    check_real,
+    check_tau,
+)
 from ..estimators.exact import exact
 from ..gumbel import gumbel_max
 from ..quadrature import MAX_CLASSES, MAX_TAU
-from .moments import Measured, measured
+from .moments import Measured, covariance_trace, measured
 from .samples import Loss
 
 MAX_VALUES = 2**16  # values of the variables under one loss that are enumerated
 MAX_NUMBERS = 2**22  # in the samples of one chunk
 RLOO_SAMPLES = 16  # of one gradient of the reference, where it is sampled
 TESTS = 1000  # of whether f is a sum over the variables
+ROWS = 1024  # of a Gram matrix at a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,29 @@ class Result:
         return f"{self.estimator}({', '.join(f'{k}={v}' for k, v in self.hyper.items())})"
 
     def mse(self, m: float) -> Measured:
-        """Of the mean of m gradients: ‖bias‖² + variance / m."""
+        """Of the mean of m gradients: ‖bias‖² + variance / m.
+
+        Without bias itself, like `bias2`: where the MSE is small against its standard error, the
+        estimate may come out below 0.
+
+        Args:
+            m: at least 1; math.inf leaves ‖bias‖².
+
+        Returns:
+            The MSE and its standard error.
+
+        Raises:
+            TypeError, ValueError: if `m` has the wrong type or range.
+
+        Example:
+            >>> nothing = Measured(0.0, 0.0)
+            >>> result = Result("zgr", {}, nothing, Measured(6.0, 0.75), nothing, nothing, 1)
+            >>> result.mse(3)
+            Measured(value=2.0, standard_error=0.25)
+        """
+        m = m if m == math.inf else check_number(m, "m")
+        if m < 1:
+            raise ValueError(f"m: expected at least 1, got {m}")
         return Measured(
             self.bias2.value + self.variance.value / m,
             math.hypot(self.bias2.standard_error, self.variance.standard_error / m),
@@ -91,7 +123,8 @@ class Comparison:
         """Which has the lowest MSE when each may evaluate f equally often; one line.
 
         No gradient at all has the MSE ‖∇exact‖². Where the lowest is not below half of it, this is
-        said, and the direction decides: an estimate of nearly 0 is no use.
+        said, and the direction decides: an estimate of nearly 0 is no use. No MSE is below 0, so a
+        ‖bias‖² that was measured below 0 counts as 0.
         """
         if self.squared_norm == 0:
             return "The exact gradient is 0 here: there is nothing to estimate."
@@ -112,7 +145,7 @@ class Comparison:
         able = [r for r in self.results if not r.failed and r.evaluations <= evaluations]
         if not able:
             return "none"
-        errors = {r.call: r.mse(evaluations / r.evaluations) for r in able}
+        errors = {r.call: _no_less(r).mse(evaluations / r.evaluations) for r in able}
         best = min(errors, key=lambda call: errors[call].value)
         value, error = errors[best]
         if value >= self.squared_norm / 2:
@@ -132,7 +165,16 @@ class Comparison:
         return f"{best} (within the errors: {shown})"
 
     def table(self) -> list[dict[str, Any]]:
-        """One dictionary for each result; `_se` is the standard error of the number before it."""
+        """One dictionary for each result; `_se` is the standard error of the number before it.
+
+        Returns:
+            What `pandas.DataFrame` and `csv.DictWriter` take.
+
+        Example:
+            >>> found = compare(lambda d: d[..., 0], torch.zeros(2), estimators="exact")
+            >>> found.table()[0]["estimator"]
+            'exact()'
+        """
         rows = []
         for result in self.results:
             row: dict[str, Any] = {"estimator": result.call}
@@ -175,6 +217,12 @@ class Comparison:
     def caption(self) -> str:
         """Where the exact gradient comes from, and its size."""
         return f"Exact gradient: {self.reference}; ‖∇exact‖² = {self.squared_norm:.3g}."
+
+
+def _no_less(result: Result) -> Result:
+    """With 0 for a ‖bias‖² that was measured below it."""
+    value, error = result.bias2
+    return replace(result, bias2=Measured(max(value, 0.0), error))
 
 
 def compare(
@@ -224,9 +272,10 @@ def compare(
         ['reinforce()', 'gumbel_rao(tau=0.5, k=10)', 'gumbel_rao(tau=0.5, k=inf)']
         >>> found.reference
         'enumeration of 9 values'
+
+    Source: definition.
     """
-    if not callable(f):
-        raise TypeError(f"f: expected a function, got {type(f).__name__}")
+    check_function(f)
     check_logits(logits)
     check_generator(generator, logits.device)
     num_samples = check_count(num_samples, "num_samples")
@@ -285,7 +334,10 @@ def _settings(
     """Names and hyper-parameters; K = ∞ only where the quadrature reaches."""
     if isinstance(estimators, str):
         estimators = registry.names() if estimators == "all" else [estimators]
-    if estimators is not None and not isinstance(estimators, Iterable):
+    if not isinstance(estimators, Iterable):
+        raise TypeError(f"estimators: expected names, got {estimators!r}")
+    estimators = list(estimators)
+    if not all(isinstance(name, str) for name in estimators):
         raise TypeError(f"estimators: expected names, got {estimators!r}")
     if not estimators:
         raise ValueError("estimators: expected at least one name, got none")
@@ -473,7 +525,8 @@ def _draws(
     record = registry.get(name)
     copies = hyper.get("num_samples", 1)
     if name == "exact":
-        copies, count = theta.shape[-1] ** theta.shape[:-1].numel(), 2
+        copies = theta.shape[-1] ** theta.shape[:-1].numel()
+        count = 3  # all the same; the fewest from which the error of a variance is known
     # At least four chunks, so that the time has a standard error.
     size = max(1, min(MAX_NUMBERS // max(1, copies * theta.numel()), -(-count // 4)))
     chunks = []
@@ -518,7 +571,7 @@ def _measure(
         if len(chunks) > 2
         else Measured(sum(s for _, s in chunks) / len(chunks), math.nan)
     )
-    if not x.isfinite().all():
+    if not x.square().sum().isfinite():
         failed = "its losses or its gradient are not finite"
         if registry.get(name).kind == "relaxed":
             failed += " (at points inside the simplex)"
@@ -528,36 +581,26 @@ def _measure(
         name,
         hyper,
         bias2=_squared_bias(x, target, reference),
-        variance=_variance(x),
+        variance=Measured(*(number.item() for number in covariance_trace(x))),
         cosine=measured(cosines),
         seconds=seconds,
         evaluations=evaluations,
     )
 
 
-def _variance(x: Tensor) -> Measured:
-    """tr cov, and its standard error from the scatter of the squared distances."""
-    spread = measured((x - x.mean(0)).square().sum(-1))
-    scale = len(x) / (len(x) - 1)
-    return Measured(spread.value * scale, spread.standard_error * scale)
-
-
 def _squared_bias(x: Tensor, target: Tensor, reference: Tensor | None) -> Measured:
     """‖x̄ − r‖² less what the errors of x̄ and r add to it, with its standard error.
 
     With the covariance V of x̄ − r and b its mean, the variance is 4 bᵀVb + 2 tr V². What is
-    measured in place of b adds tr V² to bᵀVb.
+    measured in place of b adds tr V² to bᵀVb. With V = YᵀY no d × d matrix is needed:
+
+        tr V = ‖Y‖²,   bᵀVb = ‖Yb‖²,   tr V² = ‖YᵀY‖² = ‖YYᵀ‖²
     """
     b = x.mean(0) - target
     parts = [x] if reference is None else [x, reference.cpu()]
-    noise, along, squares = 0.0, 0.0, torch.zeros_like(b).diag()
-    for draws in parts:
-        centred = draws - draws.mean(0)
-        count = len(draws)
-        covariance = centred.T @ centred / (count - 1) / count
-        noise += covariance.trace().item()
-        along += (b @ covariance @ b).item()
-        squares += covariance
-    value = b.square().sum().item() - noise
-    least = 2 * squares.square().sum().item()
+    y = torch.cat([(d - d.mean(0)) / math.sqrt(len(d) * (len(d) - 1)) for d in parts])
+    side = y if len(y) < y.shape[1] else y.T
+    squares = sum((rows @ side.T).square().sum().item() for rows in torch.split(side, ROWS))
+    value = b.square().sum().item() - y.square().sum().item()
+    along, least = (y @ b).square().sum().item(), 2 * squares
     return Measured(value, math.sqrt(max(4 * along - least, least)))

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_k, check_logits, check_seed, check_tau
+from .._checks import (
+    check_count,
+    check_function,
+    check_generator,
+    check_k,
+    check_logits,
+    check_seed,
+    check_tau,
+)
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
@@ -57,6 +65,8 @@ class Draws:
         tensor([ 0.2500, -0.2500], dtype=torch.float64)
         >>> draws.estimates(tau=0.5).shape
         torch.Size([2, 3, 5])
+
+    Source: equations (6), (7) and (10).
     """
 
     def __init__(
@@ -68,7 +78,9 @@ class Draws:
         k_max: int = 100,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_function(f)
         check_logits(logits)
+        check_generator(generator, logits.device)
         if logits.dim() != 1:
             raise ValueError(f"logits: expected [n], got {tuple(logits.shape)}")
         num_samples = check_count(num_samples, "num_samples")
@@ -76,7 +88,7 @@ class Draws:
         self.theta = logits.detach().double()
         self.p = self.theta.softmax(0)
         n = len(self.theta)
-        corners = torch.eye(n, dtype=torch.float64, device=logits.device, requires_grad=True)
+        corners = torch.eye(n, dtype=logits.dtype, device=logits.device, requires_grad=True)
         with torch.enable_grad():
             losses = f(corners)
             check_differentiable(losses)
@@ -85,7 +97,7 @@ class Draws:
             (gradients,) = torch.autograd.grad(losses.sum(), corners, materialize_grads=True)
         # What never occurs may have an infinite loss: 0 · ∞ is not a number.
         never = self.p == 0
-        self.gradients = gradients.masked_fill(never.unsqueeze(1), 0.0)
+        self.gradients = gradients.double().masked_fill(never.unsqueeze(1), 0.0)
         losses = losses.detach().double().masked_fill(never, 0.0)
         self.exact = self.p * (losses - self.p @ losses)
         self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
@@ -102,6 +114,9 @@ class Draws:
         Returns:
             `[n, k_max, num_samples]`; the first of the k_max are estimates of ST-GS (6), the means
             of the first K of GR-MCK (10).
+
+        Raises:
+            TypeError, ValueError: if `tau` has the wrong type or range.
 
         Example:
             >>> draws = Draws(lambda x: x[..., 0], torch.zeros(2), num_samples=5, k_max=3)
@@ -123,6 +138,9 @@ class Draws:
 
         Returns:
             `[class drawn, n]`; ``limits(tau)[draws.index]`` are those of the draws.
+
+        Raises:
+            TypeError, ValueError: if `tau` has the wrong type or range.
 
         Example:
             >>> draws = Draws(lambda x: x[..., 0], torch.zeros(2), num_samples=5, k_max=3)
@@ -155,6 +173,8 @@ class Measurements:
         >>> measurements = Measurements(f, torch.zeros(3), [0.5], [1, 10], num_samples=50)
         >>> measurements(0.5, 10, 5).num_samples
         10
+
+    Source: equations (7), (10) and (12).
     """
 
     def __init__(
@@ -167,7 +187,13 @@ class Measurements:
         num_samples: int = 12_800,
         seed: int = 0,
     ) -> None:
-        taus, ks = temperatures(taus), [check_k(k) for k in ks]
+        check_function(f)
+        taus = temperatures(taus)
+        if not isinstance(ks, Iterable):
+            raise TypeError(f"ks: expected several numbers, got {ks!r}")
+        ks = [check_k(k) for k in ks]
+        if not ks:
+            raise ValueError("ks: expected at least one number, got none")
         num_samples = check_count(num_samples, "num_samples")
         drawn = [int(k) for k in ks if not math.isinf(k)]
         generator = torch.Generator("cpu").manual_seed(check_seed(seed))
@@ -195,7 +221,7 @@ class Measurements:
             A `Summary`: mean, bias, variance and MSE with their standard errors.
 
         Raises:
-            ValueError: if there are no draws for these settings.
+            TypeError, ValueError: if there are no draws for these settings.
 
         Example:
             >>> f = lambda d: d[..., 0] ** 2
@@ -245,8 +271,11 @@ def distance_from_zgr(f: Loss, logits: Tensor, taus: Sequence[float]) -> Tensor:
     Source: Shekhovtsov (2023), Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax
     gradient estimator.
     """
+    check_logits(logits)
     taus = temperatures(taus)
-    draws = Draws(f, logits, num_samples=1, k_max=1)
+    # A generator of its own: what is drawn is not used, and the global one stays as it is.
+    generator = torch.Generator(logits.device)
+    draws = Draws(f, logits, num_samples=1, k_max=1, generator=generator)
     g, p = draws.gradients, draws.p
     mean = (g @ p)[:, None]
     straight_through = p * (g - mean)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._checks import check_draws
+from .._checks import check_count, check_draws
 
 
 class Measured(NamedTuple):
@@ -35,7 +36,7 @@ class Moments:
         >>> moments.mean.item(), round(moments.standard_error.item(), 4)
         (3.0, 1.0801)
 
-    Source: Welford (1962); Chan, Golub & LeVeque (1979) for merging chunks.
+    Source: definition; Welford (1962); Chan, Golub & LeVeque (1979) for merging chunks.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,17 @@ class Moments:
         self.squares = torch.zeros((), dtype=torch.float64, device="cpu")
 
     def update(self, chunk: Tensor) -> None:
-        """Take in more draws, `[m, *shape]` in float64."""
+        """Take in more draws.
+
+        Args:
+            chunk: `[m, *shape]` in float64; m may be 0.
+
+        Example:
+            >>> moments = Moments()
+            >>> moments.update(torch.tensor([1.0, 3.0]).double())
+            >>> moments.mean.item()
+            2.0
+        """
         count = chunk.shape[0]
         if count == 0:
             return
@@ -82,15 +93,25 @@ def measured(draws: Tensor | Sequence[float]) -> Measured:
         A number and its standard error, computed in float64.
 
     Raises:
-        ValueError: if there are fewer than two draws.
+        TypeError: if they are no real numbers.
+        ValueError: if there are fewer than two draws, no kind, or numbers that are not finite.
 
     Example:
         >>> measured([1.0, 3.0])
         Measured(value=2.0, standard_error=1.0)
+
+    Source: definition.
     """
     if not isinstance(draws, Tensor):
-        draws = torch.tensor(draws, dtype=torch.float64, device="cpu")
+        try:
+            draws = torch.tensor(draws, dtype=torch.float64, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"draws: expected a tensor or numbers, got {draws!r}") from None
     moments = _moments(check_draws(draws))
+    if moments.mean.numel() == 0:
+        raise ValueError(f"draws: expected at least one kind, got the shape {tuple(draws.shape)}")
+    if not moments.mean.isfinite().all():
+        raise ValueError("draws: expected finite numbers, got NaN or infinity")
     error = moments.standard_error.norm() / moments.mean.numel()
     return Measured(moments.mean.mean().item(), error.item())
 
@@ -104,20 +125,48 @@ def covariance_trace(draws: Tensor) -> tuple[Tensor, Tensor]:
         draws: vectors `[M, *batch, n]`, M >= 2.
 
     Returns:
-        The traces and their standard errors, both `[*batch]` in float64.
+        The traces and their standard errors, both `[*batch]` in float64; the errors of two draws
+        are NaN, see `variance_error`.
 
     Raises:
-        ValueError: if there are fewer than two draws.
+        TypeError: if they are no tensor of real numbers.
+        ValueError: if there are fewer than two draws, or numbers in place of vectors.
 
     Example:
-        >>> covariance_trace(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
-        (tensor(2., dtype=torch.float64), tensor(0., dtype=torch.float64))
+        >>> covariance_trace(torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]]))
+        (tensor(4., dtype=torch.float64), tensor(2., dtype=torch.float64))
+
+    Source: definition.
     """
     draws = check_draws(draws)
     if draws.dim() == 1:
         raise ValueError(f"draws: expected vectors [M, *batch, n], got {tuple(draws.shape)}")
     spread = _moments((draws - draws.mean(0)).square().sum(-1))
-    return spread.mean * (spread.count / (spread.count - 1)), spread.standard_error
+    return spread.mean * (spread.count / (spread.count - 1)), variance_error(spread)
+
+
+def variance_error(spread: Moments) -> Tensor:
+    """The standard error of a variance, from the squared distances of the draws from their mean.
+
+        M/(M − 1) times that of the mean of the M squared distances
+
+    Args:
+        spread: of the squared distances.
+
+    Returns:
+        Of the shape of a squared distance. NaN for two draws: both are equally far from their mean
+        wherever they lie, so that their distances say nothing about the error.
+
+    Example:
+        >>> spread = Moments()
+        >>> spread.update(torch.tensor([4.0, 0.0, 4.0]).double())
+        >>> variance_error(spread)
+        tensor(2., dtype=torch.float64)
+
+    Source: definition.
+    """
+    scale = spread.count / (spread.count - 1) if spread.count > 2 else math.nan
+    return spread.standard_error * scale
 
 
 def running_means(draws: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -131,14 +180,22 @@ def running_means(draws: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]
         The means and their standard errors, both `[len(counts), *shape]` in float64.
 
     Raises:
-        ValueError: if the counts do not grow, or are not between 2 and m.
+        TypeError: if the draws are no tensor of real numbers, or the counts no whole numbers.
+        ValueError: if there are no counts, or they do not grow, or are not between 2 and m.
 
     Example:
         >>> means, errors = running_means(torch.tensor([1.0, 3.0, 5.0]), [2, 3])
         >>> means.tolist()
         [2.0, 3.0]
+
+    Source: definition.
     """
     draws = check_draws(draws)
+    if not isinstance(counts, Iterable):
+        raise TypeError(f"counts: expected several numbers, got {counts!r}")
+    counts = [check_count(count, "counts") for count in counts]
+    if not counts:
+        raise ValueError("counts: expected at least one number, got none")
     steps = [0, 1, *counts, len(draws) + 1]
     if not all(fewer < more for fewer, more in pairwise(steps)):
         raise ValueError(f"counts: expected growing numbers from 2 to {len(draws)}, got {counts}")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count, check_draws, check_logits
+from .._checks import check_count, check_draws, check_function, check_logits, check_real
 from ..surrogate import check_differentiable
-from .moments import Moments
+from .moments import Moments, variance_error
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -50,8 +50,13 @@ def gradient_samples(
         >>> f = lambda d: d @ torch.tensor([1.0, 2.0, 3.0])
         >>> gradient_samples(f, torch.zeros(4, 3), "gumbel_rao", 100, tau=0.5, k=10).shape
         torch.Size([100, 4, 3])
+
+    Source: definition.
     """
+    check_function(f)
     check_logits(logits)
+    if not (isinstance(estimator, str) or callable(estimator)):
+        raise TypeError(f"estimator: expected a name or a function, got {type(estimator).__name__}")
     num_samples = check_count(num_samples, "num_samples")
     theta = logits.detach().expand(num_samples, *logits.shape).clone().requires_grad_()
     with torch.enable_grad():
@@ -78,7 +83,8 @@ class Summary:
         num_samples: number of draws.
         mean, mean_se: mean of the draws, of the shape of a draw.
         bias, bias_se: mean less the exact gradient; None when that was not given.
-        variance, variance_se: trace of the covariance matrix.
+        variance, variance_se: trace of the covariance matrix; the error of two draws is NaN, see
+            `moments.variance_error`.
         mse, mse_se: E‖∇ − ∇exact‖²; None when the exact gradient was not given.
     """
 
@@ -109,7 +115,7 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
 
     Raises:
         TypeError: what is no tensor of real numbers.
-        ValueError: fewer than two draws, an infinite or undefined one, or shapes that differ.
+        ValueError: fewer than two draws, an infinite or undefined number, or shapes that differ.
 
     Example:
         >>> f = lambda d: d @ torch.tensor([1.0, 2.0, 3.0])
@@ -117,12 +123,18 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
         >>> summarise(chunks).num_samples
         500
 
-    Source: Welford (1962); Chan, Golub & LeVeque (1979) for merging chunks.
+    Source: definition; Welford (1962); Chan, Golub & LeVeque (1979) for merging chunks.
     """
+    if not isinstance(gradients, Iterable):
+        raise TypeError(
+            f"gradients: expected a tensor or several of them, got {type(gradients).__name__}"
+        )
     chunks = [gradients] if isinstance(gradients, Tensor) else gradients
     vector, spread, error = Moments(), Moments(), Moments()
-    if exact is not None and not isinstance(exact, Tensor):
-        raise TypeError(f"exact: expected a tensor, got {type(exact).__name__}")
+    if exact is not None:
+        check_real(exact, "exact")
+        if not exact.isfinite().all():
+            raise ValueError("exact: expected finite numbers, got NaN or infinity")
     target = None if exact is None else exact.detach().double().flatten()
     shape: torch.Size | None = None
     for chunk in chunks:
@@ -153,7 +165,7 @@ def summarise(gradients: Tensor | Iterable[Tensor], exact: Tensor | None = None)
         bias=mean - exact.detach().double() if exact is not None else None,
         bias_se=mean_se if known else None,
         variance=vector.variance.sum().item(),
-        variance_se=spread.standard_error.item(),
+        variance_se=variance_error(spread).item(),
         mse=error.mean.item() if known else None,
         mse_se=error.standard_error.item() if known else None,
     )

@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import Tau, check_count, check_draws, check_k, check_logits, check_tau
+from .._checks import (
+    Tau,
+    check_count,
+    check_draws,
+    check_function,
+    check_k,
+    check_logits,
+    check_tau,
+)
 from ..quadrature import conditional_vjp, second_moment
 from ..surrogate import check_differentiable
 from .moments import Moments
@@ -59,7 +67,10 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
         >>> terms = exact_terms(lambda d: (d**2).sum(-1), torch.tensor([0.0, 1.0]), tau=0.5)
         >>> bool(variance(terms, k=10) < variance(terms, k=1))
         True
+
+    Source: Proposition 3.
     """
+    check_function(f)
     check_logits(logits)
     tau = check_tau(tau, logits.shape[:-1])
     n, batch = logits.shape[-1], logits.shape[:-1]
@@ -108,13 +119,18 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
         negative when it is small against its standard error.
 
     Raises:
-        ValueError: fewer than two calls, or fewer than two gradients from a call.
+        TypeError: if `draw` is no function, or returns no tensor of real numbers.
+        ValueError: fewer than two calls, or fewer than two gradients from a call, or one that is
+            not finite.
 
     Example:
         >>> terms = nested_terms(lambda: torch.randn(()) + torch.randn(4, 1), num_samples=500)
         >>> bool(abs(terms.inner - 1.0) < 6 * terms.inner_se)
         True
+
+    Source: Proposition 3.
     """
+    check_function(draw, "draw")
     num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
@@ -123,6 +139,8 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
         draws = check_draws(draw(), "draw")
         if len(draws) < 2:
             raise ValueError(f"draw: expected [k, *shape] with k >= 2, got {tuple(draws.shape)}")
+        if not draws.isfinite().all():
+            raise ValueError("draw: expected finite numbers, got NaN or infinity")
         mean, noise = draws.mean(0), draws.var(0).sum()
         share = noise / draws.shape[0]  # of the noise given D, what is still in the mean over k
         if means.count:
@@ -160,7 +178,10 @@ def variance(terms: Terms, k: int | float, batch_size: int = 1) -> Tensor:
     Example:
         >>> variance(Terms(torch.tensor(8.0), torch.tensor(1.0), torch.zeros(2)), k=4, batch_size=2)
         tensor(1.5000)
+
+    Source: Proposition 3.
     """
+    _check_terms(terms)
     k = check_k(k)
     batch_size = check_count(batch_size, "batch_size")
     return (terms.inner / k + terms.outer) / batch_size
@@ -177,13 +198,22 @@ def mse(terms: Terms, k: int | float, batch_size: int = 1) -> Tensor:
         Of the shape of `terms.inner`.
 
     Raises:
-        ValueError: the exact gradient is not known.
+        TypeError, ValueError: if an argument has the wrong type or range, or the exact gradient is
+            not known.
 
     Example:
         >>> terms = exact_terms(lambda d: (d**2)[..., 0], torch.zeros(2), tau=1.0)
         >>> bool(mse(terms, k=10) >= variance(terms, k=10))
         True
+
+    Source: definition; Proposition 3 for the variance.
     """
+    _check_terms(terms)
     if terms.exact is None:
         raise ValueError("terms: expected the exact gradient to be known, got None")
     return variance(terms, k, batch_size) + (terms.mean - terms.exact).square().sum(-1)
+
+
+def _check_terms(terms: Terms) -> None:
+    if not isinstance(terms, Terms):
+        raise TypeError(f"terms: expected Terms, got {type(terms).__name__}")
