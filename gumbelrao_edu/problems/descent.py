@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count, check_logits
+from .._checks import check_count
+from ._arguments import check_positive, check_probabilities
 from .quadratic import QuadraticProgramme
 
 
@@ -35,12 +36,12 @@ def descend(
     Args:
         programme: the quadratic programme.
         name: of a registered estimator.
-        p: where each run starts, `[runs, n]`.
+        p: where each run starts, `[runs, n]`; each row sums to 1.
         whole: for each run (`[runs]`, or one for all) whether the last term of (2) is kept; else
             A(p) is held fixed.
         steps: number of steps.
-        learning_rate: η.
-        clip: longest gradient that is not shortened.
+        learning_rate: η > 0.
+        clip: longest gradient that is not shortened; math.inf shortens none.
         generator: source of randomness; the global one when None.
         **hyper: of the estimator; `tau` may be a tensor `[runs]`.
 
@@ -56,12 +57,24 @@ def descend(
         >>> path = descend(programme, "exact", p, whole=True, steps=100, learning_rate=1.0)
         >>> bool(programme.value(path[-1]) < 1e-3)
         True
+
+    Source: stochastic gradient descent; Pascanu, Mikolov & Bengio (2013) for the clipping.
     """
-    check_logits(p, "p")
+    check_probabilities(p)
     if p.dim() != 2:
         raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")
     steps = check_count(steps, "steps")
-    keep = torch.as_tensor(whole, device=p.device).expand(len(p))[:, None]
+    learning_rate = check_positive(learning_rate, "learning_rate")
+    clip = check_positive(clip, "clip", infinite=True)
+    if not isinstance(whole, (bool, Tensor)):
+        raise TypeError(f"whole: expected True, False or a tensor, got {type(whole).__name__}")
+    keep = torch.as_tensor(whole, device=p.device)
+    if keep.dtype != torch.bool or keep.shape not in ((), (1,), (len(p),)):
+        raise ValueError(
+            f"whole: expected one truth value or {len(p)}, one for each run, got {keep.dtype} of "
+            f"shape {tuple(keep.shape)}"
+        )
+    keep = keep.expand(len(p))[:, None]
     theta, path = p.log(), [p]
     for _ in range(steps):
         theta = theta.detach().requires_grad_()

@@ -11,6 +11,7 @@ from .. import estimators
 from .._checks import check_count
 from ..diagnostics import Terms, covariance_trace, exact_terms, variance
 from ..quadrature import conditional_vjp
+from ._arguments import check_probabilities
 from .quadratic import QuadraticProgramme
 
 # Without and with the last term of (2).
@@ -44,12 +45,17 @@ def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[s
         >>> terms = exact_fields(QuadraticProgramme(), simplex_grid(3), tau=0.5)
         >>> gap(terms["fixed"], k=1000).min() > 0.2
         tensor(True)
+
+    Source: Proposition 3.
     """
+    check_probabilities(p)
     logits, n = p.log(), p.shape[-1]
     fixed = exact_terms(lambda d: programme.loss(d, p), logits, tau)
     one_hot = torch.eye(n, dtype=p.dtype, device=p.device)[:, None].expand(n, *p.shape)
     classes = one_hot.argmax(-1)
-    upstream = 2.0 * torch.einsum("...i,...ij->...j", one_hot - programme.c, programme.matrix(p))
+    upstream = 2.0 * torch.einsum(
+        "...i,...ij->...j", one_hot - programme.c.to(p), programme.matrix(p)
+    )
     gr = conditional_vjp(upstream, logits.expand_as(one_hot), classes, tau)
     gr = gr + programme.direct_gradient(one_hot, logits)
     weights = p.T[..., None]
@@ -76,6 +82,8 @@ def gap(terms: Terms, k: float) -> Tensor:
         >>> import math
         >>> gap(Terms(torch.tensor(9.0), torch.tensor(1.0), torch.zeros(3)), k=math.inf)
         tensor(1.)
+
+    Source: Proposition 3; Figures 1b to 1d.
     """
     return variance(terms, 1).log10() - variance(terms, k).log10()
 
@@ -112,7 +120,10 @@ def monte_carlo(
         ... )
         >>> sorted(columns["fixed"])
         ['gr_mc', 'gr_se', 'st_gs_mc', 'st_gs_se']
+
+    Source: section 5.2.
     """
+    check_probabilities(p)
     num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")

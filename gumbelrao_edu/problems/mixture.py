@@ -10,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import check_count, check_k, check_seed
+from ..diagnostics.draws import temperatures
 from ..estimators.gumbel_rao import gumbel_rao
+from ._arguments import check_positive
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,20 @@ class Mixture:
     def draw(cls, choices: int = 20, classes: int = 8, *, seed: int = 0) -> Mixture:
         """Return one with vectors of twice as many normal numbers as there are choices.
 
+        Args:
+            choices: how many vectors are chosen.
+            classes: how many there are to choose each from.
+            seed: of the draws.
+
+        Raises:
+            TypeError, ValueError: if a number has the wrong type or range.
+
         Example:
             >>> Mixture.draw(3, 2).vectors.shape
             torch.Size([6, 3, 2])
         """
-        generator = torch.Generator("cpu").manual_seed(seed)
+        choices, classes = check_count(choices, "choices"), check_count(classes, "classes")
+        generator = torch.Generator("cpu").manual_seed(check_seed(seed))
         shape = (2 * choices, choices, classes)
         vectors = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         vectors /= math.sqrt(choices)
@@ -89,7 +101,7 @@ def train(
         taus: temperatures, each with runs of its own.
         steps: of each run.
         runs: for each temperature; the mean over them is returned.
-        learning_rate: of each step.
+        learning_rate: of each step, > 0.
         seed: of the draws, the same for every K.
 
     Returns:
@@ -102,7 +114,10 @@ def train(
         >>> train(Mixture.draw(3, 2), 10, [0.1, 1.0], steps=5, runs=2).shape
         torch.Size([6, 2])
     """
-    generator = torch.Generator(mixture.vectors.device).manual_seed(seed)
+    k, taus = check_k(k), temperatures(taus)
+    steps, runs = check_count(steps, "steps"), check_count(runs, "runs")
+    learning_rate = check_positive(learning_rate, "learning_rate")
+    generator = torch.Generator(mixture.vectors.device).manual_seed(check_seed(seed))
     tau = mixture.vectors.new_tensor(taus)[:, None, None]
     shape = (len(taus), runs, *mixture.vectors.shape[1:])
     theta = mixture.vectors.new_zeros(shape).requires_grad_()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import estimators
+from .._checks import check_count, check_seed
+from ._arguments import check_positive
 
 CENTRE = 0.45  # c; 0 is a little nearer to it than 1
 
@@ -61,7 +63,7 @@ def train(
 
     Args:
         name: of the estimator, in the registry.
-        powers: p of the problems, which are trained side by side.
+        powers: p > 0 of the problems, which are trained side by side.
         evaluations: of f; an estimator that needs several for a step takes fewer steps.
         variables: L.
         runs: for each p.
@@ -74,17 +76,28 @@ def train(
         to the best loss is left then, (E f − c^p) / (E f at the start − c^p),
         `[steps + 1, powers, runs]`.
 
+    Raises:
+        TypeError, ValueError: if an argument has the wrong type or range.
+
     Example:
         >>> evaluations, left = train("zgr", [2.0], evaluations=20, variables=4)
         >>> len(evaluations), left.shape, left[0, 0, 0].item()
         (21, torch.Size([21, 1, 4]), 1.0)
     """
     record = estimators.get(name)
+    if not isinstance(powers, Iterable) or isinstance(powers, str):
+        raise TypeError(f"powers: expected several numbers, got {powers!r}")
+    powers = [check_positive(power, "powers") for power in powers]
+    if not powers:
+        raise ValueError("powers: expected at least one number, got none")
+    evaluations, runs = check_count(evaluations, "evaluations"), check_count(runs, "runs")
+    variables = check_count(variables, "variables")
+    learning_rate = check_positive(learning_rate, "learning_rate")
     p = torch.tensor(powers, dtype=torch.float32, device="cpu")
     cost = {**record.example, **hyper}.get("num_samples", 1)
     theta = p.new_zeros(len(p), runs, variables, 2).requires_grad_()
     adam = torch.optim.Adam([theta], lr=learning_rate)
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(check_seed(seed))
     best = (CENTRE**p)[:, None]
     steps = evaluations // cost
     left = [mean(theta.detach(), p) - best]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_count, check_logits
+from ._arguments import check_finite
 
 
 class QuadraticProgramme:
@@ -25,7 +26,8 @@ class QuadraticProgramme:
         c: the point where the programme is 0, `[n]`; 1/n in each entry when left out.
 
     Raises:
-        TypeError, ValueError: if a tensor has the wrong type or shape, or Q is not symmetric.
+        TypeError, ValueError: if a tensor has the wrong type or shape or an entry that is not
+            finite, or Q is not symmetric.
 
     Example:
         >>> programme = QuadraticProgramme()
@@ -41,12 +43,12 @@ class QuadraticProgramme:
         if q is None:
             index = torch.arange(3, dtype=torch.float64, device="cpu")
             q = torch.exp(-2.0 * (index[:, None] - index).abs())
-        check_logits(q, "q")
-        if q.dim() != 2 or q.shape[0] != q.shape[1] or not torch.equal(q, q.T):
+        check_finite(q, "q")
+        if q.dim() != 2 or q.shape[0] != q.shape[1] or not len(q) or not torch.equal(q, q.T):
             raise ValueError(f"q: expected a symmetric matrix [n, n], got {q.tolist()}")
         n = len(q)
         c = torch.full((n,), 1.0 / n, dtype=q.dtype, device=q.device) if c is None else c
-        check_logits(c, "c")
+        check_finite(c, "c")
         if c.shape != (n,):
             raise ValueError(f"c: expected shape {(n,)}, that of a row of q, got {tuple(c.shape)}")
         self.q, self.c = q, c
@@ -59,6 +61,9 @@ class QuadraticProgramme:
 
         Returns:
             `[*batch]`.
+
+        Raises:
+            TypeError, ValueError: if `p` has the wrong type or shape.
 
         Example:
             >>> round(QuadraticProgramme().value(torch.tensor([1.0, 0.0, 0.0])).item(), 4)
@@ -78,7 +83,8 @@ class QuadraticProgramme:
             `[*batch, n, n]`.
 
         Raises:
-            ValueError: when p lies on a singular line, as far as its precision can tell.
+            TypeError, ValueError: if `p` has the wrong type or shape; when it lies on a singular
+                line, as far as its precision can tell.
 
         Example:
             >>> QuadraticProgramme().matrix(
@@ -116,14 +122,18 @@ class QuadraticProgramme:
             `[*batch]`.
 
         Raises:
-            ValueError: as `matrix`.
+            TypeError, ValueError: as `matrix`; if `d` has another number of classes, or does not
+                broadcast against `p`.
 
         Example:
             >>> QuadraticProgramme().loss(torch.eye(3), torch.tensor([0.5, 0.3, 0.2]))
             tensor([0.0501, 0.0280, 0.0605])
         """
+        self._check_classes(d, "d")
+        matrix = self.matrix(p)
+        _check_broadcast(d, p, "p")
         centred = d - self.c.to(d)
-        return torch.einsum("...i,...ij,...j->...", centred, self.matrix(p), centred)
+        return torch.einsum("...i,...ij,...j->...", centred, matrix, centred)
 
     def direct_gradient(self, d: Tensor, logits: Tensor) -> Tensor:
         """∂f(D, θ)/∂θ, the last term of (2): D stays, A(p) moves with p = softmax(θ).
@@ -137,7 +147,7 @@ class QuadraticProgramme:
             derivative.
 
         Raises:
-            ValueError: as `matrix`.
+            TypeError, ValueError: as `loss`, for logits in place of p.
 
         Example:
             >>> programme, theta = QuadraticProgramme(), torch.tensor([1.0, 0.0, 0.0])
@@ -146,6 +156,9 @@ class QuadraticProgramme:
             >>> torch.allclose(whole, programme.gradient(theta), atol=1e-6)
             True
         """
+        self._check_classes(d, "d")
+        self._check_classes(logits, "logits")
+        _check_broadcast(d, logits, "logits")
         with torch.enable_grad():
             theta = logits.detach().expand_as(d).clone().requires_grad_()
             losses = self.loss(d.detach(), theta.softmax(-1))
@@ -165,7 +178,8 @@ class QuadraticProgramme:
             `[*batch, n]`.
 
         Raises:
-            ValueError: as `matrix` when `fixed`; the other gradient is defined everywhere.
+            TypeError, ValueError: if `logits` have the wrong type or shape; as `matrix` when
+                `fixed`; the other gradient is defined everywhere.
 
         Example:
             >>> programme, theta = QuadraticProgramme(), torch.tensor([1.0, 0.0, 0.0])
@@ -210,6 +224,16 @@ class QuadraticProgramme:
             for end, i in enumerate(i for i in range(3) if i != k):
                 ends[k, end, i], ends[k, end, k] = self.c[i], 1.0 - self.c[i]
         return ends
+
+
+def _check_broadcast(d: Tensor, other: Tensor, name: str) -> None:
+    try:
+        torch.broadcast_shapes(d.shape, other.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        raise ValueError(
+            f"d: expected a shape that broadcasts against that of {name}, {tuple(other.shape)}, "
+            f"got {tuple(d.shape)}"
+        ) from None
 
 
 def simplex_grid(rows: int) -> Tensor:

@@ -1,0 +1,35 @@
+"""Argument checks of the problems: probabilities, rates and powers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._checks import _holds, check_floating, check_number
+
+_ROUNDING = 1e-2  # of a sum of probabilities in 16 bits
+
+
+def check_finite(tensor: Any, name: str) -> None:
+    """A floating tensor without NaN or infinity."""
+    check_floating(tensor, name)
+    if not _holds(tensor.detach().isfinite()):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
+def check_probabilities(p: Any, name: str = "p") -> None:
+    """A floating tensor `[*batch, n]`, n >= 1, whose rows are probabilities."""
+    check_finite(p, name)
+    if p.dim() == 0 or p.shape[-1] == 0:
+        raise ValueError(f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
+    rows = p.detach()
+    if not _holds((rows >= 0).all(-1) & ((rows.sum(-1) - 1).abs() <= _ROUNDING)):
+        raise ValueError(f"{name}: expected probabilities in each row, got others")
+
+
+def check_positive(value: Any, name: str, *, infinite: bool = False) -> float:
+    """A positive finite number, or math.inf where that is allowed."""
+    number = math.inf if infinite and value == math.inf else check_number(value, name)
+    if not number > 0:
+        raise ValueError(f"{name}: expected a positive number, got {value}")
+    return number
