@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import operator
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -60,7 +61,10 @@ class Example:
 
     Attributes:
         tokens: ids, places in `VOCABULARY`.
-        label: the value, 0 to 9.
+        label: the value, 0 to 9; it is not held against the tokens.
+
+    Raises:
+        TypeError, ValueError: if a token or the label has the wrong type or range.
 
     Example:
         >>> example = parse_line("9\\t( ( ( [MAX 2 ) 9 ) ] )")
@@ -74,9 +78,13 @@ class Example:
     label: int
 
     def __post_init__(self) -> None:
-        wrong = [token for token in self.tokens if not 0 <= token <= _END]
+        wrong = [token for token in _whole(self.tokens) if not 0 <= token <= _END]
         if wrong:
             raise ValueError(f"tokens: expected 0 to {_END}, got {wrong[0]}")
+        if isinstance(self.label, bool) or not isinstance(self.label, int):
+            raise TypeError(f"label: expected a whole number, got {self.label!r}")
+        if not 0 <= self.label <= 9:
+            raise ValueError(f"label: expected 0 to 9, got {self.label}")
 
     def __str__(self) -> str:
         return " ".join(VOCABULARY[token] for token in self.tokens)
@@ -104,6 +112,14 @@ class Example:
         return frozenset(spans)
 
 
+def _whole(tokens: Sequence[int]) -> tuple[int, ...]:
+    """The tokens as Python's numbers."""
+    try:
+        return tuple(map(operator.index, tokens))
+    except TypeError:
+        raise TypeError(f"tokens: expected whole numbers, got {str(tokens)[:40]}") from None
+
+
 def _not_closed(count: int) -> str:
     return f"{count} operation{' is' if count == 1 else 's are'} not closed by ]"
 
@@ -120,7 +136,7 @@ def evaluate(tokens: Sequence[int]) -> int:
         A digit.
 
     Raises:
-        TypeError: when they are a text.
+        TypeError: when they are a text, or no whole numbers.
         ValueError: when the tokens are not one complete expression.
 
     Example:
@@ -132,14 +148,14 @@ def evaluate(tokens: Sequence[int]) -> int:
     if isinstance(tokens, str):
         raise TypeError(f"tokens: expected ids, got the text {tokens[:20]!r}, which `read` takes")
     lists: list[list[int]] = [[]]  # the result; then of each open operation itself, its arguments
-    for place, token in enumerate(tokens):
+    for place, token in enumerate(_whole(tokens)):
         if 0 <= token < _MIN:
             lists[-1].append(token)
         elif _MIN <= token < _END:
             lists.append([token])
         elif token == _END and len(lists[-1]) > 1 and len(lists) > 1:
-            operator, *arguments = lists.pop()
-            lists[-1].append(_apply(operator, arguments))
+            name, *arguments = lists.pop()
+            lists[-1].append(_apply(name, arguments))
         elif token == _END:
             raise ValueError(f"tokens: ] closes no operation with arguments (token {place + 1})")
         else:
@@ -179,12 +195,12 @@ def read(text: str, *, longest: int = 50) -> Example:
     return Example(tokens, evaluate(tokens))
 
 
-def _apply(operator: int, arguments: list[int]) -> int:
-    if operator == _MIN:
+def _apply(name: int, arguments: list[int]) -> int:
+    if name == _MIN:
         return min(arguments)
-    if operator == _MAX:
+    if name == _MAX:
         return max(arguments)
-    if operator == _SM:
+    if name == _SM:
         return sum(arguments) % 10
     ordered, middle = sorted(arguments), len(arguments) // 2
     return (ordered[middle] + ordered[-middle - 1]) // 2
@@ -229,6 +245,15 @@ def parse_line(line: str) -> Example:
 def format_line(example: Example) -> str:
     """What `parse_line` reads, without a line end.
 
+    Args:
+        example: an expression and its value.
+
+    Returns:
+        The label, a tab and the expression with the brackets of its tree.
+
+    Raises:
+        ValueError: when the tokens are not one complete expression.
+
     Example:
         >>> format_line(Example((10, 3, 5, 14), 3))
         '3\\t( ( ( [MIN 3 ) 5 ) ] )'
@@ -253,6 +278,9 @@ def read_examples(path: str | os.PathLike[str]) -> list[Example]:
         DataError: when a line has another form; with the file and the number of the line. When the
             file is not text in UTF-8, or its compression is damaged.
         OSError: when the file cannot be read.
+
+    Example:
+        >>> read_examples("listops_test_d20s.tsv")  # doctest: +SKIP
     """
     content = Path(path).read_bytes()
     if content.startswith(b"\x1f\x8b"):
@@ -304,7 +332,8 @@ def generate(
         `num` examples in random order.
 
     Raises:
-        ValueError: when there are fewer expressions of that length.
+        TypeError, ValueError: if an argument has the wrong type or range; when there are fewer
+            expressions of that length.
 
     Example:
         >>> for example in generate(3, generator=torch.Generator().manual_seed(3)):
@@ -563,6 +592,9 @@ def fetch_listops(*, progress: bool = True) -> list[Path]:
 
     Raises:
         DataError: when a file can neither be found nor downloaded and stored.
+
+    Example:
+        >>> train, test = fetch_listops()  # doctest: +SKIP
     """
     return fetch(_files(), otherwise=_OTHERWISE, progress=progress)
 
@@ -572,6 +604,12 @@ def load_published_test() -> Split | None:
 
     Returns:
         Its 10,000 examples, or None.
+
+    Raises:
+        DataError: when what is there is not that file.
+
+    Example:
+        >>> test = load_published_test()  # doctest: +SKIP
     """
     test = _files()[-1]
     if not are_there([test], otherwise="It is left out"):
@@ -591,6 +629,8 @@ def load_generated() -> ListOps:
     Example:
         >>> print(load_generated().test.examples[0])
         [MIN 3 0 3 ]
+
+    Source: Nangia & Bowman (2018) for the rules.
     """
     examples = generate(80_000, max_length=50, generator=torch.Generator().manual_seed(2018))
     return _listops(examples[8_000:], 8_000, examples[:8_000], "ListOps, generated")

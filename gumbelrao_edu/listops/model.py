@@ -75,12 +75,26 @@ def spans_of(merges: Sequence[int], length: int) -> frozenset[Span]:
         merges: at each step, which of the nodes left is merged with the next one.
         length: number of tokens.
 
+    Returns:
+        The inner nodes of a tree after length − 1 merges; of its parts so far after fewer.
+
+    Raises:
+        TypeError, ValueError: if a number has the wrong type or range.
+
     Example:
         >>> sorted(spans_of([1, 0], 3))
         [(0, 3), (1, 3)]
     """
+    length = check_count(length, "length")
     bounds, spans = list(range(length + 1)), set()
-    for position in merges:
+    for step, position in enumerate(merges, start=1):
+        if not 0 <= position < len(bounds) - 2:
+            raise ValueError(
+                f"merges: expected nodes that have a next one, 0 to {len(bounds) - 3}, got "
+                f"{position} (merge {step})"
+                if len(bounds) > 2
+                else f"merges: expected at most {length - 1}, got {len(merges)}"
+            )
         spans.add((bounds[position], bounds[position + 2]))
         del bounds[position + 1]
     return frozenset(spans)
@@ -91,6 +105,12 @@ def greedy(logits: Tensor) -> Tensor:
 
     Args:
         logits: θ, `[*batch, n]`.
+
+    Returns:
+        `[*batch, n]`; of equal classes the first.
+
+    Raises:
+        TypeError, ValueError: if the logits have the wrong type, shape or range.
 
     Example:
         >>> greedy(torch.tensor([0.0, 2.0, 1.0]))
@@ -276,6 +296,9 @@ def merge(choice: Tensor, proposals: Tensor, nodes: Tensor) -> Tensor:
         choice: D, `[rows, m − 1]`.
         proposals: what each node and the next one would become, `[rows, m − 1, d]`.
         nodes: `[rows, m, d]`.
+
+    Returns:
+        `[rows, m − 1, d]`.
 
     Example:
         >>> nodes = torch.tensor([[[1.0], [2.0], [3.0]]])

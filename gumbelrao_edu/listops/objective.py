@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._checks import _holds
 from ..estimators import samples_of, score_loss
 from .data import FILLER, Batch, Split, filled
 from .model import TreeLSTM
@@ -27,6 +28,10 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
     Returns:
         `[B]`; with S > 1 means over the trees. 0 for a sentence whose label is `data.FILLER`.
 
+    Raises:
+        ValueError: if a label is none of the model's classes; if the estimator's samples have the
+            wrong shape.
+
     Example:
         >>> import torch
         >>> from gumbelrao_edu.estimators import sampler
@@ -37,6 +42,13 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
 
     Source: Choi, Yoo & Lee (2018); Kool, van Hoof & Welling (2019) for RLOO.
     """
+    classes = model.output.out_features
+    known = (batch.labels >= 0) & (batch.labels < classes) | (batch.labels == FILLER)
+    if not _holds(known):
+        raise ValueError(
+            f"labels: expected 0 to {classes - 1}, or {FILLER} for no loss, got "
+            f"{batch.labels[~known][0]}"
+        )
     num_samples = samples_of(model.estimator)
     s = max(1, num_samples)
     many = Batch(batch.tokens.repeat(s), batch.lengths.repeat(s), batch.labels.repeat(s))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._checks import check_count
 from .data import Batch, Split
 from .model import Estimator, Parse, TreeLSTM, greedy
 from .trees import Span, average_depth, f1
@@ -56,7 +57,7 @@ def score(
         Means, from 0 to 1, and the depth in nodes.
 
     Raises:
-        ValueError: when the split is empty.
+        TypeError, ValueError: when the split is empty, or `chunk` has the wrong type or range.
 
     Example:
         >>> from gumbelrao_edu.listops import Example
@@ -83,8 +84,11 @@ def accuracy(
     Args:
         model, split, estimator, chunk: as for `score`.
 
+    Returns:
+        From 0 to 1.
+
     Raises:
-        ValueError: when the split is empty.
+        TypeError, ValueError: as `score`.
 
     Example:
         >>> from gumbelrao_edu.listops import Example
@@ -98,6 +102,7 @@ def _parsed(
     model: TreeLSTM, split: Split, estimator: Estimator, chunk: int
 ) -> Iterator[tuple[Tensor, Batch, Parse, int]]:
     """Of each chunk: which sentences, their batch, their trees, and how many are right."""
+    chunk = check_count(chunk, "chunk")
     if len(split) == 0:
         raise ValueError(f"split: expected sentences, got none in {split.name}")
     # Like lengths together: there are then fewer, larger steps.

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
+from .._checks import check_count
+
 Span = tuple[int, int]
 
 
@@ -51,8 +53,12 @@ def nested(spans: Set[Span], leaves: Sequence[Any]) -> Any:
 def check_tree(spans: Set[Span], length: int) -> None:
     """Check that the spans are those of a binary tree over `length` tokens.
 
+    Args:
+        spans: the inner nodes.
+        length: number of tokens.
+
     Raises:
-        ValueError: when they are not.
+        TypeError, ValueError: when they are not, or the length has the wrong type or range.
 
     Example:
         >>> check_tree({(0, 3), (1, 3)}, 3)
@@ -60,7 +66,7 @@ def check_tree(spans: Set[Span], length: int) -> None:
         Traceback (most recent call last):
         ValueError: spans: expected those of a binary tree over 3 tokens, got [(0, 3)]
     """
-    nested(spans, range(length))
+    nested(spans, range(check_count(length, "length")))
 
 
 def bracketed(spans: Set[Span], words: Sequence[str]) -> str:
@@ -69,6 +75,9 @@ def bracketed(spans: Set[Span], words: Sequence[str]) -> str:
     Args:
         spans: the inner nodes.
         words: the tokens.
+
+    Returns:
+        The words and brackets, with spaces between them.
 
     Example:
         >>> bracketed({(0, 3), (1, 3)}, ["a", "b", "c"])
@@ -82,12 +91,42 @@ def bracketed(spans: Set[Span], words: Sequence[str]) -> str:
 
 
 def left_branching(length: int) -> frozenset[Span]:
-    """The tree in which each token joins all those before it: `( ( a b ) c )`."""
+    """The tree in which each token joins all those before it: `( ( a b ) c )`.
+
+    Args:
+        length: number of tokens.
+
+    Returns:
+        Its spans.
+
+    Raises:
+        TypeError, ValueError: if `length` has the wrong type or range.
+
+    Example:
+        >>> sorted(left_branching(3))
+        [(0, 2), (0, 3)]
+    """
+    length = check_count(length, "length")
     return frozenset((0, end) for end in range(2, length + 1))
 
 
 def right_branching(length: int) -> frozenset[Span]:
-    """The tree in which each token joins all those after it: `( a ( b c ) )`."""
+    """The tree in which each token joins all those after it: `( a ( b c ) )`.
+
+    Args:
+        length: number of tokens.
+
+    Returns:
+        Its spans.
+
+    Raises:
+        TypeError, ValueError: if `length` has the wrong type or range.
+
+    Example:
+        >>> sorted(right_branching(3))
+        [(0, 3), (1, 3)]
+    """
+    length = check_count(length, "length")
     return frozenset((start, length) for start in range(length - 1))
 
 
@@ -120,11 +159,29 @@ def f1(predicted: Set[Span], gold: Set[Span]) -> float:
 def mean_f1(predicted: Iterable[Set[Span]], gold: Iterable[Set[Span]]) -> float:
     """The mean of `f1` over the sentences, each with the same weight.
 
+    Args:
+        predicted: a tree for each sentence.
+        gold: as many.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        ValueError: when there are no trees, or not as many of both.
+
     Example:
         >>> trees = [left_branching(2), left_branching(4)]
         >>> mean_f1([right_branching(2), right_branching(4)], trees)
         0.6666666666666666
+
+    Source: Williams, Drozdov & Bowman (2018).
     """
+    predicted, gold = list(predicted), list(gold)
+    if not predicted or len(predicted) != len(gold):
+        raise ValueError(
+            f"predicted, gold: expected as many trees of both, at least one, got {len(predicted)} "
+            f"and {len(gold)}"
+        )
     scores = [f1(*pair) for pair in zip(predicted, gold, strict=True)]
     return sum(scores) / len(scores)
 
@@ -139,6 +196,9 @@ def average_depth(spans: Set[Span], length: int) -> float:
     Returns:
         0 for one token; else between log₂ of the length and about half of the length.
 
+    Raises:
+        TypeError, ValueError: when the spans are not those of a binary tree over so many tokens.
+
     Example:
         >>> average_depth({(0, 4), (0, 2), (2, 4)}, 4), average_depth(left_branching(4), 4)
         (2.0, 2.25)
@@ -146,6 +206,7 @@ def average_depth(spans: Set[Span], length: int) -> float:
     Source: the convention of Williams, Drozdov & Bowman (2018); Nangia & Bowman (2018) report the
     mean of this number over the sentences.
     """
+    check_tree(spans, length)
     return sum(end - start for start, end in spans) / length
 
 

@@ -1,0 +1,454 @@
+"""Diagnostics, problems and ListOps at the edges of what they accept: values, and what errors say.
+
+The only test of draws against a law declares its false-failure rate where it stands.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gumbelrao_edu.diagnostics import (
+    Draws,
+    Measured,
+    Measurements,
+    Result,
+    Terms,
+    compare,
+    comparison,
+    covariance_trace,
+    distance_from_zgr,
+    exact_terms,
+    gradient_samples,
+    measured,
+    mse,
+    nested_terms,
+    running_means,
+    summarise,
+    variance,
+)
+from gumbelrao_edu.estimators import sampler
+from gumbelrao_edu.listops import Batch, Example, Split, TreeLSTM, evaluate, greedy, spans_of, trees
+from gumbelrao_edu.listops import losses as listops_losses
+from gumbelrao_edu.listops import score as listops_score
+from gumbelrao_edu.problems import (
+    QuadraticProgramme,
+    descend,
+    exact_fields,
+    monte_carlo,
+    polynomial,
+    simplex_grid,
+)
+from gumbelrao_edu.problems.mixture import Mixture, train
+
+WEIGHTS = torch.tensor([1.0, 2.0, 3.0])
+THETA = torch.tensor([0.5, 0.0, -0.5])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def square(d):
+    return (d @ WEIGHTS.to(d)).sum(-1) ** 2
+
+
+def linear(d):
+    return d @ WEIGHTS
+
+
+# --- The recommendation ---------------------------------------------------------------------------
+
+
+def result(name, bias2, variance=0.0, error=0.0):
+    nothing = Measured(0.0, 0.0)
+    return Result(name, {}, Measured(bias2, error), Measured(variance, 0.0), nothing, nothing, 1)
+
+
+def test_a_squared_bias_measured_below_0_beats_nothing():
+    """Nothing has an MSE below 0: 6.5e-13 is lower than −0.002 ± 0.003 with a variance."""
+    exact, noisy = result("exact", 6.5e-13), result("noisy", -0.002, 10.0, 0.003)
+    found = comparison.Comparison((noisy, exact), torch.tensor([4.0]), "", 3, (100, 10_000))
+    assert found.recommendation.endswith(
+        "100: exact(); 10,000: exact() (within the errors: noisy())."
+    )
+    # What was measured stays as it was, without bias.
+    assert noisy.mse(10_000).value == pytest.approx(-0.001)
+
+
+def test_with_many_evaluations_the_exact_gradient_is_recommended():
+    found = compare(
+        square,
+        torch.zeros(2, 3),
+        estimators=["exact", "zgr", "reinmax", "rloo"],
+        tau=1.0,
+        batch_sizes=[10, 1000, 10_000],
+        generator=seeded(),
+    )
+    assert min(r.bias2.value for r in found.results) < 0  # the case in question
+    assert [found._best(m).split(" ")[0] for m in found.batch_sizes] == ["exact()"] * 3
+    exact = found.results[0]
+    assert (exact.variance, exact.evaluations) == (Measured(0.0, 0.0), 10)
+
+
+@pytest.mark.parametrize(
+    ("m", "error", "message"),
+    [
+        (0, ValueError, "m: expected at least 1, got 0"),
+        (-1, ValueError, "m: expected at least 1, got -1"),
+        (math.nan, ValueError, "m: expected a finite number, got nan"),
+        ("1", TypeError, "m: expected a number, got str"),
+    ],
+)
+def test_a_mean_is_one_of_at_least_one(m, error, message):
+    with pytest.raises(error, match=message):
+        result("one", 1.0, 2.0).mse(m)
+    assert result("one", 1.0, 2.0).mse(math.inf) == Measured(1.0, 0.0)
+
+
+# --- Errors of variances --------------------------------------------------------------------------
+
+
+def test_two_draws_say_nothing_about_the_error_of_their_variance():
+    two = torch.randn(2, 5, generator=seeded(), dtype=torch.float64)
+    want = two.var(0).sum()
+    trace, error = covariance_trace(two)
+    torch.testing.assert_close(trace, want)
+    assert error.isnan()
+    for draws in (two, two.split(1)):
+        seen = summarise(draws)
+        assert seen.variance == pytest.approx(want.item())
+        assert math.isnan(seen.variance_se)
+    (found,) = compare(square, torch.zeros(2, 3), estimators="zgr", num_samples=2).results
+    assert math.isnan(found.variance.standard_error)
+
+
+def test_all_errors_of_variances_are_those_of_three_draws_by_hand():
+    """Squared distances 4, 0, 4 from the mean: s² = 16/3, and 3/2 · √(s²/3) = 2."""
+    draws = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]])
+    assert [x.item() for x in covariance_trace(draws)] == pytest.approx([4.0, 2.0])
+    seen = summarise(draws)
+    assert (seen.variance, seen.variance_se) == pytest.approx((4.0, 2.0))
+
+
+def test_errors_of_variances_of_few_draws():
+    """For M normal numbers the variance of s² is 2/(M − 1), that of M/(M − 1) times the scatter
+    of the squared distances nearly so: with M = 40, 0.0513 against about 0.0500.
+
+    The mean of 20,000 squared errors has a standard error of 0.4 %; without the factor it is 5 %
+    lower. False-failure rate below 1e-6 for a band of 4 % = more than 5 standard errors + 3 % bias.
+    """
+    m = 40
+    draws = torch.randn(m, 20_000, 1, generator=seeded(), dtype=torch.float64)
+    _, errors = covariance_trace(draws)
+    spread = (draws - draws.mean(0)).square().squeeze(-1)
+    torch.testing.assert_close(errors, m / (m - 1) * spread.std(0) / m**0.5)
+    # E of the scatter: m₄ of the distances, with E d⁴ = 3 (1 − 1/M)², less the spread of s².
+    assert errors.square().mean().item() == pytest.approx(2 / (m - 1), rel=0.04)
+
+
+# --- The Gram matrix ------------------------------------------------------------------------------
+
+
+def by_covariance(parts, target):
+    """What `_squared_bias` says, with covariance matrices."""
+    b = parts[0].mean(0) - target
+    v = sum(torch.cov(x.T) / len(x) for x in parts)
+    least = 2 * (v @ v).trace().item()
+    value = (b @ b - v.trace()).item()
+    return value, math.sqrt(max(4 * (b @ v @ b).item() - least, least))
+
+
+@pytest.mark.parametrize(("draws", "d"), [(20, 7), (7, 20), (10, 10)])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_squared_bias_with_either_gram_matrix(monkeypatch, draws, d, sampled):
+    x = torch.randn(draws, d, generator=seeded(), dtype=torch.float64) + 0.3
+    if sampled:
+        parts = [x, torch.randn(5, d, generator=seeded(1), dtype=torch.float64)]
+        target = parts[1].mean(0)
+    else:
+        parts, target = [x], torch.zeros(d, dtype=torch.float64)
+    want = by_covariance(parts, target)
+    for rows in (3, 1024):  # in parts and in one
+        monkeypatch.setattr(comparison, "ROWS", rows)
+        found = comparison._squared_bias(x, target, parts[1] if sampled else None)
+        assert found == pytest.approx(want, rel=1e-12)
+
+
+def test_memory_of_a_comparison_does_not_grow_with_the_square_of_the_size():
+    """Nothing larger than the draws is made; with d = 20,000 a covariance matrix takes 3.2 GB."""
+    seen = []
+
+    class Shapes(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                seen.append(out.numel())
+            return out
+
+    x = torch.randn(30, 20_000, generator=seeded(), dtype=torch.float64)
+    with Shapes():
+        comparison._squared_bias(x, torch.zeros(20_000, dtype=torch.float64), None)
+    assert max(seen) == x.numel()
+
+
+# --- Random numbers and dtypes --------------------------------------------------------------------
+
+
+def test_what_is_computed_without_sampling_leaves_the_global_generator_alone():
+    state = torch.get_rng_state()
+    distance_from_zgr(lambda d: square(d[..., None, :]), THETA, [0.1])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_loss_sees_the_dtype_of_the_logits(dtype):
+    weights = torch.tensor([1.0, 2.0, 4.0], dtype=dtype)
+
+    def f(d):
+        return (d @ weights).square()
+
+    theta = THETA.to(dtype)
+    draws = Draws(f, theta, num_samples=5, k_max=2)
+    assert draws.exact.dtype == draws.gradients.dtype == draws.estimates(0.5).dtype == torch.float64
+    torch.testing.assert_close(draws.exact, exact_terms(f, theta, 0.5).exact.double())
+    seen = Measurements(f, theta, [0.5], [1], num_samples=10)(0.5, 1, 1)
+    assert math.isfinite(seen.variance)
+    got = distance_from_zgr(f, theta, [0.1])
+    want = distance_from_zgr(lambda d: (d @ weights.double()).square(), THETA.double(), [0.1])
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=0)
+
+
+# --- What errors say: diagnostics -----------------------------------------------------------------
+
+TERMS = Terms(torch.tensor(8.0), torch.tensor(1.0), torch.zeros(2))
+NAN = torch.tensor([[1.0, math.nan], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gradient_samples(None, THETA, "zgr", 3), TypeError, "f: expected a function"),
+        (lambda: Draws(None, THETA), TypeError, "f: expected a function, got NoneType"),
+        (lambda: Measurements(None, THETA, [1.0], [1]), TypeError, "f: expected a function"),
+        (lambda: distance_from_zgr(None, THETA, [1.0]), TypeError, "f: expected a function"),
+        (lambda: distance_from_zgr(linear, None, [1.0]), TypeError, "logits: expected a tensor"),
+        (lambda: exact_terms(None, THETA, 1.0), TypeError, "f: expected a function"),
+        (
+            lambda: gradient_samples(linear, THETA, 5, 3),
+            TypeError,
+            "estimator: expected a name or a function, got int",
+        ),
+        (lambda: nested_terms(3, 5), TypeError, "draw: expected a function, got int"),
+        (lambda: nested_terms(lambda: NAN, 5), ValueError, "draw: expected finite numbers"),
+        (lambda: running_means(torch.ones(3), []), ValueError, "counts: .* at least one number"),
+        (lambda: running_means(torch.ones(3), [2.0]), TypeError, "counts: .* whole number"),
+        (lambda: running_means(torch.ones(3), 2), TypeError, "counts: expected several numbers"),
+        (lambda: Measurements(linear, THETA, [1.0], None), TypeError, "ks: expected several"),
+        (lambda: Measurements(linear, THETA, [1.0], []), ValueError, "ks: expected at least one"),
+        (lambda: Draws(linear, THETA, generator=5), TypeError, "generator: .* got int"),
+        (lambda: summarise(None), TypeError, "gradients: expected a tensor or several"),
+        (lambda: variance(None, 1), TypeError, "terms: expected Terms, got NoneType"),
+        (lambda: mse(None, 1), TypeError, "terms: expected Terms, got NoneType"),
+        (
+            lambda: summarise(torch.ones(3, 2), torch.tensor([1.0, math.nan])),
+            ValueError,
+            "exact: expected finite numbers, got NaN or infinity",
+        ),
+        (
+            lambda: summarise(torch.ones(3, 2), torch.tensor([1.0, 1j])),
+            TypeError,
+            "exact: expected real numbers, got torch.complex64",
+        ),
+        (lambda: measured([1.0, math.nan]), ValueError, "draws: expected finite numbers"),
+        (lambda: measured(torch.zeros(2, 0)), ValueError, "draws: expected at least one kind"),
+        (lambda: measured(None), TypeError, "draws: expected a tensor or numbers, got None"),
+        (lambda: measured("ab"), TypeError, "draws: expected a tensor or numbers, got 'ab'"),
+        (
+            lambda: compare(square, torch.zeros(2, 3), estimators=[["zgr"]]),
+            TypeError,
+            r"estimators: expected names, got \[\['zgr'\]\]",
+        ),
+        (
+            lambda: compare(square, torch.zeros(2, 3), estimators=None),
+            TypeError,
+            "estimators: expected names, got None",
+        ),
+    ],
+)
+def test_diagnostics_name_what_is_wrong(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_names_may_come_in_an_array():
+    names = np.array(["zgr", "reinforce"])
+    found = compare(square, torch.zeros(2, 3), estimators=names, num_samples=10)
+    assert [r.estimator for r in found.results] == ["zgr", "reinforce"]
+
+
+# --- What errors say: problems --------------------------------------------------------------------
+
+PROGRAMME = QuadraticProgramme()
+START = torch.tensor([[0.2, 0.1, 0.7]])
+NEGATIVE = torch.tensor([[0.2, -0.1, 0.9]])
+INFINITE = torch.tensor([[1.0, -math.inf], [-math.inf, 1.0]])
+
+
+def walk(p=START, **changes):
+    return descend(
+        PROGRAMME, "exact", p, **{"whole": True, "steps": 2, "learning_rate": 0.1, **changes}
+    )
+
+
+def trained(**changes):
+    return train(Mixture.draw(3, 2), 1, [0.5], **{"steps": 2, "runs": 2, **changes})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: QuadraticProgramme(INFINITE), ValueError, "q: expected finite numbers"),
+        (
+            lambda: QuadraticProgramme(c=torch.tensor([-math.inf, 0.5, 0.5])),
+            ValueError,
+            "c: expected finite numbers",
+        ),
+        (lambda: QuadraticProgramme(torch.zeros(0, 0)), ValueError, "q: expected a symmetric"),
+        (
+            lambda: PROGRAMME.loss(torch.eye(2), START[0]),
+            ValueError,
+            "d: expected 3 classes, got 2",
+        ),
+        (
+            lambda: PROGRAMME.loss(torch.eye(3), START.expand(2, 3)),
+            ValueError,
+            r"d: expected a shape that broadcasts against that of p, \(2, 3\), got \(3, 3\)",
+        ),
+        (
+            lambda: PROGRAMME.direct_gradient(torch.eye(3), torch.zeros(2, 3)),
+            ValueError,
+            r"d: .* that of logits, \(2, 3\), got \(3, 3\)",
+        ),
+        (lambda: walk(clip=-1.0), ValueError, "clip: expected a positive number, got -1.0"),
+        (lambda: walk(clip=0.0), ValueError, "clip: expected a positive number, got 0.0"),
+        (lambda: walk(learning_rate=math.nan), ValueError, "learning_rate: .* got nan"),
+        (lambda: walk(learning_rate=-0.1), ValueError, "learning_rate: .* positive .* got -0.1"),
+        (lambda: walk(NEGATIVE), ValueError, "p: expected probabilities in each row"),
+        (lambda: walk(2 * START), ValueError, "p: expected probabilities in each row"),
+        (
+            lambda: walk(whole=torch.tensor([True, False, True])),
+            ValueError,
+            r"whole: expected one truth value or 1, .* got torch.bool of shape \(3,\)",
+        ),
+        (lambda: walk(whole=torch.tensor(1.0)), ValueError, "whole: .* got torch.float32"),
+        (lambda: walk(whole="yes"), TypeError, "whole: .* got str"),
+        (lambda: exact_fields(PROGRAMME, NEGATIVE, 0.5), ValueError, "p: expected probabilities"),
+        (
+            lambda: monte_carlo(PROGRAMME, NEGATIVE, 0.5, k=1, num_samples=2, generator=seeded()),
+            ValueError,
+            "p: expected probabilities",
+        ),
+        (lambda: trained(runs=0), ValueError, "runs: expected at least 1, got 0"),
+        (lambda: trained(steps=-1), ValueError, "steps: expected at least 1, got -1"),
+        (lambda: trained(learning_rate=math.nan), ValueError, "learning_rate: .* got nan"),
+        (lambda: Mixture.draw(0), ValueError, "choices: expected at least 1, got 0"),
+        (
+            lambda: polynomial.train("zgr", [2.0], variables=0),
+            ValueError,
+            "variables: expected at least 1, got 0",
+        ),
+        (lambda: polynomial.train("zgr", []), ValueError, "powers: expected at least one"),
+        (lambda: polynomial.train("zgr", [-1.0]), ValueError, "powers: .* positive .* got -1.0"),
+        (lambda: polynomial.train("zgr", 2.0), TypeError, "powers: expected several numbers"),
+        (lambda: polynomial.train("zgr", [2.0], runs=0), ValueError, "runs: expected at least 1"),
+    ],
+)
+def test_problems_name_what_is_wrong(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_without_clipping_a_step_is_that_of_the_gradient():
+    path = walk(steps=1, clip=math.inf)
+    theta = START.log()
+    want = (theta - 0.1 * PROGRAMME.gradient(theta)).softmax(-1)
+    torch.testing.assert_close(path[1], want)
+
+
+@pytest.mark.parametrize("c", [[0.0, 0.5, 0.5], [-0.2, 0.6, 0.6]])
+def test_c_may_lie_on_an_edge_or_outside(c):
+    """The expectation is the value there, too, off the singular lines."""
+    programme = QuadraticProgramme(c=torch.tensor(c, dtype=torch.float64))
+    p = torch.tensor([0.3, 0.45, 0.25], dtype=torch.float64)
+    losses = programme.loss(torch.eye(3, dtype=torch.float64), p)
+    torch.testing.assert_close(p @ losses, programme.value(p))
+
+
+def test_points_of_a_grid_are_probabilities_in_every_dtype():
+    for dtype in (torch.float64, torch.float32):
+        assert exact_fields(PROGRAMME, simplex_grid(3).to(dtype), 0.5)["fixed"].inner.shape == (6,)
+
+
+# --- What errors say: ListOps ---------------------------------------------------------------------
+
+
+def batch_of(label):
+    return Batch(torch.tensor([7]), torch.tensor([1]), torch.tensor([label]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: evaluate([7.5]), TypeError, r"tokens: expected whole numbers, got \[7.5\]"),
+        (lambda: evaluate(7), TypeError, "tokens: expected whole numbers, got 7"),
+        (lambda: Example((7.0,), 7), TypeError, "tokens: expected whole numbers"),
+        (lambda: Example((7,), 42), ValueError, "label: expected 0 to 9, got 42"),
+        (lambda: Example((7,), 7.0), TypeError, "label: expected a whole number, got 7.0"),
+        (lambda: spans_of([-1, 0], 3), ValueError, r"merges: .* 0 to 1, got -1 \(merge 1\)"),
+        (lambda: spans_of([0, 1], 3), ValueError, r"merges: .* 0 to 0, got 1 \(merge 2\)"),
+        (lambda: spans_of([0, 0, 0], 3), ValueError, "merges: expected at most 2, got 3"),
+        (lambda: spans_of([], 0), ValueError, "length: expected at least 1, got 0"),
+        (lambda: trees.average_depth({(0, 9)}, 3), ValueError, "spans: .* over 3 tokens"),
+        (lambda: trees.average_depth(set(), 0), ValueError, "length: expected at least 1"),
+        (lambda: trees.mean_f1([], []), ValueError, "predicted, gold: .* got 0 and 0"),
+        (lambda: trees.mean_f1([set()], []), ValueError, "predicted, gold: .* got 1 and 0"),
+        (lambda: trees.left_branching(0), ValueError, "length: expected at least 1, got 0"),
+        (
+            lambda: listops_score(
+                TreeLSTM(greedy, dim=4), Split([Example((7,), 7)], "one"), chunk=0
+            ),
+            ValueError,
+            "chunk: expected at least 1, got 0",
+        ),
+        (
+            lambda: listops_losses(TreeLSTM(sampler("rloo"), dim=4), batch_of(10)),
+            ValueError,
+            "labels: expected 0 to 9, or -100 for no loss, got 10",
+        ),
+    ],
+)
+def test_listops_name_what_is_wrong(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_fewer_merges_give_the_nodes_so_far():
+    merges = [1, 2, 0, 0]
+    sets = [spans_of(merges[:step], 5) for step in range(5)]
+    assert [len(spans) for spans in sets] == [0, 1, 2, 3, 4]
+    assert all(fewer < more for fewer, more in itertools.pairwise(sets))
+    trees.check_tree(sets[-1], 5)
+
+
+def test_a_filler_has_no_loss():
+    model = TreeLSTM(sampler("rloo"), dim=4, generator=seeded())
+    assert listops_losses(model, batch_of(-100)).tolist() == [0.0]
+
+
+def test_whole_numbers_of_any_kind_are_tokens():
+    for tokens in (np.array([13, 6, 5, 14]), torch.tensor([13, 6, 5, 14])):
+        value = evaluate(tokens)
+        assert (value, type(value)) == (1, int)
