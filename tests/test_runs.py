@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import errno
 import json
 import math
 import os
@@ -24,7 +25,7 @@ import pytest
 import torch
 from small_runs import CONFIGS, STEPS, compute, files, fit, load_row, quiet
 
-from gumbelrao_edu.training import runs
+from gumbelrao_edu.training import claims, runs
 from gumbelrao_edu.training.errors import (
     BackendError,
     DamagedFileError,
@@ -485,6 +486,65 @@ def test_the_older_of_two_commands_ends(tmp_path: Path) -> None:
         compute(half_way(newer), CONFIGS[:1], tmp_path)
     assert load_row(CONFIGS[0], tmp_path) is None
     assert load_row(CONFIGS[1], tmp_path)["status"] == "done"
+
+
+def test_of_two_that_begin_at_once_one_holds_and_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loser sees no older claim, and comes to removing after the holder has begun to write."""
+    place, part = claims.unfinished(tmp_path), tmp_path / ".one.part"
+    names = claims._names
+    calls: list[Path] = []
+
+    def at_once(folder: Path) -> list[str]:
+        found = names(folder)
+        calls.append(folder)
+        if len(calls) == 1:  # the other one's claim is made right after this look
+            place.mkdir(exist_ok=True)
+            (place / f"command-{holder}").touch()
+            part.touch()
+        return found
+
+    monkeypatch.setattr(claims, "_names", at_once)
+    holder = "zz"  # above all numbers: it holds
+    with claims.claim(tmp_path):
+        assert part.exists()
+        with pytest.raises(TakenOverError):
+            claims.check()
+    calls.clear()
+    (place / "command-zz").unlink()
+    holder = " "
+    with claims.claim(tmp_path):
+        assert not part.exists()
+        claims.check()
+
+
+def test_a_claim_in_a_folder_that_an_ending_command_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch, gone = Path.touch, []
+
+    def removed_first(path: Path, **options: Any) -> None:
+        if not gone:
+            path.parent.rmdir()
+            gone.append(path)
+        touch(path, **options)
+
+    monkeypatch.setattr(Path, "touch", removed_first)
+    with claims.claim(tmp_path):
+        claims.check()
+    assert gone
+
+
+def too_large(run: Run) -> dict[str, Any]:
+    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+
+def test_a_limit_of_the_size_of_files_ends_the_command(tmp_path: Path) -> None:
+    """As a full disk does: every other run would fail of it, too."""
+    with pytest.raises(OSError, match="File too large"):
+        compute(too_large, CONFIGS[:2], tmp_path)
+    assert load_row(CONFIGS[0], tmp_path) is None
 
 
 @pytest.mark.parametrize("name", ["fsync", "replace"])

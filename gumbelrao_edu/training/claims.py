@@ -70,13 +70,15 @@ def claim(folder: Path) -> Iterator[None]:
         yield
         return
     place = unfinished(folder)
-    place.mkdir(parents=True, exist_ok=True)
     older = _names(folder)
     claims = {**held(), folder: _new(folder)}
     for name in older:
         (place / name).unlink(missing_ok=True)
-    for beside in (folder, folder / "runs", folder / "models", place, *place.glob("*")):
-        for part in beside.glob(".*.part"):
+    # Looked for before the claims: what is found is of one of these, or of a command that ended.
+    beside = (folder, folder / "runs", folder / "models", place, *place.glob("*"))
+    parts = [part for each in beside for part in each.glob(".*.part")]
+    if max(_names(folder), default=None) == claims[folder]:  # else they may be of who holds
+        for part in parts:
             part.unlink(missing_ok=True)
     try:
         with holding(claims):
@@ -96,9 +98,12 @@ def renew(folder: Path) -> None:
 
 
 def _new(folder: Path) -> str:
-    name = f"command-{uuid.uuid4().hex}"
-    (unfinished(folder) / name).touch(exist_ok=False)
-    return name
+    path = unfinished(folder) / f"command-{uuid.uuid4().hex}"
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # an ending command has removed the folder
+            path.touch(exist_ok=False)
+            return path.name
 
 
 def _names(folder: Path) -> list[str]:

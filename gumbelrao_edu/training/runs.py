@@ -64,7 +64,7 @@ _PROVENANCE = ("date", "hardware", "system", "python", "torch", "gumbelrao_edu")
 _TAKEN = {*_OUTCOMES, *_PROVENANCE}
 _TRACEBACK_LINES = 12
 _LONGEST = 64  # characters of a name, so that the path of a row fits everywhere
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _PATIENCE = 60.0  # seconds that a cluster may be without a worker
 
 
@@ -204,6 +204,18 @@ class Run:
         if status != "failed":  # which goes on from its checkpoint
             shutil.rmtree(self.folder, ignore_errors=True)
         return {**row, "config": self.config, "results": results}
+
+
+def load_quietly(run: Run) -> dict[str, Any] | None:
+    """Return the row of a run that has ended, or None: a damaged one is as good as none.
+
+    Args:
+        run: any.
+    """
+    try:
+        return run.load()
+    except DamagedFileError:
+        return None
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -384,8 +396,9 @@ def run_all(
             texts, None, and lists and dictionaries of them, which are left out of the table. The
             result "device", if there is one, names what it ran on.
         runs: from `runs_of`, all of one folder; a cluster has to share it.
-        jobs: processes on this machine, at most one for each run and each core; with 1 the runs are
-            computed in this process. A cluster does as many at a time as it has threads or CPUs.
+        jobs: processes on this machine, at most one for each run and each core (two on a single
+            one); with 1 the runs are computed in this process. A cluster does as many at a time as
+            it has threads or CPUs.
         backend: "joblib" for this machine, "dask" or "ray" for a cluster that runs already: that
             of `DASK_SCHEDULER_ADDRESS` (with one thread a worker), or of `RAY_ADDRESS`.
         together: if given, runs that are alike are computed in one program, in this process.
@@ -570,7 +583,7 @@ def _ended(
             say(f"{died}; under way: {', '.join(run.name for run in suspects)}")
             deaths.update(run.name for run in suspects)
             for run in group:
-                row = _load_quietly(run)
+                row = load_quietly(run)
                 if row is not None and row["status"] != "failed":  # it ended, unheard
                     yield left.pop(run.name), row
                 elif deaths[run.name] > 2:
@@ -602,13 +615,6 @@ def _ended_together(
             functions = [function] * len(begun)
         for run, begun_run, rest in zip(group, begun, functions, strict=True):
             yield run, _row(rest, begun_run)
-
-
-def _load_quietly(run: Run) -> dict[str, Any] | None:
-    try:
-        return run.load()
-    except DamagedFileError:
-        return None
 
 
 def _compute(function: Function, run: Run) -> Computed:
