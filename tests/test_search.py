@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,15 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_search import CELLS, reproduced, runs, small
+from small_search import CELLS, refusing, reproduced, runs, small
 
 from gumbelrao_edu import cli, estimators
-from gumbelrao_edu.experiments import search, table2
-from gumbelrao_edu.experiments.experiment import Outcome, reproduce
+from gumbelrao_edu.experiments import fig4, search, table2, table3
+from gumbelrao_edu.experiments.experiment import Outcome, RunsFailedError, reproduce
 from gumbelrao_edu.figures.rows import GR_10, row_of_label, rows
 from gumbelrao_edu.training.errors import DamagedFileWarning
 from gumbelrao_edu.training.files import load_state
-from gumbelrao_edu.training.runs import Run, read_row, runs_of
+from gumbelrao_edu.training.runs import Run, read_row, run_all, runs_of
 from gumbelrao_edu.vae import importance_weighted_bound
 
 TINY = small()
@@ -119,6 +120,29 @@ def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
     lost.weights.write_bytes(lost.weights.read_bytes()[:-1])
     with pytest.warns(DamagedFileWarning, match=r"is damaged .* It is now .*\.damaged"):
         assert search.evaluate(Run(config, tmp_path / "damaged/test", before=lost)) == tested
+
+
+def test_files_of_a_model_that_lacked_a_buffer_are_set_aside(tmp_path, monkeypatch):
+    """A checkpoint and weights of an older class hold no run up: it is trained anew."""
+    build = search.build
+
+    def newer(config):
+        model, draws = build(config)
+        model.register_buffer("running_more", torch.zeros(2))
+        return model, draws
+
+    run = replace(runs(TINY, tmp_path)[0], form=search.RESULTS)
+    whole = search.train(run)
+    assert run.checkpoint.exists()
+    monkeypatch.setattr(search, "build", newer)
+    with pytest.warns(DamagedFileWarning, match=r"running_more missing, .* It is now checkpoint"):
+        (row,) = run_all(search.train, [run], say=lambda line: None)
+    assert row["status"] == "done"
+    assert row["results"]["valid_bound"] == whole["valid_bound"]
+    monkeypatch.setattr(search, "build", build)  # and the other way round
+    config = {**run.config, "test_samples": 4}
+    with pytest.warns(DamagedFileWarning, match=r"running_more of shape \(2,\), not missing"):
+        search.evaluate(Run(config, tmp_path / "test", before=run))
 
 
 def some_runs(*rows):
@@ -347,3 +371,48 @@ def test_runs_that_cannot_be_computed_together_are_computed_one_by_one(tmp_path)
     reproduce(record, profile, tmp_path, together=True, say=lines.append)
     assert any("one by one" in line and "no rule" in line for line in lines)
     assert {row["status"] for row in files_of(tmp_path).values()} == {"done"}
+
+
+def test_a_failure_of_the_second_round_is_explained_where_it_stands(tmp_path):
+    def fails(run):
+        raise RuntimeError("no room")
+
+    record = replace(table2.EXPERIMENT, train_second=fails)
+    with pytest.raises(RunsFailedError, match="1 runs failed") as raised:
+        reproduce(record, small(CELLS[:1]), tmp_path, say=lambda line: None)
+    path = tmp_path / "table2" / "test" / "runs.csv"
+    assert f"for the reason see {path};" in str(raised.value)
+    assert "no room" in path.read_text()
+
+
+def damaged(path):
+    path.write_text("{")
+
+
+def failed(path):
+    row = json.loads(path.read_text()) | {"status": "failed", "error": "no memory"}
+    del row["checksum"]  # it was that of the other row
+    path.write_text(json.dumps(row))
+
+
+@pytest.mark.parametrize("spoil", [damaged, failed])
+def test_only_whole_rows_of_other_experiments_are_taken(tmp_path, spoil):
+    profile = small(CELLS[:1], draws=1)
+    for record in (table2.EXPERIMENT, table3.EXPERIMENT):
+        reproduced(record, profile, tmp_path)
+    rows = [next((tmp_path / name / "runs").glob("*.json")) for name in ("table2", "table3")]
+    whole = rows[1].read_bytes()
+    spoil(rows[0])  # of two folders beside it the first one
+    spoilt = rows[0].read_bytes()
+    reproduced(refusing(fig4.EXPERIMENT), profile, tmp_path)
+    assert (tmp_path / "fig4" / "runs" / rows[0].name).read_bytes() == whole
+    assert rows[0].read_bytes() == spoilt
+    reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)  # and the folder's own
+    assert rows[0].read_bytes() == whole
+    spoil(rows[0])
+    spoil(rows[1])
+    spoil(tmp_path / "fig4" / "runs" / rows[0].name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFileWarning)
+        with pytest.raises(ArithmeticError, match="no run ended well"):  # there is nothing to take
+            reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)

@@ -99,6 +99,25 @@ def test_the_best_of_the_profile_s_own_draws_gets_more_seeds(tmp_path):
     assert sorted(named, key=draws.index) == list(draws)
 
 
+def test_a_damaged_row_of_a_search_is_passed_over(tmp_path):
+    """The next folder is asked, and what nobody has is trained again."""
+    cell = (ST_GS, 8, 20)
+    whole = small([cell], draws=1)
+    (config,) = search.configurations(whole)
+    for record in (table2.EXPERIMENT, fig4.EXPERIMENT):
+        reproduced(record, whole, tmp_path)
+    row = seeds._stored(config, tmp_path)
+    for name in ("table2", "fig4"):
+        for path in (tmp_path / name / "runs").glob("*.json"):
+            path.write_text("{")
+        assert seeds._stored(config, tmp_path) == (row if name == "table2" else None)
+    profile = seeds.Seeds(lambda: whole, (6,), ((cell, 0),), best=1)
+    tables = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lambda line: None)
+    bound = tables["seeds"]["0"].item()
+    assert bound == pytest.approx(-row["results"]["valid_bound"], rel=1e-5)
+    assert tables["seeds"]["6"].notna().all()
+
+
 def test_on_a_gpu_the_cells_are_those_of_tables_2_and_3():
     profile = seeds.EXPERIMENT.profiles["gpu"]
     parts = [each.EXPERIMENT.profiles["gpu"] for each in (table2, fig4)]

@@ -24,6 +24,7 @@ import gumbelrao_edu
 from gumbelrao_edu.training.errors import (
     DamagedFileError,
     DamagedFileWarning,
+    OtherSettingsError,
     TrainingDivergedError,
 )
 from gumbelrao_edu.training.loop import Training
@@ -359,6 +360,24 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
     new().save(tmp_path / "state.pt")
     with pytest.raises(ValueError, match=r"other settings: learning_rate = 0.05, not 0.1; remove"):
         new(learning_rate=0.1).run(10, checkpoint=tmp_path / "state.pt")
+
+
+def test_a_checkpoint_of_an_older_class_without_a_buffer(tmp_path: Path) -> None:
+    """It is refused before a weight is changed; without such a buffer old files stay good."""
+    path = tmp_path / "state.safetensors"
+    old = new()
+    old.run(3, every=3, checkpoint=path)
+    training = new()
+    assert training.settings == old.settings
+    training.model.register_buffer("running_mean", torch.zeros(2))
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
+    with pytest.raises(
+        OtherSettingsError, match=r"running_mean missing, not of shape \(2,\); remove it to start"
+    ):
+        training.run(10, checkpoint=path)
+    after = training.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    new().load(path)
 
 
 def test_a_second_interrupt_in_a_step_ends_the_training(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,7 @@ def _reproduce(
         experiment.configurations(profile), folder, experiment.run_title, experiment.results
     )
     beside = [out / name for name in experiment.shares if name != experiment.name]
-    _adopt((run.row for run in runs), folder, beside)
+    _adopt_rows(runs, folder, beside)
     if together is None:
         together = default_device().type == "cuda"
     rows = run_all(
@@ -202,8 +202,12 @@ def _reproduce(
             )
             for i, more in chosen
         ]
-        _adopt((run.before.weights for run in tests if run.before), folder, beside)
-        _adopt((run.row for run in tests), folder, beside)
+        for weights in (run.before.weights for run in tests if run.before):
+            place = weights.relative_to(folder.resolve())
+            found = [path for other in beside if (path := other / place).is_file()]
+            if found and not weights.exists():
+                _copy(found[0], weights)
+        _adopt_rows(tests, folder, beside)
         outcome = Outcome(profile, folder, rows, run_all(experiment.train_second, tests, **options))
     tables = {}
     for name, table in experiment.tables(outcome).items():
@@ -216,19 +220,37 @@ def _reproduce(
     files = ", ".join(f"{name}.csv" for name in (*tables, "runs"))
     say(f"written to {folder}: {files}, {experiment.name}.html")
     experiment.check(tables)
-    if failed := sum(row["status"] == "failed" for row in (*outcome.rows, *outcome.second)):
+    rounds = {"runs.csv": outcome.rows, "test/runs.csv": outcome.second}
+    failed = {
+        str(folder / name): count
+        for name, rows in rounds.items()
+        if (count := sum(row["status"] == "failed" for row in rows))
+    }
+    if failed:
         raise RunsFailedError(
-            f"{failed} runs failed, and the tables lack them; {folder / 'runs.csv'} says why, and "
-            f"the same command tries them again"
+            f"{sum(failed.values())} runs failed, and the tables lack them; for the reason see "
+            f"{' and '.join(failed)}; the same command tries them again"
         )
     return tables
 
 
-def _adopt(files: Any, folder: Path, beside: Sequence[Path]) -> None:
-    """Copy files that are missing from the same place in the folders of other experiments."""
-    for file in files:
-        place = file.relative_to(folder.resolve())
-        found = [path for other in beside if (path := other / place).is_file()]
-        if found and not file.exists():
-            with found[0].open("rb") as source, replacing(file, "wb") as copy:
-                shutil.copyfileobj(source, copy)
+def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
+    """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
+    from ..training.runs import load_quietly
+
+    def ended(run: Run) -> bool:
+        row = load_quietly(run)
+        return row is not None and bool(row["status"] != "failed")
+
+    for run in runs:
+        if ended(run):
+            continue
+        place = run.out.relative_to(folder.resolve())
+        there = (replace(run, out=other / place) for other in beside)
+        if found := next(filter(ended, there), None):
+            _copy(found.row, run.row)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as file, replacing(target, "wb") as copy:
+        shutil.copyfileobj(file, copy)

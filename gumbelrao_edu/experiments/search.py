@@ -22,7 +22,7 @@ from ..figures.rows import Row, row_of
 from ..gumbel import gumbel_max
 from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from ..training.files import load_state, save_state, set_aside
-from ..training.loop import Training, exploded
+from ..training.loop import Training, check_weights, exploded
 from ..training.stacked import Together, run_together
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
@@ -447,7 +447,9 @@ def trained(run: Run) -> DiscreteVAE:
     for _ in range(2):
         try:
             about = {"file": "weights", **run.config}
-            model.load_state_dict(load_state(run.weights, about=about))
+            state = load_state(run.weights, about=about)
+            check_weights(model, state, run.weights)
+            model.load_state_dict(state)
             return model
         except FileNotFoundError:  # only the rows were kept
             pass

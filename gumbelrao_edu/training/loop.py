@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_count, check_number, check_seed
-from .errors import DamagedFileError, TrainingDivergedError
+from .errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from .files import load_state, save_state, set_aside, storable
 
 Callback = Callable[["Training"], object]
@@ -242,6 +242,7 @@ class Training:
         """
         try:
             state = load_state(Path(path), about=self.settings)
+            check_weights(self.model, state["model"], path)
         except ValueError as error:
             raise type(error)(f"checkpoint: {error}; remove it to start anew") from error
         self.model.load_state_dict(state["model"])
@@ -402,6 +403,34 @@ def _check_scalar(loss: Any) -> None:
         )
     if not loss.requires_grad:
         raise ValueError("loss: expected a function of the parameters, got one without a gradient")
+
+
+def check_weights(model: nn.Module, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Raise `OtherSettingsError` if a model cannot take these weights; it is not changed.
+
+    Another version of a class may have buffers that files of the older one lack.
+
+    Args:
+        model: any.
+        state: what its `load_state_dict` is to be given.
+        path: of the file that the state is from, for the error.
+
+    Example:
+        >>> check_weights(nn.Linear(2, 1), nn.Linear(2, 1, bias=False).state_dict(), "old")
+        Traceback (most recent call last):
+        gumbelrao_edu.training.errors.OtherSettingsError: old is of a model with other weights: ...
+    """
+    known, wanted = (
+        {name: f"of shape {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()}
+        for part in (state, model.state_dict())
+    )
+    other = [
+        f"{name} {known.get(name, 'missing')}, not {wanted.get(name, 'missing')}"
+        for name in sorted({*known, *wanted})
+        if known.get(name) != wanted.get(name)
+    ]
+    if other:
+        raise OtherSettingsError(f"{path} is of a model with other weights: {'; '.join(other)}")
 
 
 def exploded(model: nn.Module) -> bool:
