@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -78,17 +78,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         help="how much is computed: seconds, a minute, minutes to hours, the paper's protocol, or "
         "nearly that in one program on a GPU (default: lecture)",
     )
-    compute.add_argument(
-        "--out",
-        type=_folder,
-        default=Path("results"),
-        help="folder of the files (default: results)",
-    )
+    _add_out(compute)
     compute.add_argument(
         "--jobs",
         type=_count,
         default=1,
-        help="runs at a time, one thread each; at most one for each core",
+        help="runs at a time, one thread each; at most one for each core, two on a single one",
     )
     compute.add_argument(
         "--backend",
@@ -112,12 +107,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         "them. `reproduce` with the profile that they are of makes the tables.",
     )
     merge.add_argument("folder", type=_results, help="the results of the other machine")
-    merge.add_argument(
-        "--out",
-        type=_folder,
-        default=Path("results"),
-        help="folder of the files (default: results)",
-    )
+    _add_out(merge)
     merge.set_defaults(run=_merge)
 
     judge = commands.add_parser(
@@ -126,15 +116,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         description="Write README.md and verdicts.csv beside the results of `reproduce`: for each "
         "claim of the paper what was measured, the rule that decides, and the verdict.",
     )
-    judge.add_argument(
-        "--out",
-        type=_results_to_judge,
-        default="results",
-        help="folder of the results (default: results)",
-    )
+    _add_out(judge, _results_to_judge)
     judge.set_defaults(run=_verdicts)
 
-    cli_compare.add_parser(commands, _folder)
+    cli_compare.add_parser(commands, _add_out)
 
     options = parser.parse_args(arguments)
     if (
@@ -143,6 +128,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     ):
         known = ", ".join(EXPERIMENTS[options.experiment].profiles)
         parser.error(f"--profile: {options.experiment} has {known}, got {options.profile!r}")
+    kept = options.run in (_data, _reproduce, _merge)  # what these have done
+    goes_on = " The same command goes on from here." if kept else ""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -152,15 +139,17 @@ def _main(arguments: Sequence[str] | None) -> int:
     except DamagedFileError as error:
         return _fail(str(error))
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}. The same command goes on from here.")
+        name = error.filename2 or error.filename  # of two the second is what was to be made
+        where = f": {name}" if name else ""
+        in_the_way = isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError))
+        return _fail(f"{error.strerror or error}{where}.{'' if in_the_way else goes_on}")
     except ModuleNotFoundError as error:
         return _fail(f"this needs {error.name}: {INSTALL}")
     except LimitReachedError as limit:
         _fail(str(limit))
         return 124  # as timeout(1) has it
     except KeyboardInterrupt:
-        _fail("Stopped. The same command goes on from here.")
+        _fail(f"Stopped.{goes_on}")
         return 130
     return 0
 
@@ -245,12 +234,21 @@ def _folder(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a folder, got no name (. is the one you are in)")
     try:
-        is_file = path.exists() and not path.is_dir()
+        files = [each for each in (path, *path.parents) if each.exists() and not each.is_dir()]
     except OSError as error:  # it is too long
         raise argparse.ArgumentTypeError(f"expected a folder: {error.strerror}") from None
-    if is_file:
-        raise argparse.ArgumentTypeError(f"expected a folder, but {text} is a file")
+    if files:
+        raise argparse.ArgumentTypeError(f"expected a folder, but {files[0]} is a file")
     return path
+
+
+def _add_out(parser: argparse.ArgumentParser, folder: Callable[[str], Path] = _folder) -> None:
+    parser.add_argument(
+        "--out",
+        type=folder,
+        default="results",  # a text, so that it is looked at as if it had been given
+        help="folder of the files (default: results)",
+    )
 
 
 def _results(text: str) -> Path:
@@ -265,11 +263,24 @@ def _results(text: str) -> Path:
 
 def _results_to_judge(text: str) -> Path:
     """What is written beside the results must not replace a README of another folder."""
+    from .experiments.verdicts import TITLE
+
     path = _results(text)
-    if not any((path / name).is_dir() for name in EXPERIMENTS):
+    if not any(
+        (path / name / "runs").is_dir() or (path / name / f"{name}.csv").is_file()
+        for name in EXPERIMENTS
+    ):
         raise argparse.ArgumentTypeError(
-            f"expected a folder with results, but in {text} is none of {', '.join(EXPERIMENTS)}"
+            f"expected a folder with results, but in {text} are none of {', '.join(EXPERIMENTS)}"
         )
+    readme = path / "README.md"
+    if readme.exists():
+        with readme.open(encoding="utf-8", errors="replace") as file:
+            if file.readline().strip() != TITLE:
+                raise argparse.ArgumentTypeError(
+                    f"expected a folder in which README.md is of this command, but {readme} is "
+                    f"another; move it away"
+                )
     return path
 
 

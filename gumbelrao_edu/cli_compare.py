@@ -19,8 +19,8 @@ from ._checks import check_seed
 from .diagnostics import compare
 
 
-def add_parser(commands: Any, folder: Callable[[str], Path]) -> None:
-    """Add the command to a parser's commands; `folder` takes the name of one."""
+def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], object]) -> None:
+    """Add the command to a parser's commands; `add_out` adds the argument `--out` to its own."""
     parser = commands.add_parser(
         "compare",
         help="measure every estimator on a loss of yours",
@@ -68,9 +68,7 @@ def add_parser(commands: Any, folder: Callable[[str], Path]) -> None:
         "--samples", type=_count, default=2000, help="gradients to draw for each (default: 2000)"
     )
     parser.add_argument("--seed", type=_seed, default=0, help="of all draws (default: 0)")
-    parser.add_argument(
-        "--out", type=folder, default=Path("results"), help="folder of the files (default: results)"
-    )
+    add_out(parser)
     parser.set_defaults(run=run)
 
 

@@ -1,5 +1,6 @@
 """The command line: plain sentences for wrong arguments, and outputs that end nothing."""
 
+import errno
 import io
 import os
 import re
@@ -44,8 +45,43 @@ def test_version(capsys):
 def test_a_folder_below_a_file(tmp_path, capsys):
     (tmp_path / "file").touch()
     out = str(tmp_path / "file" / "results")
-    assert cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", out]) == 1
-    assert capsys.readouterr().err.startswith("Not a directory: ")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", out])
+    assert ended.value.code == 2
+    assert f"--out: expected a folder, but {tmp_path / 'file'} is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["reproduce fig1", "merge .", "compare --f math:exp"])
+def test_a_file_in_place_of_the_folder_that_is_taken_if_none_is_named(
+    command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").touch()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command.split())
+    assert ended.value.code == 2
+    assert "--out: expected a folder, but results is a file" in capsys.readouterr().err
+
+
+def test_a_command_says_that_it_goes_on_only_where_it_does(tmp_path, monkeypatch, capsys):
+    in_the_way = tmp_path / "fig1" / "fig1.csv"
+    in_the_way.mkdir(parents=True)
+    command = ["reproduce", "fig1", "--profile", "smoke", "--out", str(tmp_path)]
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err.endswith(f"Is a directory: {in_the_way}.\n")
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "part", None, str(in_the_way))
+
+    monkeypatch.setattr(cli, "reproduce", full)
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err == (
+        f"No space left on device: {in_the_way}. The same command goes on from here.\n"
+    )
+    monkeypatch.setattr(cli.cli_compare, "compare", full)  # which begins anew
+    options = ["--f", "torch:sum", "--out", str(tmp_path)]
+    assert cli.main(["compare", *options]) == 1
+    assert capsys.readouterr().err == f"No space left on device: {in_the_way}.\n"
 
 
 def broken_pipe():

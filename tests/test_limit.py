@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import time
+import warnings
 from dataclasses import replace
 
 import pandas as pd
@@ -100,3 +101,24 @@ def test_nothing_is_merged_of_a_damaged_folder(tmp_path, capsys):
     shutil.rmtree(tmp_path / "other/table2")
     assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 0
     assert "there are no runs" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("few")
+def test_other_results_of_the_same_run_are_told_of(tmp_path, capsys):
+    for name in ("here", "other"):
+        reproduced(table2.EXPERIMENT, small(CELLS[:1]), tmp_path / name)
+    (path, *_), kept = (
+        sorted((tmp_path / name / "table2/runs").glob("*.json")) for name in ("other", "here")
+    )
+    contents = [row.read_bytes() for row in kept]
+    row = json.loads(path.read_text())
+    del row["checksum"]
+    row["results"]["valid_bound"] -= 1.0
+    path.write_text(json.dumps(row))
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as the command has it
+        assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 0
+    said = capsys.readouterr().err
+    assert said == f"{kept[0]} stays, though {path} has other results of this run\n"
+    assert [row.read_bytes() for row in kept] == contents

@@ -65,6 +65,9 @@ def listops(gains):
                     "learning_rate": 0.1,
                     "seed": seed,
                     "epochs": 10,
+                    "train": None,
+                    "dim": 128,
+                    "validations": 1,
                     "status": "done",
                     "diverged_at": None,
                     "valid_accuracy": accuracy,
@@ -92,6 +95,11 @@ def digits(bounds, draws=2, seeds=3):
                     "weight_decay": 0.0,
                     "tau": tau,
                     "seed": seed,
+                    "steps": 50_000,
+                    "full": True,
+                    "hidden": "[512, 256]",
+                    "valid_samples": 100,
+                    "images": None,
                     "status": "done",
                     "valid_bound": -(bound + 5.0 * draw + 0.1 * seed),
                 }
@@ -268,6 +276,67 @@ def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
     assert measured.best(stored, [GR_INF], 2, 5).mean > 90
 
 
+def test_trainings_of_a_smaller_profile_are_compared_with_none(tmp_path):
+    """Of the searches, whichever folder they are in, and of Table 1."""
+    tables = better(1)
+    expected = judged(tables, tmp_path / "one")
+    runs, trees = tables["table2/runs"], tables["table1/runs"]
+    smaller = {"steps": 10, "valid_samples": 2, "images": 20, "valid_bound": -500.0}
+    tables["fig4/runs"] = runs.assign(**smaller, learning_rate=0.1)
+    tables["table1/runs"] = pd.concat(
+        [trees, trees.assign(epochs=1, seed=trees.seed + 9, published_accuracy=1.0)]
+    )
+    with pytest.warns(UserWarning, match="trainings of smaller profiles are left out"):
+        found = judged(tables, tmp_path / "two")
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def cut(text):
+    return text[:-9]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("table2/runs", lambda text: "", "it is empty, or a line is cut off"),
+        ("table2/runs", cut, "it is empty, or a line is cut off"),
+        ("table1/runs", lambda text: '"' + text, "unexpected end of data"),
+        ("fig2/fig2", lambda text: text + "\xff", "codec can't decode"),
+        ("fig3/fig3", lambda text: text.replace("0.5", "O.5"), "tau: expected numbers"),
+        ("table2/runs", lambda text: text.replace(",tau,", ",t,"), "there is no column 'tau'"),
+        ("fig2/runs", lambda text: "batches\n100\n", "there is no column 'num_batches'"),
+        ("table1/runs", lambda text: text.replace("gumbel_rao", "gumbel_roa"), "unknown kind"),
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, capsys, name, damage, message):
+    judged(better(1), tmp_path)
+    path = tmp_path / f"{name}.csv"
+    path.write_bytes(damage(path.read_text("utf-8")).encode("latin-1"))
+    assert cli.main(["verdicts", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{path} ")
+    assert message in said
+    if "unknown" not in message:
+        again = f"`reproduce {path.parent.name}`, with the profile that it is of, writes it anew"
+        assert again in said
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_runs_are_read_from_their_own_files(tmp_path, capsys):
+    """A table that was cut off between two lines does not lack them."""
+    shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)
+    for name in ("table1", "table2"):
+        path = tmp_path / name / "runs.csv"
+        path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:5]), "utf-8")
+    pd.testing.assert_frame_equal(verdicts.verdicts(tmp_path), verdicts.verdicts(STORED))
+    row = sorted((tmp_path / "table2/runs").glob("*.json"))[0]
+    row.write_text("{")
+    assert cli.main(["verdicts", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{row} is damaged: ")
+    assert "`reproduce table2`, with the profile that it is of, writes it anew" in said
+
+
 def test_command_writes_both_files(tmp_path, capsys):
     for name in ("table1", "fig2"):
         shutil.copytree(STORED / name, tmp_path / name)
@@ -293,7 +362,16 @@ def test_command_replaces_no_readme_of_another_folder(tmp_path, capsys, monkeypa
         assert ended.value.code == 2
         assert "--out: expected " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    (tmp_path / "fig1").mkdir()  # of something else
+    with pytest.raises(SystemExit):
+        cli.main(["verdicts", "--out", str(tmp_path)])
+    assert "--out: expected a folder with results" in capsys.readouterr().err
+    shutil.copytree(STORED / "table1", tmp_path / "table1")
+    with pytest.raises(SystemExit):
+        cli.main(["verdicts", "--out", str(tmp_path)])
+    assert f"{tmp_path / 'README.md'} is another; move it away" in capsys.readouterr().err
     assert (tmp_path / "README.md").read_text() == "mine"
+    assert not (tmp_path / "verdicts.csv").exists()
     with pytest.raises(SystemExit):
         cli.main(["merge", str(STORED / "table1"), "--out", str(tmp_path / "here")])
     assert "folder: expected the folder of all experiments" in capsys.readouterr().err

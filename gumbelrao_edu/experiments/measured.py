@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import itertools
 import math
 import statistics
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..figures.rows import GR_10, GR_100, GR_INF, ST_GS, Row, row_of
+from ..training.errors import DamagedFileError
 from . import search, table1, table2
 
 if TYPE_CHECKING:
@@ -45,31 +49,78 @@ class Stored:
     """
 
     folder: Path
+    _read: dict[str, pd.DataFrame | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def table(self, name: str) -> pd.DataFrame | None:
-        """Return a table by the path of its file without the ending; None if it is not there."""
-        import pandas as pd
+    def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        """Return a table by the path of its file without the ending; None if it is not there.
 
+        Args:
+            name: of the path.
+            columns: that it has to have; all but those of `_TEXTS` hold numbers.
+
+        Raises:
+            DamagedFileError: if it is not such a table.
+        """
         path = self.folder / f"{name}.csv"
-        return pd.read_csv(path) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return _table(path.read_text(encoding="utf-8"), columns)
+        except (ValueError, csv.Error) as error:
+            raise _damaged(f"{path} is damaged: {error}", path.parent.name) from error
+
+    def trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        """Return the runs of an experiment that are done, with the label of their `row`.
+
+        They are read from their own files, which tell if one is damaged; `runs.csv` is only of the
+        profile that was computed last, and is read where these are not there.
+
+        Args:
+            name: of the experiment.
+            columns: as for `table`.
+        """
+        if name not in self._read:
+            self._read[name] = self._trainings(name, columns)
+        return self._read[name]
+
+    def _trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        from ..training.runs import read_row, table_of
+
+        columns = ["estimator", "k", "status", *columns]
+        path = self.folder / name / "runs"
+        if files := sorted(path.glob("*.json")):
+            try:
+                rows = [row for file in files if (row := read_row(file))["status"] == "done"]
+            except DamagedFileError as error:
+                raise _damaged(error, name) from error
+            try:
+                runs = _table(table_of(rows).to_csv(index=False), columns) if rows else None
+            except ValueError as error:
+                raise DamagedFileError(f"{path} has runs of another experiment: {error}") from error
+        else:
+            path, runs = path.with_suffix(".csv"), self.table(f"{name}/runs", columns)
+        if runs is None:
+            return None
+        runs = runs[runs.status == "done"]
+        try:
+            labels = [row_of(run).label for run in runs.to_dict("records")]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedFileError(f"{path} has a run of an unknown kind: {error}") from error
+        return runs.assign(row=labels, tau=runs.tau.fillna(0.0))
 
     @cached_property
     def _vaes(self) -> pd.DataFrame:
         """The trainings of all searches, once each."""
         import pandas as pd
 
-        tables = [self.table(f"{name}/runs") for name in search.SHARED_BY]
+        cell = ["arity", "batch_size", *_DRAW, "seed"]
+        columns = ["num_samples", *cell, *_LONGEST_SEARCH, "valid_bound"]
+        tables = [self.trainings(name, columns) for name in search.SHARED_BY]
         there = [table for table in tables if table is not None]
         if not there:
-            return pd.DataFrame(columns=[*_DRAW, "row", "arity", "batch_size", "seed", "bound"])
-        runs = pd.concat(there)
-        runs = runs[runs.status == "done"]
-        runs = runs.assign(
-            row=[row_of(run).label for run in runs.to_dict("records")],
-            bound=-runs.valid_bound,
-            tau=runs.tau.fillna(0.0),
-        )
-        return runs.drop_duplicates(["row", "arity", "batch_size", *_DRAW, "seed"])
+            return pd.DataFrame(columns=[*cell, "row", "bound"])
+        runs = _longest(pd.concat(there), _LONGEST_SEARCH)
+        return runs.assign(bound=-runs.valid_bound).drop_duplicates(["row", *cell])
 
     def accuracies(
         self, row: Row, tau: float, *, length: int = 10, name: str = "table1"
@@ -82,12 +133,14 @@ class Stored:
         """
         import pandas as pd
 
-        runs = self.table(f"{name}/runs")
+        scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
+        columns = ["tau", "clip", "length", "learning_rate", "seed", "diverged_at", *scores]
+        runs = self.trainings(name, [*columns, *_LONGEST_GRID])
         if runs is None:
             return pd.DataFrame(columns=["valid", "test", "diverged", "epochs"], dtype=float)
-        runs = table1.labelled(runs)
+        runs = _longest(runs, _LONGEST_GRID)
         cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
-        best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed")
+        best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
         published = best.published_accuracy.astype(float)
         test = published if published.notna().any() else best.test_accuracy
         return pd.DataFrame(
@@ -112,6 +165,43 @@ class Stored:
 
 
 _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
+
+_TEXTS = {"estimator", "hidden", "row", "status"}
+
+# What trainings of one protocol have in common, by what tells first which is the longer one.
+_LONGEST_SEARCH = ["steps", "full", "valid_samples", "images", "hidden"]
+_LONGEST_GRID = ["epochs", "train", "dim", "validations"]
+
+
+def _damaged(what: object, name: str) -> DamagedFileError:
+    again = f"`reproduce {name}`, with the profile that it is of, writes it anew"
+    return DamagedFileError(f"{what}; {again}")
+
+
+def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The table of a text, or a `ValueError` that says what is wrong with it."""
+    import pandas as pd
+
+    lines = list(csv.reader(io.StringIO(text), strict=True))
+    if not text.endswith("\n") or len({len(line) for line in lines}) > 1:
+        raise ValueError("it is empty, or a line is cut off")
+    table = pd.read_csv(io.StringIO(text))
+    for name in columns:
+        if name not in table:
+            raise ValueError(f"there is no column {name!r}")
+        if name not in _TEXTS and not pd.api.types.is_numeric_dtype(table[name]) and len(table):
+            raise ValueError(f"{name}: expected numbers")
+    return table
+
+
+def _longest(runs: pd.DataFrame, protocol: list[str]) -> pd.DataFrame:
+    """The trainings of the longest protocol: with those of a smaller profile none is compared."""
+    cut = {name: math.inf for name in ("images", "train") if name in protocol}  # None is all
+    known = runs[protocol].fillna(cut).apply(tuple, axis=1)
+    longest = runs[known == max(known)] if len(runs) else runs
+    if left_out := len(runs) - len(longest):
+        warnings.warn(f"{left_out} trainings of smaller profiles are left out", stacklevel=2)
+    return longest
 
 
 def over_seeds(values: pd.Series, cells: str) -> Figure | None:
@@ -272,8 +362,9 @@ def saving(name: str, *arities: int) -> Callable[[Stored], Figure | None]:
 def _least_over_training(
     stored: Stored, name: str, arities: Sequence[int], of: Callable[..., tuple[float, float]]
 ) -> Figure | None:
-    table = stored.table(f"{name}/{name}")
-    if table is None:
+    errors = [f"{part}_error" for part in _PARTS]
+    table = stored.table(f"{name}/{name}", ["arity", "step", "row", "tau", *_PARTS, *errors])
+    if table is None or table.empty:
         return None
     tau = table.tau.iloc[0]  # that of the training
     cells = table[(table.tau == tau) & table.arity.isin(arities)].set_index(["arity", "step"])
@@ -304,7 +395,7 @@ _PARTS = ("monte_carlo", "minibatch")
 
 
 def _minibatches(stored: Stored, name: str = "fig2") -> int:
-    runs = stored.table(f"{name}/runs")
+    runs = stored.table(f"{name}/runs", ["num_batches"])
     return 0 if runs is None else int(runs.num_batches.min())
 
 
@@ -315,7 +406,9 @@ def _ratio(a: float, da: float, b: float, db: float) -> tuple[float, float]:
 
 def _mse(stored: Stored, row: Row, averaged: int) -> dict[float, tuple[float, float]]:
     """The MSE of a mean of gradients given the minibatch, at the last step, by τ."""
-    table = stored.table("fig2/fig2")
+    parts = ("monte_carlo", "squared_bias")
+    errors = [f"{part}_error" for part in parts]
+    table = stored.table("fig2/fig2", ["arity", "step", "row", "tau", *parts, *errors])
     if table is None:
         return {}
     last = (table.step == table.step.max()) & (table.arity == 8)
@@ -365,7 +458,7 @@ def _said_of_mse(mse: dict[float, tuple[float, float]], averaged: int) -> str:
 
 def steps_ratio(stored: Stored) -> Figure | None:
     """Steps of ST-GS over those of GR-∞, the mean over the thresholds that both reach."""
-    steps = stored.table("fig2/steps")
+    steps = stored.table("fig2/steps", ["row", "arity", "batch_size", "draw", "threshold", "steps"])
     if steps is None:
         return None
     both = steps[(steps.arity == 8) & (steps.batch_size == 20)].pivot_table(

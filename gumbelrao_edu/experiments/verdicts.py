@@ -30,11 +30,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TITLE = "# Results, and what they say of the paper's claims"  # of README.md
+
+
 def verdicts(folder: Path) -> pd.DataFrame:
     """Return the table of all claims.
 
     Args:
         folder: of the results, as `reproduce` writes them.
+
+    Raises:
+        DamagedFileError: when a file of the results is damaged.
 
     Returns:
         `place`, `claim`, `statistic`, `rule`, `cells`, what was `measured` (with its standard
@@ -134,7 +140,7 @@ def readme(table: pd.DataFrame) -> str:
     counts = table.verdict.value_counts()
     said = ", ".join(f"{name}: {counts[name]}" for name in _ORDER if name in counts)
     lines = [
-        "# Results, and what they say of the paper's claims",
+        TITLE,
         "",
         "Each folder holds an experiment: a file for each run in `runs`, and the tables made from",
         "them. This page is made from them, too:",

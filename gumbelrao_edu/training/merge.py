@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
+from typing import Any
 
 from . import claims
 from .errors import DamagedFileError
@@ -15,7 +17,8 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     """Copy the rows of runs that are missing here, or have failed here.
 
     A row is a file, named by what was computed: two machines never have different runs under one
-    name. `reproduce` finds the new ones there and makes the tables of them.
+    name. `reproduce` finds the new ones there and makes the tables of them. Where both have ended a
+    run with different results, that here stays.
 
     Args:
         source: folder of all experiments, as the other machine has written it.
@@ -27,27 +30,40 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     Raises:
         DamagedFileError: if a row there is damaged; nothing is copied then.
         TakenOverError: if a command begins to work in a folder meanwhile.
+
+    Warns:
+        UserWarning: when the results of a run differ.
     """
     files = sorted(source.glob("*/**/runs/*.json"))
-    ended = [path for path in files if read_row(path)["status"] != "failed"]
+    rows = {path: read_row(path) for path in files}
+    ended = {path: row for path, row in rows.items() if row["status"] != "failed"}
     added = {path.relative_to(source).parts[0]: 0 for path in files}
     for name in added:
         with claims.claim((target / name).resolve()):
-            for path in ended:
+            for path, row in ended.items():
+                if path.relative_to(source).parts[0] != name:
+                    continue
                 here = target / path.relative_to(source)
-                if path.relative_to(source).parts[0] == name and not _ended(here):
-                    with path.open("rb") as row, replacing(here, "wb") as copy:
-                        shutil.copyfileobj(row, copy)
+                known = _ended(here)
+                if known is None:
+                    with path.open("rb") as file, replacing(here, "wb") as copy:
+                        shutil.copyfileobj(file, copy)
                     added[name] += 1
+                # As texts, for nan is not equal to itself.
+                elif str(known["results"]) != str(row["results"]):
+                    warnings.warn(
+                        f"{here} stays, though {path} has other results of this run", stacklevel=2
+                    )
     return added
 
 
-def _ended(path: Path) -> bool:
-    """Whether there is a row of a run that did not fail; a damaged one is set aside."""
+def _ended(path: Path) -> dict[str, Any] | None:
+    """The row of a run that did not fail, if there is one; a damaged one is set aside."""
     if not path.exists():
-        return False
+        return None
     try:
-        return bool(read_row(path)["status"] != "failed")
+        row = read_row(path)
     except DamagedFileError as damage:
         set_aside(path, damage)
-        return False
+        return None
+    return row if row["status"] != "failed" else None
