@@ -50,9 +50,9 @@ from gumbelrao_edu.course.start_here.figures import race
 race()
 
 # %% [markdown]
-# **Look for** the step from which on the two lines part. Then move the sliders: τ, a *temperature*, makes both
-# trainings more or less noisy; $K$ says how much of the noise the second one takes out. At $K = 1$ the two are
-# the same.
+# **Look for** where the two lines part. (They do so within the first few steps.) Then move the sliders: τ, a
+# *temperature*, makes both trainings more or less noisy; $K$ says how much of the noise the second one takes out.
+# At $K = 1$ the two are the same.
 #
 # What τ and $K$ are, and why this works, is what the notebooks explain.
 #

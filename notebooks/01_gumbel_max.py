@@ -208,7 +208,8 @@ print(f"class 3: expected {num_samples * p[2]:.0f}, counted {counts[2]:.0f}")
 # $$\sqrt{m \, p_i \, (1 - p_i)}$$
 #
 # The standard deviation of something that was measured is called its **standard error**. Up to two standard
-# errors are usual; five are not chance. (Here one is about 100, the middle of the three answers.)
+# errors are usual; five are not chance. (Here one is 123 for class 3. So to miss by 100 is nothing, and
+# 1,000, eight of them, would be the end of the trick.)
 
 # %%
 standard_error = (num_samples * p * (1 - p)).sqrt()
@@ -218,7 +219,7 @@ write("in standard errors", (counts - num_samples * p) / standard_error, 1)
 
 # %% [markdown]
 # Would another noise do? Take *normal* noise in place of Gumbels, with the same standard deviation of 1.28,
-# and count the largest of a million draws.
+# and count which class is the largest in a million draws.
 #
 # **Predict:** will your eye notice a difference in the frequencies? Will the standard errors?
 
@@ -364,7 +365,7 @@ figures.slopes(logits, perturbed[0])
 # | distance $d$ | temperature $\tau$ | ratio $d/\tau$ | entry $s$ | slope |
 # |---|---|---|---|---|
 # | 0 | 0.1 | 0 | 0.5 | 0.5 · 0.5 / 0.1 = 2.5 |
-# | 0.5 | 0.1 | 5 | 0.9933 | 0.9933 · 0.0067 / 0.1 = 0.066 |
+# | 0.5 | 0.1 | 5 | 0.9933 | 0.9933 · 0.00669 / 0.1 = 0.066 |
 # | 0.5 | 1 | 0.5 | 0.6225 | 0.6225 · 0.3775 / 1 = 0.235 |
 #
 # The next cell lets PyTorch differentiate, and finds the same slopes.
@@ -406,7 +407,8 @@ panel.captions(tau=[10.0, 0.05])
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
 #    entry where $D$ has its one.
 # 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 200 draws). At large τ the
-#    mean is the centre, whatever $p$ is. So at τ > 0 the mean of the soft choice is not $p$.
+#    mean is the centre, whatever $p$ is. So at τ > 0 the mean of the soft choice is not $p$,
+#    unless all classes are equally probable.
 #
 # </details>
 #
@@ -443,7 +445,7 @@ checks.check_relaxed_sample(relaxed_sample)
 #   from the softmax.
 # - The largest sum is a Gumbel located at $\log Z$. Who wins and how high are independent.
 # - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0. At
-#   τ > 0 its mean is not $p$, and at a small τ its slope is a spike.
+#   τ > 0 its mean is not $p$ (but for equal $p_i$), and at a small τ its slope is a spike.
 
 # %% [markdown]
 # ## Check yourself

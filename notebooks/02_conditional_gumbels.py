@@ -259,7 +259,7 @@ compare("without the condition", free, fast)
 # Rejection and (9) agree within two standard errors. The second line is there to see a difference when there
 # is one: noise without the condition that class 3 has won.
 #
-# The figure puts both side by side for three classes of which class 1 has won. The bars are 10,000 draws by
+# The figure puts both side by side. There are three classes, and class 1 has won. The bars are 10,000 draws by
 # rejection, the lines 10,000 by equation (9). The marks below are their means, with two standard errors to each
 # side.
 #
@@ -344,7 +344,7 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 
 # %% [markdown]
 # `nan`, not a number, in three of four. $\exp(100)$ is too large for single precision, $\exp(12)$ for half
-# precision (16 bits a number), and $\exp(x / 0.01)$ for nearly any $x$. One NaN in a gradient destroys a
+# precision (16 bits a number), and $\exp(x / 0.01)$ for any $x$ above 0.89. One NaN in a gradient destroys a
 # network for good.
 #
 # The clocks show the way out. A softmax does not care for a common factor, so divide by the winner. With
@@ -358,7 +358,7 @@ write("up to 12, half precision", literally((12 * sure).half(), 0, e.half(), 0.5
 #
 # $\log Z$ has gone, and so has $p_i$: an improbable winner is nothing special. The base is at least 1 and
 # the power negative, so every $r_j$ lies between 0 and 1, and the sum between 1 and $n$. If $p_j$ is so
-# small that it is rounded to 0, the base is infinite and $r_j = 0$, as it should be. *Nothing can overflow.*
+# small that it is rounded to 0, the base is infinite and $r_j = 0$, as it should be. *No overflow does harm.*
 #
 # (The paper does not have this form; it follows from (9) by the line above.)
 #
@@ -428,7 +428,8 @@ write("up to 12, half precision", by_weights((12 * sure).half(), 0, e.half(), 0.
 # %% [markdown]
 # ## What to take along
 #
-# - Many values of $\theta + G$ lead to the same $D$. The differences between them have no effect.
+# - Many values of $\theta + G$ lead to the same $D$. The differences between them have no effect on
+#   the loss.
 # - Read $\theta + G$ as $-\log$ of the time at which a clock rings. The first ring comes at $E_i/Z$, and clocks
 #   forget: that is equation (9), and it draws the noise given $D$ without throwing anything away.
 # - First $D$, then the noise given $D$: the same as the noise alone.
@@ -476,8 +477,9 @@ write("up to 12, half precision", by_weights((12 * sure).half(), 0, e.half(), 0.
 #
 # <details><summary>Answer</summary>
 #
-# Nothing special happens: no small number is divided by, and no logarithm of it is taken. When and by how much it
-# wins does not depend on how probable it was.
+# Nothing special happens: $p_i$ is not in the formula, so that nothing is divided by it. How high it wins does not
+# depend on how probable it was. By how much it wins does: where $p_i$ is small, some other $p_j$ is large, and the
+# margin is small.
 #
 # </details>
 

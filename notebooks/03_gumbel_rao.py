@@ -151,7 +151,8 @@ write("ST-GS, std deviation", st_gs.std(0))
 # %% [markdown]
 # Two faults show. The mean is not the exact gradient, and chance does not explain it (a standard error is
 # 0.004): ST-GS is **biased**. And the standard deviation is several times the gradient itself: ST-GS is
-# **noisy**. A smaller τ makes the first fault smaller and the second larger, as section 5 shows.
+# **noisy**. For this loss a smaller τ makes the first fault smaller; the second grows for every loss, as section 5
+# shows.
 #
 # ### Exercise 1 · A row times the Jacobian
 #
@@ -213,7 +214,7 @@ from gumbelrao_edu.course.gumbel_rao import figures
 figures.jacobians(logits)
 
 # %% [markdown]
-# Signs and pattern are the same, the sizes are not: when class 1 wins by far, the softmax is flat, and nearly
+# The signs are the same, the sizes are not: when class 1 wins by far, the softmax is flat, and nearly
 # nothing is passed back. The mean is the matrix that we want: it depends on $D$ alone. So let us average the
 # backward pass over all the noise that leads to this $D$:
 #
@@ -373,7 +374,8 @@ checks.check_backward(GRMCK)
 # %% [markdown]
 # > **An erratum.** Under (10) the paper says that the derivative is taken through $G^k$ as well, that is,
 # > through the dependence on $\theta$ in (9). It must not be. $\theta + G^k$ is held fixed, as in the
-# > paper's own pseudo-code. Only then is $K = 1$ the ST-GS and the mean of (10) that of (7).
+# > paper's own pseudo-code. Only then is $K = 1$ the same as ST-GS, and only then do (10) and (7)
+# > have the same mean.
 #
 # How large is the difference? The next cells do it both ways at τ = 1, with the same draws.
 
@@ -432,11 +434,12 @@ for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
 # <details><summary>Answers</summary>
 #
 # 1. None moves with K: neither the truth nor the mean of the estimators depends on it. The dashed line
-#    moves with τ, towards the exact gradient as τ falls.
+#    moves with τ. At a large τ it is near 0. As τ falls it crosses the black line, goes too far, and comes back
+#    towards it below τ = 0.5. (That is one entry of the gradient.)
 # 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. At τ = 10 all is in one
 #    bar at 0. Little variance is worth nothing if all that is left is bias.
-# 3. At small τ. There the bias is small, the variance of ST-GS is large, and nearly all of it is noise
-#    that the loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
+# 3. At small τ. There the bias is small, the variance of ST-GS is large, and most of it is noise that the
+#    loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
 #    That is how GR is used: it makes low temperatures affordable.
 #
 # As K grows the blue bars gather in heaps, one for each class, and with K = ∞ in a bar for each class: given
@@ -484,7 +487,7 @@ for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
 # comes back to this figure.
 #
 # **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is three quarters of the dotted
-# line, which is what you get by returning zero. A single estimate of this small gradient is so noisy that the
+# line. The dotted line is what returning zero gives. A single estimate of this small gradient is so noisy that the
 # best answer is "return almost nothing". The MSE is a good judge of the average of many estimates, and a bad
 # one of a single one.
 
@@ -536,7 +539,7 @@ for (name, tau), curves in runs.items():
 figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()})
 
 # %% [markdown]
-# At τ = 1 the two end equally far, within the errors: there the noise that GR takes out is small. At τ = 0.05
+# At τ = 1 the difference may be chance: there the noise that GR takes out is small. At τ = 0.05
 # ST-GS gets stuck at a high loss, while GR goes on. Nothing else was changed: the mean of the gradient is the
 # same, the variance is not. (τ = 1 serves both better here. What GR changes is the price of a low temperature.)
 
@@ -571,7 +574,8 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # ## What to take along
 #
 # - ST-GS (6) runs $f$ on a true choice and differentiates a softmax of the same noise. It is biased, and
-#   less so at small τ, where it is noisy.
+#   for the loss of this notebook less so at small τ (for others the bias may stay; see notebook 4). At small τ
+#   it is noisy.
 # - Part of this noise never reached $f$. GR (7) averages it away: the same mean, less variance. With $K$
 #   samples it is (10), and $K = 1$ is ST-GS.
 # - $K$ buys variance only, with diminishing returns, and costs no evaluation of $f$. τ trades bias for
@@ -643,5 +647,5 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # **Next:** is the mean really the same, and how much variance falls away? The paper has three propositions
 # on it, and each has a proof of a few lines: [4 · Why it works](04_why_it_works.ipynb). If you would
 # rather see a network learn first, go to [7 · A discrete autoencoder](07_discrete_vae.ipynb), where
-# hundreds of such choices are trained at once. What else there is beside GR, and when to use what, is in
+# eighty such choices are made for each image. What else there is beside GR, and when to use what, is in
 # [8 · Relatives, old and new](08_relatives.ipynb).

@@ -31,7 +31,7 @@
 # propositions proved.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
-# [paper](https://arxiv.org/abs/2010.04838), and text beside a grey bar is quoted from it. The
+# [paper](https://arxiv.org/abs/2010.04838), and text beside a grey bar is the paper's, in places shortened. The
 # solutions of the exercises are in [a notebook of their own](solutions/04_why_it_works.ipynb).
 
 # %% [markdown] tags=["links"]
@@ -261,7 +261,7 @@ panel.captions(tau=[0.05, 1.0])
 # %% [markdown]
 # At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
 # twice the samples do the work of twice the batch. At the right they are level: only $B$ counts. No circle
-# stands out. Between left and right is the dashed line:
+# stands out. (The farthest of fifteen may well be two or three standard errors away.) Between left and right is the dashed line:
 #
 # $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
 #
@@ -325,7 +325,7 @@ for i, tau in enumerate(taus):
 # %% [markdown]
 # The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. To see why, look at the Jacobian of
 # softmax, whose entries are $(s_a 1\{a = b\} - s_a s_b)/\tau$. Here are the Jacobians for four noises that lead to
-# the same $D$. Look for the one that is not nearly zero, and move τ to 1.
+# the same $D$. Look for the one that is not nearly zero. Then move τ to 1, and look at the others.
 
 # %%
 figures.jacobians(logits)
@@ -334,7 +334,8 @@ figures.jacobians(logits)
 # At τ = 0.1 the Jacobian is nearly nothing for most noises: the winner is far ahead, and a small change of θ does
 # not matter. If two classes are close, it is large. "Close" means a few τ, so this happens with a
 # probability that shrinks like τ. The entries are then of the size 1/τ. So the mean, of which GR is made, hardly
-# depends on τ. The mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$.
+# depends on τ. The mean *square* grows like $\tau \cdot 1/\tau^2 = 1/\tau$. At τ = 1 most Jacobians have entries
+# that can be seen, and none is large.
 #
 # ST-GS at a low temperature is a lottery: nearly always nothing, seldom a large prize. GR pays out the
 # mean. **Rule of thumb:** at half the temperature, take twice the $K$.
@@ -503,7 +504,7 @@ panel.captions(tau=[0.5, 0.05])
 
 
 # %% [markdown]
-# Where the bump is, the black curve is nearly constant in the end. It can be taken out of the mean, which is
+# At a small τ the black curve is nearly constant over the bump. It can be taken out of the mean, which is
 # then half the bump, times $p_j$.
 #
 # ### Exercise 5 · No noise, no temperature
@@ -554,15 +555,16 @@ show(*figures.to_zero(f, logits))
 # %% tags=["hide-output"]
 weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
 losses = {"quadratic": f, "exponential": lambda d: (d @ weights).exp()}
+taus = torch.tensor([1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01], dtype=torch.float64)
 print("bias at τ   ", "  ".join(f"{tau:5.2g}  " for tau in taus))
 for name, loss in losses.items():
-    cold = exact_terms(loss, logits.expand(5, 3), taus)
+    cold = exact_terms(loss, logits.expand(7, 3), taus)
     bias = (cold.mean - cold.exact).norm(dim=-1) / cold.exact.norm(dim=-1)
     print(f"{name:12}", "  ".join(f"{100 * b:5.1f} %" for b in bias))
 
 # %% [markdown]
-# For the quadratic $f$ the bias vanishes, linearly too. For the other it stays, at half of the gradient. A
-# straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
+# For the quadratic $f$ the bias vanishes, linearly too. For the other it *grows* as τ falls, and comes to half of
+# the gradient: for this $f$ a lower temperature is no cure. A straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
 # corners. The step from one corner to another is guessed from the slopes at both. One half from each is
 # exact for a parabola only.
 
@@ -792,7 +794,7 @@ for k in [1, 10, 100, 1_000]:
 #
 # <details><summary>The integral, step by step</summary>
 #
-# Take the denominator's root as the new variable, $w = p_j t + p_i (1 - t)$. Since $p_i + p_j = 1$ and
+# Take what is squared in the denominator as the new variable, $w = p_j t + p_i (1 - t)$. Since $p_i + p_j = 1$ and
 # $p_j - p_i = c - 1$,
 #
 # $$t = \frac{w - p_i}{c - 1}, \qquad 1 - t = \frac{p_j - w}{c - 1}, \qquad dt = \frac{dw}{c - 1},$$

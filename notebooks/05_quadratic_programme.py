@@ -397,8 +397,8 @@ for derivative in ["fixed", "whole"]:
 #   does not depend on the Gumbels.
 # - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
 # - **More effective near the corners?** Than in the middle, yes, in all six rows. Yet the largest values lie near
-#   the lines, where section 5 found them, but for $A$ held fixed at τ = 1. **Near the edges?** Against the middle only a little at
-#   τ = 1, and at τ = 0.1 not at all.
+#   the lines, where section 5 found them, but for $A$ held fixed at τ = 1. **Near the edges?** More
+#   than in the middle at τ = 1, and at τ = 0.5 with $A$ held fixed, but only a little; at τ = 0.1 not at all.
 # - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright strips and corners. With the
 #   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
 #   paper's figure was made with the whole derivative. Its text does not say, nor which temperatures.

@@ -93,8 +93,8 @@ checks.check_rloo(leave_one_out)
 # ### Exercise 2 · The same money for all
 #
 # An estimate has a bias of length ‖bias‖, a variance (summed over its entries), and costs some evaluations of $f$.
-# We may evaluate $f$ a given number of times. We take as many estimates as that buys, and average them. What is the
-# root of the mean squared error of this average?
+# We may evaluate $f$ a given number of times. We take as many estimates as that buys (parts of one count, too), and average
+# them. What is the root of the mean squared error of this average?
 #
 # <details><summary>Hint</summary>
 #
@@ -241,7 +241,8 @@ for name in dict.fromkeys(name for name, _ in spread):
 # the mean of the sum, which says nothing about this choice. Subtract it, and the noise of the other 29 choices is
 # left; it grows with their number, too. For GR nothing has changed: $\partial f / \partial D$ tells each choice
 # its own share. **This is why one puts up with a bias.** If the loss splits, and you can say how, REINFORCE and RLOO
-# have the same share without a bias: then RLOO is hard to beat.
+# have the same share without a bias, and less noise than GR. (RLOO's number is for four evaluations. At equal cost it
+# is twice that, and more than that of REINFORCE with the mean loss, which one has to know.)
 
 # %%
 joint = {name: spread[name, "one loss for all"] for name, _ in spread}
@@ -373,7 +374,7 @@ for name, numbers in found.items():
 # %% [markdown]
 # ReinMax keeps its promise. Of the variants the *direction* is right for the linear loss, but the gradient is too
 # short: as τ → 0 half as long for ReinMax-Rao, three quarters for ReinMax-CV (their pages in the library say why).
-# For the quadratic loss the direction is not right either. They are exact to first order, up to a factor, and have
+# For the quadratic loss the direction is wrong, too. They are exact to first order, up to a factor, and have
 # given up the second. Whether what they get for it pays is a matter of the problem. So let us look at many problems.
 
 # %%
@@ -446,7 +447,7 @@ figures.polynomial(curves, powers)
 
 # %% [markdown]
 # ST goes by one slope: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
-# GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls back, since
+# GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls behind, since
 # its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $p = 1.5$ and
 # $p = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
 # not care about the power.
@@ -462,7 +463,7 @@ assert (left["straight_through"] > 0.7).all()
 # %% [markdown]
 # ## 6 · Cooling down
 #
-# A large τ gives little variance, a small one little bias. Why not begin with one and end with the other? The
+# A large τ gives little variance; for many losses a small one gives little bias. Why not begin with one and end with the other? The
 # paper's conclusion names this *annealing*. Three shapes are usual: linear, exponential and cosine.
 #
 # ### Exercise 4 · An exponential schedule
@@ -543,8 +544,9 @@ assert min(constant, key=means["ST-GS"].get) == "τ = 1.0"
 #
 # *Optional, 10 minutes.* In a published comparison of losses of an autoencoder, whose numbers stand in the next
 # section, GR has a mean of 111 with a standard deviation of 17, since one training of five went astray; ST-GS has
-# 103. More noise in the gradient cannot be the reason: GR has the mean of ST-GS and at most its variance
-# (Propositions 1 and 2). What else can it be?
+# 103. At the same τ and the same weights, more noise cannot be the reason: GR has the mean of ST-GS and at most its
+# variance (Propositions 1 and 2). (With a temperature of its own for each it can; the publication does not say.)
+# What else can it be?
 #
 # One suspect is arithmetic. Equation (9) holds exponentials of the logits, and code often has a small number inside
 # its logarithms, so that none is of zero. Here are two such forms in single precision, and ours. Adding the same
@@ -607,9 +609,10 @@ assert not any(wrong[shift][1] < 0.1 for shift in [60, 80, 100])
 
 # %% [markdown]
 # There is a second trap. An exponential is often drawn as the −log of a uniform number, and `torch.rand` returns
-# exactly 0 once in 2²⁴ numbers: an infinite exponential, and in (9) ∞/∞. A training that needs 38,400 exponentials a
-# step, as the next one does, meets one in 440 steps on average. Here is (9) as it stands, as an estimator. (Its
-# noise has a seed of its own, chosen so that we need not wait for 440 steps.)
+# exactly 0 once in 2²⁴ numbers: an infinite exponential. For the winner (9) has ∞ in every line then. For a loser it
+# would do no harm; but code that picks $E_i$ out by multiplying with the one-hot $D$, as the next cell does, computes
+# ∞ · 0, which is NaN. A training that needs 38,400 exponentials a step, as this one does, meets an infinite one in
+# 440 steps on average. (Its noise has a seed of its own, chosen so that we need not wait for 440 steps.)
 
 # %%
 from gumbelrao_edu import gumbel_max
@@ -726,7 +729,7 @@ successors.arranged(ours)
 # It does not. Here GR, with ten draws or with all, is ahead of ReinMax, and both relatives of ReinMax that use GR are
 # behind ReinMax itself. GR is ahead of ST-GS at 16-ary as well, and did not diverge there.
 #
-# That is little evidence for an order of all. These hyper-parameters were chosen because they suit GR, each other
+# That is little evidence for an order of all. These hyper-parameters are the best of six for GR, and for ST-GS; each other
 # estimator has one training with them, and in Table 2 another draw changed the bound by more than the estimator did.
 # What it shows is how much a comparison depends on the settings: a fair one searches them for each estimator
 # (`--profile paper`).
@@ -785,7 +788,7 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance: never worse in sections 6 and 8, one line of code |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; behind ST-GS in none of our trainings of sections 6 and 8 |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | it is the row to beat in section 1 |
 #
@@ -849,7 +852,7 @@ print(found.recommendation)
 #
 # <details><summary>Answer</summary>
 #
-# No: it stays worse than no gradient at all, whose squared error is ‖∇‖².
+# Not for the squared error: it stays above ‖∇‖², that of no gradient at all.
 #
 # </details>
 #
@@ -857,7 +860,7 @@ print(found.recommendation)
 #
 # <details><summary>Answer</summary>
 #
-# When the numbers themselves are that small: here with logits above 46.
+# When the numbers themselves are that small: here with logits above 46 or below −46.
 #
 # </details>
 
