@@ -150,7 +150,23 @@ def test_at_16_ary_the_gain_is_at_the_low_temperature(other_seeds):
     assert low.loc["GR-∞"].max() - low.loc["GR-∞"].min() > 1
 
 
-def test_with_small_batches_gr_forgives_steps_that_are_too_long(other_seeds):
+def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
+    cell = other_seeds.loc[4, 20]
+    st, gr = cell.loc[0.777, "ST-GS"].dropna(), cell.loc[0.288, "GR-∞"].dropna()
+    assert len(st) == len(gr) == 3
+    assert gr.max() < st.min()
+    assert st.mean() - gr.mean() == pytest.approx(2.7, abs=0.05)
+    assert cell.loc[0.777, "GR-∞"]["2"] == pytest.approx(st["2"], abs=0.05)
+    cold = cell.loc[0.288, "ST-GS"].dropna()
+    assert [*cold.index] == ["3"]
+    assert cold["3"] > st.max()
+    assert cold["3"] - gr["3"] == pytest.approx(4, abs=0.5)
+    for arity in (8, 16):
+        best = other_seeds.loc[arity, 20].mean(axis=1).unstack().idxmin()
+        assert best["ST-GS"] == best["GR-∞"] == 0.288
+
+
+def test_with_small_batches_gr_is_furthest_ahead_at_the_longest_steps(other_seeds):
     five = other_seeds.loc[8, 5]
     twenty = other_seeds.loc[8, 20].loc[0.288][["3", "6", "7"]]
     long = five.loc[0.288][["3", "6", "7"]]
