@@ -27,7 +27,8 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and an idea of what stochastic
 # gradient descent does. **Time:** 60 minutes without section 9, which is optional; the computer needs
-# about one of them. The five exercises have their [solutions](solutions/07_discrete_vae.ipynb) apart.
+# about one of them. The solutions of the five exercises are in
+# [a notebook of their own](solutions/07_discrete_vae.ipynb).
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838).
@@ -258,7 +259,8 @@ for name in ("GR-10", "GR-∞"):
 #
 # The top row are digits from the validation set, the others what each model makes of them: encoded
 # into 80 classes and decoded again. The slider starts at the end of the training. **Move it** to the
-# left and back with the arrow keys. **Look for** the step at which you can first read a row.
+# left and back with the arrow keys. **Look for** how a row that can't be read
+# yet differs from one that can.
 
 # %%
 def caption(step):
@@ -495,7 +497,7 @@ claim("at the lowest τ there is more variance than at the highest", all(colder)
 #
 # $$L_M = \log \frac{1}{M} \sum_{j=1}^{M} \frac{p(x, D_j)}{q(D_j|x)}, \qquad D_j \sim q(D|x)$$
 #
-# $M = 1$ is the ELBO. With larger $M$ the mean of the quotients varies less, so that less is lost in Jensen's
+# The mean of $L_1$ is the ELBO. With larger $M$ the mean of the quotients varies less, so that less is lost in Jensen's
 # inequality, and the bound rises towards $\log p(x)$. (Section 5.4 of the paper prints it without the
 # $1/q$.) We give it as the paper does: minus the bound, in nats; lower is better.
 #
@@ -564,7 +566,7 @@ bounds[order].round(1)
 # estimators:
 #
 # - At the **low temperature**, 0.288, GR is about 3 nats ahead of ST-GS.
-# - At **higher temperatures** with short steps they end within a nat of each other.
+# - At **higher temperatures** with short steps they end within a nat of each other; at 0.777 ST-GS is ahead.
 # - Where **steps are too long**, the less noise the better: GR suffers far less than ST-GS.
 # - **GS**, which relaxes the code while it trains, is ahead at the higher temperatures, but for the draw with
 #   the most momentum (0.941), where it is behind GR.
@@ -587,7 +589,8 @@ cells[chosen].round({"valid": 1, "test": 1})
 # the same draw, each with a single training. Is the gap between them the luck of a seed? We trained with
 # this draw again, with other seeds for the weights, the order of the digits and the draws of the estimator
 # (`reproduce seeds`). GS is there with its best draw, and ST and REINFORCE with two of the draws, the better of
-# them with three seeds. REINFORCE has no temperature; 0 stands for that. On the validation set, by seed:
+# them with three seeds. (ST differentiates a softmax without noise. REINFORCE needs no derivative of the loss, and
+# no temperature; 0 stands for that. Notebook 8 has both.) On the validation set, by seed:
 
 # %%
 each_seed = pd.read_csv(stored("seeds/seeds.csv")).drop(columns="momentum")
@@ -606,7 +609,8 @@ by_seed(8, 20)
 # of one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
 # GS and GR can't be told apart: the difference of their means is smaller than what a seed changes. So the lead
 # of GS in the table above may be the luck of one. ST, which draws no Gumbels in its backward pass, is best with
-# the other draw, and seven nats behind ST-GS. REINFORCE is far behind all others.
+# the other draw, and seven nats behind ST-GS. REINFORCE is far behind all others, though it has the running mean
+# of past losses as its baseline, as in the paper.
 #
 # With 16 classes two draws of the hyper-parameters were tried, the better one with three seeds:
 
@@ -620,6 +624,17 @@ by_seed(16, 20)
 # of GR on average. But the bounds of GR alone differ by more than a nat from seed to seed, so these two can't
 # be told apart here either.
 #
+# And with 4 classes. **Look for** the temperature at which ST-GS is best, and that at which GR is.
+
+# %%
+by_seed(4, 20)
+
+# %% [markdown]
+# At the higher temperature the two end at the same bound again. At the lower one GR is better than that, and
+# ST-GS worse: with the seed that both have, GR is four nats ahead. Each at its better draw, with three seeds, GR is
+# 2.7 nats ahead on average. So here each has its own best temperature, and that of GR is the lower one, as the paper
+# says. (Two draws are no search for a temperature, though; at 8 and 16 classes both are best at 0.288.)
+#
 # Last, batches of five digits in place of twenty, with three of the draws. **Look for** how far GR is ahead of
 # ST-GS with each of them.
 
@@ -628,10 +643,10 @@ by_seed(8, 5)
 
 # %% [markdown]
 # With the draw at 0.288, the best one for twenty digits, GR is 25 nats ahead. The gradient of five digits has
-# more noise, and for that these steps are too long: ST-GS is 38 nats worse than with twenty digits, GR 17. With
-# the other two draws both are far better, and within a nat of each other. Each with the better of these and
-# three seeds, GR is one nat ahead. So GR forgives steps that are too long; where a search finds shorter ones,
-# little is left of its lead.
+# more noise: ST-GS is 38 nats worse than with twenty digits, GR 17. With the other two draws both are far
+# better, and within a nat of each other. Each with the better of these and three seeds, GR is one nat ahead.
+# The draw at 0.288 has the longest steps *and* the lowest temperature; which of them costs ST-GS so much, these
+# rows do not tell. GR bears them better. Where a search finds other hyper-parameters, little is left of its lead.
 
 # %% [markdown]
 # ## 9 · Figure 2, measured
@@ -644,8 +659,8 @@ by_seed(8, 5)
 # again.
 #
 # At the top the variance over training; in the middle the mean squared error of one gradient over the
-# temperature. At the bottom how many steps the trainings of Table 2 took until the loss on the validation
-# set, with one sample, was so low; the mean of those that got there.
+# temperature. At the bottom how many steps the trainings of Table 2 needed to bring the loss on the validation
+# set (with one sample) down to a threshold; each point is the mean of the trainings that reached it.
 #
 # **Look for** the distance between ST-GS and the GR curves, at the top over time, in the middle over τ.
 
@@ -658,7 +673,7 @@ alt = (
     f"Top: at τ = 0.5 the variance of the draws rises during the training, and that of GR is below "
     f"that of ST-GS at each step; at the last one {last['ST-GS', 0.5]:.0f} for ST-GS, "
     f"{last['GR-MC10', 0.5]:.0f} for K = 10, {last['GR-∞', 0.5]:.0f} for K = ∞. Middle: the mean "
-    f"squared error falls with τ, GR below ST-GS. Bottom: steps to thresholds of the loss, more for "
+    f"squared error falls as τ grows, GR below ST-GS. Bottom: steps to thresholds of the loss, more for "
     f"lower ones; the estimators differ little."
 )
 show(figure_2(measured, pd.read_csv(stored("fig2/thresholds.csv"))), alt=alt)
