@@ -633,7 +633,8 @@ by_seed(4, 20)
 # At the higher temperature the two end at the same bound again. At the lower one GR is better than that, and
 # ST-GS worse: with the seed that both have, GR is four nats ahead. Each at its better draw, with three seeds, GR is
 # 2.7 nats ahead on average. So here each has its own best temperature, and that of GR is the lower one, as the paper
-# says. (Two draws are no search for a temperature, though; at 8 and 16 classes both are best at 0.288.)
+# says. (Two draws are no search for a temperature, though. At 8 classes, with six draws, both are best at
+# 0.288.)
 #
 # Last, batches of five digits in place of twenty, with three of the draws. **Look for** how far GR is ahead of
 # ST-GS with each of them.
