@@ -1,5 +1,6 @@
 """Every notebook is made from one source; its .ipynb and its .py say the same."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -200,6 +201,18 @@ def test_changed_code_is_executed_in_both(course):
     edit(folder / SOLUTIONS / "01_two.py", "answer = None", "answer = ...")
     build(folder)
     assert [where for where, _ in executed] == [SOLUTIONS, folder.name]
+
+
+def test_no_script_is_older_than_its_notebook(course):
+    folder, _ = course
+    edit(folder / SOLUTIONS / "01_two.py", "answer = None", "answer = ...")
+    scripts = [*folder.rglob("0*.py")]
+    for script in scripts:
+        os.utime(script, (0, 0))
+    build(folder)
+    for script in scripts:
+        if (made := script.with_suffix(".ipynb")).exists():
+            assert script.stat().st_mtime_ns >= made.stat().st_mtime_ns
 
 
 def test_an_edit_of_a_generated_cell_is_written_over(course):

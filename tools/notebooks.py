@@ -453,6 +453,11 @@ def build_all_of(source: Path, *, force: bool) -> None:
         print(f"{SOLUTIONS}/{beside.name}: removed, as nothing is left out of this notebook")
     build(script.with_suffix(".ipynb"), learners, force=force)
     write_script(learners, script)
+    for text in (source, script):
+        made = text.with_suffix(".ipynb")
+        # Jupytext takes a script that is older for an outdated one, and opens neither of the pair.
+        if made.exists() and made.stat().st_mtime > text.stat().st_mtime:
+            os.utime(text)
 
 
 def find(folder: Path, names: list[str]) -> list[Path]:
