@@ -450,3 +450,18 @@ def test_whole_numbers_of_any_kind_are_tokens():
     for tokens in (np.array([13, 6, 5, 14]), torch.tensor([13, 6, 5, 14])):
         value = evaluate(tokens)
         assert (value, type(value)) == (1, int)
+
+
+@pytest.mark.parametrize("tau", [1e-30, 200.0])
+def test_all_estimators_are_those_that_reach_the_temperature(tau):
+    found = compare(
+        lambda d: d @ torch.tensor([1.0, 2.0]),
+        torch.zeros(2),
+        estimators="all",
+        tau=tau,
+        num_samples=20,
+        generator=torch.Generator().manual_seed(0),
+    )
+    calls = [result.call for result in found.results]
+    assert f"gumbel_rao(tau={tau}, k=10)" in calls
+    assert not [call for call in calls if "k=inf" in call]

@@ -25,7 +25,7 @@ from .._checks import (
 )
 from ..estimators.exact import exact
 from ..gumbel import gumbel_max
-from ..quadrature import MAX_CLASSES, MAX_TAU
+from ..quadrature import MAX_CLASSES, MAX_TAU, MIN_TAU
 from .moments import Measured, covariance_trace, measured
 from .samples import Loss
 
@@ -349,14 +349,14 @@ def _settings(
         example = registry.get(name).example
         for tau in taus if "tau" in example else [math.nan]:
             for k in ks if "k" in example else [math.nan]:
-                if k == math.inf and (n > MAX_CLASSES or tau > MAX_TAU):
+                if k == math.inf and (n > MAX_CLASSES or not MIN_TAU <= tau <= MAX_TAU):
                     continue
                 changes = {"tau": tau, "k": k}
                 settings.append((name, {key: changes.get(key, example[key]) for key in example}))
     if not settings:
         raise ValueError(
             f"k: expected a finite number for more than {MAX_CLASSES} classes or a temperature "
-            f"above {MAX_TAU:g}, got inf"
+            f"below {MIN_TAU:g} or above {MAX_TAU:g}, got inf"
         )
     return settings
 

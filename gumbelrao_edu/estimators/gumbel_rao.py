@@ -61,9 +61,9 @@ def gumbel_rao(
             reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
         k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. The
             tables of K = ∞ are made once for each τ and kept for the last few: a tensor of many
-            different τ is slow. For
-            logits in float32 or less the draws are multiples of 2⁻²⁴, and the gradient of classes
-            less probable than that comes out too small; K = ∞ and float64 have no such limit.
+            different τ is slow. For logits in float32 or less the draws are multiples of 2⁻²⁴, and
+            the gradient of classes less probable than that comes out too small; K = ∞ and float64
+            have no such limit.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
             "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
             (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count, check_number, check_seed
+from .._checks import check_count, check_function, check_number, check_seed
 from .errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from .files import load_state, save_state, set_aside, storable
 
@@ -103,8 +103,7 @@ class Training:
         clip = None if clip is None else check_number(clip, "clip")
         if clip is not None and not clip > 0:
             raise ValueError(f"clip: expected a positive number or None, got {clip}")
-        if not callable(loss):
-            raise TypeError(f"loss: expected a function, got {type(loss).__name__}")
+        check_function(loss, "loss")
         if not isinstance(generators, Sequence):
             raise TypeError(
                 f"generators: expected a sequence of torch.Generators, got "
