@@ -21,16 +21,16 @@ from gumbelrao_edu.quadrature import conditional_vjp
 def test_one_slope_is_right_for_lines_and_two_for_parabolas():
     panel = figures.heun()
     right = {}
-    for p in figures.POWERS:
-        panel.controls["p"].value = p
+    for a in figures.POWERS:
+        panel.controls["a"].value = a
         one, two = (trace(panel.figure, n).y[0] for n in ("one slope", "mean of two slopes"))
         f = trace(panel.figure, "f").y
         assert f[0] == 0.0
-        assert f[20] == pytest.approx(0.5**p)
-        right[p] = (one == 0, two == 0)
+        assert f[20] == pytest.approx(0.5**a)
+        right[a] = (one == 0, two == 0)
         assert abs(two) <= abs(one)
-    assert [p for p, (one, _) in right.items() if one] == [1.0]
-    assert [p for p, (_, two) in right.items() if two] == [1.0, 2.0]
+    assert [a for a, (one, _) in right.items() if one] == [1.0]
+    assert [a for a, (_, two) in right.items() if two] == [1.0, 2.0]
 
 
 # --- Bias and variance ----------------------------------------------------------------------------

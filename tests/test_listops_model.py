@@ -295,7 +295,7 @@ def test_logits_are_few_and_finite_where_others_pad():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"estimator": "gumbel_rao"}, TypeError, "estimator: expected a callable, got str"),
+        ({"estimator": "gumbel_rao"}, TypeError, "estimator: expected a function, got str"),
         ({"dim": 0}, ValueError, "dim: expected at least 1, got 0"),
         ({"dim": 8.0}, TypeError, "dim: expected a whole number, got float"),
         ({"classes": 0}, ValueError, "classes: expected at least 1"),

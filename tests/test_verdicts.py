@@ -276,19 +276,33 @@ def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
     assert measured.best(stored, [GR_INF], 2, 5).mean > 90
 
 
-def test_trainings_of_a_smaller_profile_are_compared_with_none(tmp_path):
-    """Of the searches, whichever folder they are in, and of Table 1."""
+def test_trainings_on_a_part_of_the_data_say_nothing(tmp_path):
+    """Neither beside the others, whichever folder they are in, nor alone."""
     tables = better(1)
     expected = judged(tables, tmp_path / "one")
     runs, trees = tables["table2/runs"], tables["table1/runs"]
-    smaller = {"steps": 10, "valid_samples": 2, "images": 20, "valid_bound": -500.0}
-    tables["fig4/runs"] = runs.assign(**smaller, learning_rate=0.1)
-    tables["table1/runs"] = pd.concat(
-        [trees, trees.assign(epochs=1, seed=trees.seed + 9, published_accuracy=1.0)]
-    )
-    with pytest.warns(UserWarning, match="trainings of smaller profiles are left out"):
-        found = judged(tables, tmp_path / "two")
-    pd.testing.assert_frame_equal(found, expected)
+    part = runs.assign(steps=10, valid_samples=2, images=20, valid_bound=-500.0)
+    tables["fig4/runs"] = part.assign(learning_rate=0.1)
+    tables["table1/runs"] = pd.concat([trees, trees.assign(train=100, published_accuracy=1.0)])
+    pd.testing.assert_frame_equal(judged(tables, tmp_path / "two"), expected)
+    alone = judged({"table2/runs": part}, tmp_path / "three")
+    assert {*alone[alone.place.isin(["Table 2", "Table 3"])].verdict} == {UNMEASURED}
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(3, "2.500"), (2, "2.000")])
+def test_a_claim_is_judged_by_the_longest_protocol_with_seeds_enough(tmp_path, seeds, expected):
+    """Where that has no trainings of it, by a shorter one: one run of a card hides no others."""
+    tables = better(1)
+    runs, trees = tables["table2/runs"], tables["table1/runs"]
+    longer = runs[(runs.arity == 8) & (runs.batch_size == 20) & (runs.seed < seeds)]
+    bound = longer.valid_bound + 0.5 * (longer.estimator == "gumbel_rao")
+    tables["fig4/runs"] = longer.assign(valid_samples=1000, valid_bound=bound)
+    tables["table1/runs"] = pd.concat([trees, trees[trees.seed == 0].assign(epochs=20)])
+    found = judged(tables, tmp_path)
+    measured = found.set_index("claim").measured
+    assert measured["At 8-ary and B = 20 GR is ahead of ST-GS."].startswith(expected)
+    assert measured["So it is at 4-ary."].startswith("2.000")
+    assert {*found.verdict} == {HOLDS}
 
 
 def cut(text):

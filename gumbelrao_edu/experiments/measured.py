@@ -8,9 +8,8 @@ import io
 import itertools
 import math
 import statistics
-import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,11 +43,17 @@ class Figure:
 class Stored:
     """The results in a folder, as `reproduce` writes them.
 
+    Trainings are compared only with those of the same protocol, and only on all of the data: those
+    of a profile that takes a part of them, such as `smoke`, say nothing of the paper.
+
     Attributes:
         folder: of all experiments.
+        passed_over: how many protocols are left out; 0 leaves the longest one. There is always one
+            left.
     """
 
     folder: Path
+    passed_over: int = 0
     _read: dict[str, pd.DataFrame | None] = field(default_factory=dict, repr=False, compare=False)
 
     def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
@@ -108,19 +113,42 @@ class Stored:
             raise DamagedFileError(f"{path} has a run of an unknown kind: {error}") from error
         return runs.assign(row=labels, tau=runs.tau.fillna(0.0))
 
+    def by_protocol(self) -> list[Stored]:
+        """Return the same with the longest protocol, the second longest, and so on."""
+        most = max([1, *(len(set(runs.protocol)) for runs in self._with_protocols())])
+        return [replace(self, passed_over=count) for count in range(most)]
+
+    def _with_protocols(self) -> list[pd.DataFrame]:
+        grids = (self._grid(name) for name in ("table1", "clipping"))
+        return [self._searches, *(grid for grid in grids if grid is not None)]
+
+    def _of_one_protocol(self, runs: pd.DataFrame) -> pd.DataFrame:
+        protocols = sorted(set(runs.protocol), reverse=True)
+        if not protocols:
+            return runs
+        chosen = protocols[min(self.passed_over, len(protocols) - 1)]
+        return runs[[protocol == chosen for protocol in runs.protocol]]
+
     @cached_property
-    def _vaes(self) -> pd.DataFrame:
+    def _searches(self) -> pd.DataFrame:
         """The trainings of all searches, once each."""
         import pandas as pd
 
         cell = ["arity", "batch_size", *_DRAW, "seed"]
-        columns = ["num_samples", *cell, *_LONGEST_SEARCH, "valid_bound"]
+        columns = ["num_samples", "images", *cell, *_PROTOCOL_OF_SEARCHES, "valid_bound"]
         tables = [self.trainings(name, columns) for name in search.SHARED_BY]
         there = [table for table in tables if table is not None]
         if not there:
-            return pd.DataFrame(columns=[*cell, "row", "bound"])
-        runs = _longest(pd.concat(there), _LONGEST_SEARCH)
-        return runs.assign(bound=-runs.valid_bound).drop_duplicates(["row", *cell])
+            return pd.DataFrame(columns=[*cell, "row", "bound", "protocol"])
+        runs = _on_all_data(pd.concat(there), "images", _PROTOCOL_OF_SEARCHES)
+        return runs.assign(bound=-runs.valid_bound).drop_duplicates(["row", "protocol", *cell])
+
+    def _grid(self, name: str) -> pd.DataFrame | None:
+        """The trainings of Table 1, or of another experiment of its kind."""
+        scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
+        columns = ["tau", "clip", "length", "learning_rate", "seed", "diverged_at", *scores]
+        runs = self.trainings(name, ["train", *columns, *_PROTOCOL_OF_GRIDS])
+        return None if runs is None else _on_all_data(runs, "train", _PROTOCOL_OF_GRIDS)
 
     def accuracies(
         self, row: Row, tau: float, *, length: int = 10, name: str = "table1"
@@ -133,12 +161,10 @@ class Stored:
         """
         import pandas as pd
 
-        scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
-        columns = ["tau", "clip", "length", "learning_rate", "seed", "diverged_at", *scores]
-        runs = self.trainings(name, [*columns, *_LONGEST_GRID])
+        runs = self._grid(name)
         if runs is None:
             return pd.DataFrame(columns=["valid", "test", "diverged", "epochs"], dtype=float)
-        runs = _longest(runs, _LONGEST_GRID)
+        runs = self._of_one_protocol(runs)
         cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
         best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
         published = best.published_accuracy.astype(float)
@@ -158,10 +184,14 @@ class Stored:
         Returns:
             By the hyper-parameters (see `_DRAW`) and the seed.
         """
-        runs = self._vaes
+        runs = self._of_one_protocol(self._searches)
         here = (runs["row"] == row.label) & (runs.arity == arity) & (runs.batch_size == batch_size)
         bounds: pd.Series = runs[here].set_index([*_DRAW, "seed"]).bound
         return bounds.sort_index()
+
+    def samples_of_bounds(self) -> int:
+        """Return M of these bounds."""
+        return int(self._of_one_protocol(self._searches).valid_samples.max())
 
 
 _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
@@ -169,8 +199,8 @@ _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
 _TEXTS = {"estimator", "hidden", "row", "status"}
 
 # What trainings of one protocol have in common, by what tells first which is the longer one.
-_LONGEST_SEARCH = ["steps", "full", "valid_samples", "images", "hidden"]
-_LONGEST_GRID = ["epochs", "train", "dim", "validations"]
+_PROTOCOL_OF_SEARCHES = ["steps", "full", "valid_samples", "hidden"]
+_PROTOCOL_OF_GRIDS = ["epochs", "dim", "validations"]
 
 
 def _damaged(what: object, name: str) -> DamagedFileError:
@@ -194,14 +224,10 @@ def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _longest(runs: pd.DataFrame, protocol: list[str]) -> pd.DataFrame:
-    """The trainings of the longest protocol: with those of a smaller profile none is compared."""
-    cut = {name: math.inf for name in ("images", "train") if name in protocol}  # None is all
-    known = runs[protocol].fillna(cut).apply(tuple, axis=1)
-    longest = runs[known == max(known)] if len(runs) else runs
-    if left_out := len(runs) - len(longest):
-        warnings.warn(f"{left_out} trainings of smaller profiles are left out", stacklevel=2)
-    return longest
+def _on_all_data(runs: pd.DataFrame, part: str, protocol: list[str]) -> pd.DataFrame:
+    """The trainings that were not on a `part` of the data, each with its protocol."""
+    runs = runs[runs[part].isna()]
+    return runs.assign(protocol=[*runs[protocol].itertuples(index=False, name=None)])
 
 
 def over_seeds(values: pd.Series, cells: str) -> Figure | None:
@@ -522,11 +548,12 @@ def gain_on_digits(
             f"(draws: {each.draws}, seeds: {each.seeds:g})"
             for each in (theirs, ours)
         )
+        cell = f"{search.arity_name(arity)}, B = {batch_size}, M = {stored.samples_of_bounds()}"
         return Figure(
             theirs.mean - ours.mean,
             math.hypot(theirs.sem, ours.sem),
             min(theirs.over, ours.over),
-            f"{search.arity_name(arity)}, B = {batch_size}; {where}",
+            f"{cell}; {where}",
         )
 
     return measure

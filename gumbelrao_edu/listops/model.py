@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count, check_generator, check_logits
+from .._checks import _holds, check_count, check_function, check_generator, check_logits
 from .data import VOCABULARY, Batch
 from .trees import Span
 
@@ -178,8 +178,7 @@ class TreeLSTM(nn.Module):
         dim = check_count(dim, "dim")
         vocabulary = check_count(vocabulary, "vocabulary")
         classes = check_count(classes, "classes")
-        if not callable(estimator):
-            raise TypeError(f"estimator: expected a callable, got {type(estimator).__name__}")
+        check_function(estimator, "estimator")
         check_generator(generator, torch.device("cpu"))
         self.estimator, self.dim = estimator, dim
         # On "meta" no weights are drawn: torch would take them from the global generator.

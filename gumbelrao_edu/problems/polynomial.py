@@ -16,11 +16,11 @@ CENTRE = 0.45  # c; 0 is a little nearer to it than 1
 
 
 def loss(d: Tensor, powers: Tensor) -> Tensor:
-    """Return f(D) = (1/L) Σ_v |x_v − c|^p for several p, with x_v = 0 or 1 as D_v says.
+    """Return f(D) = (1/L) Σ_v |x_v − c|^a for several a, with x_v = 0 or 1 as D_v says.
 
     Args:
         d: `[*, powers, runs, L, 2]`, one-hot or relaxed.
-        powers: p, `[powers]`.
+        powers: a, `[powers]`.
 
     Returns:
         `[*, powers, runs]`.
@@ -38,7 +38,7 @@ def mean(theta: Tensor, powers: Tensor) -> Tensor:
 
     Args:
         theta: θ, `[powers, runs, L, 2]`.
-        powers: p, `[powers]`.
+        powers: a, `[powers]`.
 
     Example:
         >>> mean(torch.zeros(1, 1, 3, 2), torch.tensor([1.0]))
@@ -63,17 +63,17 @@ def train(
 
     Args:
         name: of the estimator, in the registry.
-        powers: p > 0 of the problems, which are trained side by side.
+        powers: a > 0 of the problems, which are trained side by side.
         evaluations: of f; an estimator that needs several for a step takes fewer steps.
         variables: L.
-        runs: for each p.
+        runs: for each a.
         learning_rate: of Adam.
         seed: of the draws.
         **hyper: of the estimator, in place of those of its example.
 
     Returns:
         The number of evaluations before each step and after the last one, and how much of the way
-        to the best loss is left then, (E f − c^p) / (E f at the start − c^p),
+        to the best loss is left then, (E f − c^a) / (E f at the start − c^a),
         `[steps + 1, powers, runs]`.
 
     Raises:
@@ -93,18 +93,18 @@ def train(
     evaluations, runs = check_count(evaluations, "evaluations"), check_count(runs, "runs")
     variables = check_count(variables, "variables")
     learning_rate = check_positive(learning_rate, "learning_rate")
-    p = torch.tensor(powers, dtype=torch.float32, device="cpu")
+    a = torch.tensor(powers, dtype=torch.float32, device="cpu")
     cost = {**record.example, **hyper}.get("num_samples", 1)
-    theta = p.new_zeros(len(p), runs, variables, 2).requires_grad_()
+    theta = a.new_zeros(len(a), runs, variables, 2).requires_grad_()
     adam = torch.optim.Adam([theta], lr=learning_rate)
     generator = torch.Generator("cpu").manual_seed(check_seed(seed))
-    best = (CENTRE**p)[:, None]
+    best = (CENTRE**a)[:, None]
     steps = evaluations // cost
-    left = [mean(theta.detach(), p) - best]
+    left = [mean(theta.detach(), a) - best]
     for _ in range(steps):
-        losses = record.loss(lambda d: loss(d, p), theta, generator=generator, **hyper)
+        losses = record.loss(lambda d: loss(d, a), theta, generator=generator, **hyper)
         adam.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
         adam.step()
-        left.append(mean(theta.detach(), p) - best)
+        left.append(mean(theta.detach(), a) - best)
     return [cost * step for step in range(steps + 1)], torch.stack(left) / left[0]

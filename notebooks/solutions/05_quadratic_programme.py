@@ -307,7 +307,7 @@ panel
 panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1])
 
 # %% tags=["hide-output"]
-panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")])
+panel.captions(derivative=["fixed"], tau=[0.1], k=[1, 10, 1000, float("inf")])
 
 # %% [markdown]
 # <details><summary>Answers</summary>

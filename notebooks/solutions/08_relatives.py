@@ -269,8 +269,8 @@ assert spread["RLOO, 4 draws", "a loss for each"] < spread["GR, τ = 0.5", "a lo
 # $f(D) - f(D')$ for another class $D'$. An estimator that evaluates $f$ at $D$ alone does not know $f(D')$. It
 # takes the slope at $D$ and goes along a straight line.
 #
-# The picture has two classes, and $f(x) = x^p$ on the way from one to the other. **Look for** where the lines meet
-# the left edge, and where $f$ does. **Predict:** for which powers $p$ is one slope right? For which is the mean of
+# The picture has two classes, and $f(x) = x^a$ on the way from one to the other. **Look for** where the lines meet
+# the left edge, and where $f$ does. **Predict:** for which powers $a$ is one slope right? For which is the mean of
 # the slopes at both ends? Then move the slider.
 
 # %%
@@ -279,7 +279,7 @@ from gumbelrao_edu.course.relatives import figures
 figures.heun()
 
 # %% [markdown]
-# One slope is right for $p = 1$, the mean of both for $p = 1$ and $p = 2$: a parabola has as its average slope the
+# One slope is right for $a = 1$, the mean of both for $a = 1$ and $a = 2$: a parabola has as its average slope the
 # mean of the slopes at its ends. For other powers the mean of both is nearer. This is **Heun's method**.
 #
 # But the slope at $D'$ is not known either! The trick of **ReinMax** (Liu et al., 2023) is that the *average over
@@ -442,7 +442,7 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 #
 # This is the toy of the ReinMax paper. There are 128 binary choices $x_v$, and
 #
-# $$f = \frac{1}{128} \sum_v |x_v - 0.45|^p$$
+# $$f = \frac{1}{128} \sum_v |x_v - 0.45|^a$$
 #
 # The best is $x_v = 0$ for all, by a little: 0 is nearer to 0.45 than 1 is. All start from probability ½, with the
 # same optimiser (Adam) and the same number of evaluations of $f$; RLOO with four draws takes a quarter of the
@@ -467,8 +467,8 @@ figures.polynomial(curves, powers)
 # %% [markdown]
 # ST goes by one slope: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
 # GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls behind, since
-# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $p = 1.5$ and
-# $p = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
+# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $a = 1.5$ and
+# $a = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
 # not care about the power.
 
 # %%

@@ -39,28 +39,28 @@ _CEILING = 1e4
 
 
 def heun() -> Panel:
-    """Return x^p between two classes, and what one slope and two slopes make of the difference.
+    """Return x^a between two classes, and what one slope and two slopes make of the difference.
 
     Returns:
-        A panel with the control ``p``.
+        A panel with the control ``a``.
 
     Example:
-        >>> print(heun().captions(p=[2.0])[0])
+        >>> print(heun().captions(a=[2.0])[0])
         The sentence under the figure:
         f(x) = x^2. From class 0 to class 1 it rises by 1.00. From class 1, one slope says 2.00,
         the mean of both 1.00.
     """
     x = torch.linspace(0, 1, 41)
 
-    def draw(figure: go.Figure, *, p: float) -> str:
-        trace(figure, "f").y = (x**p).tolist()
-        ends = [0.0 if p > 1 else 1.0, p]
+    def draw(figure: go.Figure, *, a: float) -> str:
+        trace(figure, "f").y = (x**a).tolist()
+        ends = [0.0 if a > 1 else 1.0, a]
         middle = sum(ends) / 2
-        for name, slope in (("one slope", p), ("mean of two slopes", middle)):
+        for name, slope in (("one slope", a), ("mean of two slopes", middle)):
             trace(figure, name).y = [1 - slope, 1.0]
         return (
-            f"f(x) = x^{label(p)}. From class 0 to class 1 it rises by 1.00. From class 1, "
-            f"one slope says {p:.2f}, the mean of both {middle:.2f}."
+            f"f(x) = x^{label(a)}. From class 0 to class 1 it rises by 1.00. From class 1, "
+            f"one slope says {a:.2f}, the mean of both {middle:.2f}."
         )
 
     figure = go.Figure(
@@ -72,7 +72,7 @@ def heun() -> Panel:
         {**layout("from class 0 to class 1", "f", height=320), "showlegend": True},
     )
     figure.update_yaxes(range=[-3.2, 1.2])
-    return Panel(figure, draw, p=slider("p", POWERS, 2.0, tooltip="power in the loss"))
+    return Panel(figure, draw, a=slider("a", POWERS, 2.0, tooltip="power in the loss"))
 
 
 # --- Bias and variance ----------------------------------------------------------------------------
@@ -230,27 +230,27 @@ def polynomial(
 
     Args:
         curves: by the name of the estimator, what `problems.polynomial.train` returns.
-        powers: p of the problems.
+        powers: a of the problems.
 
     Returns:
-        A panel with the control ``p``.
+        A panel with the control ``a``.
 
     Example:
         >>> panel = polynomial({"zgr": ([0, 1], torch.tensor([[[1.0]], [[0.5]]]))}, [2.0])
         >>> panel.caption
-        'p = 2. Left of the way after 1 evaluations of f: 0.50 with ZGR.'
+        'a = 2. Left of the way after 1 evaluations of f: 0.50 with ZGR.'
     """
     labels = {name: Row(name).label for name in curves}
 
-    def draw(figure: go.Figure, *, p: float) -> str:
+    def draw(figure: go.Figure, *, a: float) -> str:
         ends = {}
         for name, (_, left) in curves.items():
-            mean = left[:, list(powers).index(p)].mean(-1)
+            mean = left[:, list(powers).index(a)].mean(-1)
             trace(figure, labels[name]).y = mean.tolist()
             ends[labels[name]] = mean[-1].item()
         told = ", ".join(f"{ends[n]:.2f} with {n}" for n in sorted(ends, key=lambda n: ends[n]))
         last = max(steps[-1] for steps, _ in curves.values())
-        return f"p = {label(p)}. Left of the way after {last} evaluations of f: {told}."
+        return f"a = {label(a)}. Left of the way after {last} evaluations of f: {told}."
 
     figure = go.Figure(
         [curve(labels[name], Row(name), steps) for name, (steps, _) in curves.items()],
@@ -261,7 +261,7 @@ def polynomial(
     )
     figure.update_yaxes(range=[0, 1.1])
     tooltip = "power in the loss"
-    return Panel(figure, draw, p=slider("p", powers, powers[len(powers) // 2], tooltip=tooltip))
+    return Panel(figure, draw, a=slider("a", powers, powers[len(powers) // 2], tooltip=tooltip))
 
 
 def annealing(
