@@ -21,11 +21,11 @@ pytest = OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1 $(1)/bin/python -m p
 
 help:
 	@echo "make lab         open the course in JupyterLab"
-	@echo "make test        run every check: style, types, tests, notebooks, browser"
+	@echo "make test        run the checks: style, types, tests, notebooks, browser"
 	@echo "make test-faults kill, stop and damage runs at many moments"
 	@echo "make test-kernels  run the kernels for a GPU in an interpreter on the CPU"
 	@echo "make test-colab  run the notebooks with the widgets of Google Colab"
-	@echo "make notebooks   execute all notebooks again and write both files of each pair"
+	@echo "make notebooks   execute the notebooks that changed and write both files of each pair"
 	@echo "make site        build the site into build/site, where figures live without a kernel"
 	@echo "make handout     make a zip from which a class starts the course without a network"
 	@echo "make bench       measure speed and memory"
@@ -34,7 +34,7 @@ help:
 
 lab:
 	@$(prepare) course
-	@echo "Opening the course in JupyterLab; Ctrl-C ends it."
+	@echo "Opening the course in JupyterLab; Ctrl-C, twice, ends it."
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
 	$(VENV)/bin/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --ServerApp.root_dir="$(CURDIR)" \

@@ -297,7 +297,8 @@ def together_ms(runs: list[Training], stack: Any, device: torch.device, more: in
 
 def test_report(seconds: float) -> dict[str, Any]:
     """Run the tests marked `gpu` in a process of their own."""
-    files = ["tests/test_gpu.py", "tests/test_estimators.py", "tests/test_listops_model.py"]
+    names = ("gpu", "estimators", "listops_model", "stacked")
+    files = [f"tests/test_{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-m", "gpu and not notebooks"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:

@@ -1,9 +1,11 @@
 """What all notebooks have: hints, questions with answers, what to read, answers not given away."""
 
+import ast
 import itertools
 import re
 
 import pytest
+from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from notebook_files import SOURCES, read
 
@@ -84,6 +86,63 @@ def drawn(cell):
     return any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
+def blocks(cells, skipped=()):
+    """For each cell the section that may be left out and that it stands in; None for the others.
+
+    Args:
+        cells: of a notebook.
+        skipped: titles of sections that a lecturer may skip, together with all that say *Optional*.
+    """
+    found, heading, block, depth = [], 0, None, 0
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            for match in re.finditer(r"^(##+) (?:\S+ · )?(.+)$|^\*Optional", cell.source, re.M):
+                if match[1]:
+                    heading = len(match[1])
+                    if heading <= depth:
+                        block, depth = None, 0
+                if block is None and (match[2] is None or match[2] in skipped):
+                    block, depth = cell.source, heading
+        found.append("skipped" if block and skipped else block)
+    return found
+
+
+def names(code):
+    """The names that a cell binds anywhere, and those that it looks up."""
+    bound, used = set(), set()
+    for node in ast.walk(ast.parse(re.sub(r"^( *)[%!].*", r"\1pass", code, flags=re.MULTILINE))):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return bound, used
+
+
+def missing(cells, skipped=()):
+    """Names that a cell takes from a section that the reader may have left out."""
+    there, in_block, lost = set(), {}, []
+    for cell, block in zip(cells, blocks(cells, skipped), strict=True):
+        if cell.cell_type != "code":
+            continue
+        bound, used = names(cell.source)
+        elsewhere = set().union(*(of for name, of in in_block.items() if name != block))
+        lost += sorted((used & elsewhere) - there - in_block.get(block, set()) - bound)
+        (there if block is None else in_block.setdefault(block, set())).update(bound)
+    return lost
+
+
+def skipped_by_lecturers(stem):
+    """Titles of the sections of a notebook that docs/teaching.md says may be skipped."""
+    guide = (ROOT / "docs" / "teaching.md").read_text("utf-8")
+    paragraphs = re.findall(r"\*\*Skip:\*\*(.+?)(?=\n- |\n\n)", guide, re.DOTALL)
+    links = re.findall(r"\[([^\]]+)\]\(\.\./notebooks/(\w+)\.ipynb\)", "\n".join(paragraphs))
+    return {title for title, notebook in links if notebook == stem}
+
+
 @each
 def test_what_is_folded_is_drawn_by_every_viewer(source):
     assert badly_folded(cells_of(source)) == []
@@ -118,6 +177,13 @@ def test_sliders_stay_where_the_reader_put_them(source):
 def test_numbers_are_printed_by_one_function(source):
     code = [cell.source for cell in cells_of(source) if cell.cell_type == "code"]
     assert [text for text in code if PRINTS.search(text)] == []
+
+
+@each
+def test_a_section_that_is_left_out_is_not_needed_later(source):
+    cells = read_script(source).cells
+    assert missing(cells) == []
+    assert missing(cells, skipped_by_lecturers(source.stem)) == []
 
 
 # --- Each of them can fail ------------------------------------------------------------------------
@@ -164,3 +230,25 @@ def test_an_answer_that_is_given_away_is_noticed():
     assert MOVES.search('panel.controls["tau"].value = 0.1')
     assert not MOVES.search('if panel.controls["tau"].value == 0.1:\n    pass'.replace("==", "<"))
     assert PRINTS.search("def show(name, numbers):")
+
+
+def test_a_name_of_a_section_that_is_left_out_is_noticed():
+    def cells(*extra):
+        return [
+            new_code_cell("import torch"),
+            new_markdown_cell("## 2 · More\n\n*Optional, 5 minutes.* Text."),
+            new_code_cell("import math\n\n\ndef f(x):\n    return torch.tensor(x)"),
+            new_markdown_cell("### Exercise"),
+            new_code_cell("f(math.pi)"),
+            new_markdown_cell("Text.\n\n## 3 · The rest"),
+            *extra,
+        ]
+
+    assert missing(cells(new_code_cell("x = torch.ones(2)"))) == []
+    assert missing(cells(new_code_cell("f(math.pi)"))) == ["f", "math"]
+    assert missing(cells(new_code_cell("import math\n\nmath.pi"))) == []
+    another = new_markdown_cell("## 4 · Still more\n\n*Optional, 5 minutes.*")
+    assert missing(cells(another, new_code_cell("f(1)"))) == ["f"]
+    skipped = [new_code_cell("y = 1"), new_markdown_cell("## 4 · Last"), new_code_cell("y")]
+    assert missing(cells(*skipped)) == []
+    assert missing(cells(*skipped), {"The rest"}) == ["y"]

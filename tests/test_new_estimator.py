@@ -1,4 +1,4 @@
-"""A new estimator is one file and one import line; it then stands wherever all estimators stand."""
+"""A new estimator is one file and an import; it then stands wherever all estimators stand."""
 
 import json
 import os

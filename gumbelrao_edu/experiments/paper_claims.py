@@ -127,7 +127,7 @@ def _paper3(arity: int, batch_size: int) -> float:
 
 
 _TAUS = table2.PAPER_TAUS
-_MORE_SEEDS = "three seeds of each of these cells, and more where the error stays large"
+_MORE_SEEDS = "more than three seeds of each of these cells"
 _GPU = "the profile `paper` of"
 
 CLAIMS = (

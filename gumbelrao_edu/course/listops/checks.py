@@ -450,7 +450,7 @@ def check_paired_interval(function: Any) -> None:
 _NAMES = ("ST-GS", "GR, K = 10", "GR, K = ∞")
 _SENTENCES = {
     "A": "clipping helps ST-GS alone, and GR stays ahead",
-    "B": "with a net for all the estimators end close together, and what ST-GS had lost comes back",
+    "B": "with a net for all, the estimators end close together, and ST-GS does not fall",
     "C": "clipping makes GR worse than ST-GS",
 }
 
@@ -462,7 +462,7 @@ def check_clip_all(answer: Any) -> None:
     Args:
         answer: a dictionary with a `Training` for each of the names of the race, ``"ST-GS"``,
             ``"GR, K = 10"`` and ``"GR, K = ∞"``, each clipped and with the entry "accuracy" in its
-            history; and under "conclusion" the letter of the sentence that they bear out.
+            history; and under "conclusion" the letter of the sentence that they support.
 
     Returns:
         A `Verdict`.

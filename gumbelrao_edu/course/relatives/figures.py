@@ -182,8 +182,8 @@ def trade_off(num_samples: int = 2000) -> Panel:
             errors[row.label] = max(bias, 0.0) + noise
         best, second, *_ = sorted(errors, key=lambda name: errors[name])
         return (
-            f"f is {f}, n = {n}, τ = {label(tau)}. With {BUDGET} evaluations of f the lowest mean "
-            f"squared error has {best} ({errors[best]:.2g}), then {second} "
+            f"f is {f}, n = {n}, τ = {label(tau)}. With {BUDGET} evaluations of f, {best} has the "
+            f"lowest mean squared error ({errors[best]:.2g}), then comes {second} "
             f"({errors[second]:.2g}); no gradient at all has 1."
         )
 
