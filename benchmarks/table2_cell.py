@@ -79,9 +79,14 @@ def main() -> None:
     torch.set_num_threads(1)  # as in the runs
     parts = expected_seconds(profile)
     print(f"expected on {default_device()}, one run at a time: {sum(parts.values()) / 60:.1f} min")
+    if default_device().type == "cuda" and options.jobs == 1:
+        print(f"(its {profile.draws} trainings are computed in one program: a part of that)")
     print(", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items()))
     if options.run:
-        tables = reproduce(table2.EXPERIMENT, profile, options.out, jobs=options.jobs)
+        together = None if options.jobs == 1 else False
+        tables = reproduce(
+            table2.EXPERIMENT, profile, options.out, jobs=options.jobs, together=together
+        )
         print(tables["table2"].to_string(index=False))
 
 

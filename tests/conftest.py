@@ -1,14 +1,24 @@
 """What the tests of the course share: where things are, and the tools as modules."""
 
+import signal
 import sys
 from pathlib import Path
 
+import pytest
 from data_server import folder, server  # noqa: F401  (fixtures)
 from lab_server import chromium, lab  # noqa: F401  (fixtures)
 from small_search import few  # noqa: F401  (fixture)
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """pytest-xdist lets its workers ignore interrupts; a training that they ignore is not stopped."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -31,8 +31,10 @@ from gumbelrao_edu.training.errors import (
     DamagedFileError,
     DamagedFileWarning,
     TakenOverError,
+    TrainingDivergedError,
 )
 from gumbelrao_edu.training.runs import Run, run_all, runs_of
+from gumbelrao_edu.training.stacked import Together
 
 STATUS = ["done", "done", "done", "diverged", "failed"]
 
@@ -629,3 +631,46 @@ def test_shared_memory_of_killed_commands_is_removed(tmp_path: Path) -> None:
     runs._remove_shared_memory_of_the_dead(tmp_path)
     mine = {f"joblib_memmapping_folder_{os.getpid()}_ab", f"sem.loky-{os.getpid()}-ab"}
     assert {path.name for path in tmp_path.iterdir()} == mine | {f"other-{ended.pid}-ab"}
+
+
+def test_what_does_not_fit_into_memory_together_is_halved(tmp_path: Path) -> None:
+    groups, lines = [], []
+
+    def train(runs: Any) -> Any:
+        groups.append([run.config["x"] for run in runs])
+        if len(runs) > 2:
+            raise torch.OutOfMemoryError("of CUDA")
+        return [lambda run: {"square": run.config["x"] ** 2}] * len(runs)
+
+    def alone(run: Run) -> dict[str, Any]:
+        raise AssertionError("nobody asked for that")
+
+    rows = run_all(
+        alone,
+        runs_of([{"x": x} for x in range(5)], tmp_path),
+        together=Together(lambda config: {}, train),
+        say=lines.append,
+    )
+    assert [row["results"]["square"] for row in rows] == [0, 1, 4, 9, 16]
+    assert groups == [[0, 1, 2, 3, 4], [0, 1], [2, 3, 4], [2], [3, 4]]
+    assert "5 together do not fit into the memory of the GPU" in lines
+
+
+def test_seconds_of_what_diverges_together_are_those_that_it_took(tmp_path: Path) -> None:
+    """Before its first checkpoint, too."""
+
+    def diverges(run: Run) -> dict[str, Any]:
+        raise TrainingDivergedError("at step 7")
+
+    def train(runs: Any) -> Any:
+        time.sleep(0.4)
+        return [diverges] * len(runs)
+
+    rows = run_all(
+        diverges,
+        runs_of([{"x": 0}, {"x": 1}], tmp_path),
+        together=Together(lambda config: {}, train),
+        say=quiet,
+    )
+    assert [row["status"] for row in rows] == ["diverged"] * 2
+    assert all(row["seconds"] >= 0.2 for row in rows)

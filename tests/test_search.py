@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import signal
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -348,7 +349,7 @@ def test_a_search_in_one_program_goes_on_after_a_stop(tmp_path, monkeypatch):
         tick(run, fraction)
         ticks.append(fraction)
         if len(ticks) == 50:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Run, "tick", stops)
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
@@ -371,6 +372,22 @@ def test_runs_that_cannot_be_computed_together_are_computed_one_by_one(tmp_path)
     reproduce(record, profile, tmp_path, together=True, say=lines.append)
     assert any("one by one" in line and "no rule" in line for line in lines)
     assert {row["status"] for row in files_of(tmp_path).values()} == {"done"}
+
+
+@pytest.mark.parametrize("backend", ["joblib", "dask"])
+def test_on_a_gpu_runs_are_computed_together_unless_a_cluster_is_asked_for(
+    tmp_path, monkeypatch, backend
+):
+    class AskedError(Exception):
+        pass
+
+    def run_all(function, runs, *, together, **options):
+        raise AskedError(together is not None)
+
+    monkeypatch.setattr("gumbelrao_edu.training.runs.run_all", run_all)
+    monkeypatch.setattr("gumbelrao_edu.device.default_device", lambda: torch.device("cuda"))
+    with pytest.raises(AskedError, match=str(backend == "joblib")):
+        reproduce(table2.EXPERIMENT, small(CELLS[:1]), tmp_path, backend=backend)
 
 
 def test_a_failure_of_the_second_round_is_explained_where_it_stands(tmp_path):

@@ -24,7 +24,8 @@ from gumbelrao_edu.experiments import table1
 from gumbelrao_edu.gumbel import sample_exponential
 from gumbelrao_edu.listops import Batch, Split, TreeLSTM, generate, objective
 from gumbelrao_edu.listops.data import filled
-from gumbelrao_edu.training.errors import TrainingDivergedError
+from gumbelrao_edu.training import loop
+from gumbelrao_edu.training.errors import DamagedFileWarning, TrainingDivergedError
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.training.stacked import run_together, stack_tensors
 from gumbelrao_edu.vae import DiscreteVAE
@@ -368,6 +369,7 @@ def test_a_killed_stack_goes_on(tmp_path):
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
         import test_stacked
+        test_stacked.loop._PAUSE = 0.01
         trainings = [test_stacked.new(seed) for seed in range(3)]
         test_stacked.together(trainings, 1_000_000, Path(sys.argv[1]), every=3)
         """
@@ -392,6 +394,45 @@ def test_a_killed_stack_goes_on(tmp_path):
     for one, other in zip(whole, killed, strict=True):
         for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoints_are_saved_by_the_clock_and_at_the_end(tmp_path, monkeypatch):
+    """Not at each report: of 150 parsers that would take longer than their steps."""
+    saved = []
+    monkeypatch.setattr(Training, "save", lambda training, path: saved.append(training.step))
+    together([new(seed) for seed in range(3)], 12, tmp_path, every=2)
+    assert saved == [12, 12, 12]
+    monkeypatch.setattr(loop, "_PAUSE", 0.0)
+    together([new(seed) for seed in range(3)], 4, tmp_path, every=4)
+    assert saved[3:] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+
+
+def test_a_checkpoint_of_other_settings_is_set_aside_and_the_others_go_on(tmp_path):
+    whole, parts, other = ([new(seed) for seed in range(3)] for _ in range(3))
+    together(whole, 8, tmp_path / "whole")
+    for i in (0, 2):
+        parts[i].run(5, checkpoint=tmp_path / f"{i}.safetensors")
+    new(1, learning_rate=0.3).run(5, checkpoint=tmp_path / "1.safetensors")
+    with pytest.warns(DamagedFileWarning, match=r"settings.*It is now 1\.safetensors\.damaged"):
+        together(other, 8, tmp_path)
+    assert [len(training.asked) for training in other] == [3, 8, 3]
+    for one, training in zip(whole, other, strict=True):
+        for a, b in zip(one.model.parameters(), training.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loss_may_have_the_shape_of_one_number(tmp_path):
+    flat, long = ([new(seed) for seed in range(3)] for _ in range(2))
+
+    def one_number(model, images):
+        return negative_elbo(model, images).reshape(1)
+
+    for training in long:
+        training.loss = one_number
+    together(flat, 3, tmp_path)
+    together(long, 3, tmp_path / "long")
+    for one, other in zip(flat, long, strict=True):
+        assert_near(one, other)
 
 
 def test_afterwards_each_has_weights_and_momenta_of_its_own(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -326,7 +327,8 @@ def test_a_table_in_one_program_goes_on_after_a_stop(tmp_path, monkeypatch):
         tick(run, fraction)
         fractions.append(fraction)
         if fractions.count(0.5) == 2:
-            raise KeyboardInterrupt
+            fractions.append(0.5)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Run, "tick", stops)
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
@@ -357,3 +359,15 @@ def test_long_sentences_are_computed_together_seed_by_seed():
         for config in table1.configurations(table1.PROFILES["paper"])
         if config["length"] == 10
     ]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_weights_that_explode_in_the_last_step_before_a_validation_are_a_result(tmp_path, together):
+    """On a CPU the validation is the first that sees them."""
+    profile = replace(TINY, rows=(ST_GS,), learning_rates=(1e30,), validations=6)
+    reproduce(table1.EXPERIMENT, profile, tmp_path, together=together, say=lambda line: None)
+    rows = [*left_by(tmp_path).values()]
+    assert [row["status"] for row in rows] == ["done", "done"]
+    for row in rows:
+        assert row["results"]["diverged_at"] is not None
+        assert all("valid_accuracy" in entry for entry in row["results"]["history"])

@@ -21,6 +21,7 @@ from small_training import IMAGES, assert_same, interrupted_at, negative_elbo, n
 from torch import Tensor, nn
 
 import gumbelrao_edu
+from gumbelrao_edu.training import loop
 from gumbelrao_edu.training.errors import (
     DamagedFileError,
     DamagedFileWarning,
@@ -173,6 +174,38 @@ def test_a_second_interrupt_comes_at_once() -> None:
     assert training.step == 12
 
 
+def test_an_interrupt_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        training = new(interrupted_at(3))
+        training.run(6)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert training.step == 6
+
+
+def test_between_far_reports_a_checkpoint_is_saved_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a worker process that is killed loses half a minute, not half an hour."""
+    monkeypatch.setattr(loop, "_PAUSE", 0.0)
+    path, whole, resumed = tmp_path / "state", new(), new()
+
+    def fails(model: nn.Module, images: Tensor) -> Tensor:
+        if stopped.step == 13:
+            raise OSError("killed")
+        return negative_elbo(model, images)
+
+    stopped = new(fails)
+    with pytest.raises(OSError, match="killed"):
+        stopped.run(40, every=40, checkpoint=path)
+    resumed.load(path)
+    assert 0 < resumed.step <= 13
+    whole.run(40, every=40)
+    resumed.run(40, every=40, checkpoint=path)
+    assert_same(whole, resumed)
+
+
 def test_runs_in_another_thread() -> None:
     whole, threaded = new(), new()
     whole.run(10)
@@ -242,6 +275,24 @@ def test_looking_at_the_losses_later_changes_nothing(tmp_path: Path, clip: float
     resumed = looking_later(clip=clip)
     resumed.load(tmp_path / "state.pt")
     assert_same(resumed, later)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_looked_at_later_a_loss_may_be_narrow_and_have_the_shape_1(dtype: torch.dtype) -> None:
+    """And the norm of its gradient be more than float16 holds."""
+
+    def loss(model: nn.Linear, x: Tensor) -> Tensor:
+        return (1e5 * model(x).mean()).to(dtype).mul(1e-3).reshape(1)
+
+    training = Training(
+        nn.Linear(1, 1), loss, torch.full((4, 1), 1e4), batch_size=2, learning_rate=1e-12
+    )
+    with torch.no_grad():
+        training.model.weight.fill_(1e-9)
+        training.model.bias.fill_(0.0)
+    training._looks_later = True
+    training.run(2, every=1)
+    assert [entry["step"] for entry in training.history] == [1, 2]
 
 
 @pytest.mark.parametrize("what", ["loss", "norm of the gradient"])
@@ -378,6 +429,26 @@ def test_a_checkpoint_of_an_older_class_without_a_buffer(tmp_path: Path) -> None
     after = training.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     new().load(path)
+
+
+def test_a_checkpoint_of_another_kind_of_device(tmp_path: Path) -> None:
+    """A generator of a GPU has a state of 16 bytes."""
+    training = new()
+    training.run(3)
+
+    class OfAGpu:
+        def get_state(self) -> Tensor:
+            return torch.zeros(16, dtype=torch.uint8)
+
+    training._generators[1] = OfAGpu()  # type: ignore[call-overload]
+    training.save(tmp_path / "state")
+    other = new()
+    before = [p.clone() for p in other.model.parameters()]
+    with pytest.raises(OtherSettingsError, match="another kind of device; remove it"):
+        other.load(tmp_path / "state")
+    assert other.step == 0
+    for a, b in zip(before, other.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_second_interrupt_in_a_step_ends_the_training(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def _reproduce(
     beside = [out / name for name in experiment.shares if name != experiment.name]
     _adopt_rows(runs, folder, beside)
     if together is None:
-        together = default_device().type == "cuda"
+        together = backend == "joblib" and default_device().type == "cuda"
     rows = run_all(
         experiment.train, runs, together=experiment.together if together else None, **options
     )

@@ -250,7 +250,9 @@ class _Trial:
 
     def results(self) -> dict[str, Any]:
         """See `train`; what was best before it diverged is one, chosen on the validation set."""
-        history = [self.before, *self.training.history]
+        # The last entry has a loss and no more if the weights exploded in its step.
+        noted = [entry for entry in self.training.history if "valid_accuracy" in entry]
+        history = [self.before, *noted]
         whole = [entry for entry in history if entry["step"] % self.epoch == 0]
         best = max(history, key=lambda entry: entry["valid_accuracy"])  # the first of equal ones
         names = ("valid_accuracy", "test_accuracy", "published_accuracy", "test_f1", "test_depth")

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from .files import load_state, save_state, set_aside, storable
 Callback = Callable[["Training"], object]
 
 _EXPLODED = 1e6  # norm of the weights; NaN and infinity are not below it either
+_PAUSE = 30.0  # seconds between checkpoints, where no report comes first
 
 
 class Examples(Protocol):
@@ -169,7 +171,8 @@ class Training:
             every: steps from one report to the next; the last step reports too.
             callback: called with this object after each report.
             checkpoint: a file that is resumed from if it exists and this object has done no step,
-                and saved to after each report.
+                and saved to after each report, or sooner where reports are more than half a minute
+                apart.
 
         Raises:
             TrainingDivergedError: when the loss or its gradient is not finite (on a GPU it is said
@@ -186,14 +189,18 @@ class Training:
                 begins anew.
         """
         self.begin(until, every, checkpoint)
+        pauses = Pauses()
         with interrupts_held() as interrupted:
             while self.step < until:
                 with in_one_piece([self]):
                     self._step()
-                    self.report(until, every, callback, checkpoint)
-                if interrupted.is_set():
-                    if checkpoint is not None:
+                    self.report(until, every, callback)
+                stop = interrupted.is_set()
+                due = stop or self.reports(until, every) or pauses.over()
+                if checkpoint is not None and due:
+                    with pauses.saving():
                         self.save(checkpoint)
+                if stop or (self.step == until and interrupted.is_set()):
                     raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
 
     def begin(self, until: int, every: int, checkpoint: str | os.PathLike[str] | None) -> None:
@@ -242,6 +249,9 @@ class Training:
         try:
             state = load_state(Path(path), about=self.settings)
             check_weights(self.model, state["model"], path)
+            for generator, saved in zip(self._generators, state["generators"], strict=True):
+                if saved.shape != generator.get_state().shape:
+                    raise OtherSettingsError(f"{path} is of a training on another kind of device")
         except ValueError as error:
             raise type(error)(f"checkpoint: {error}; remove it to start anew") from error
         self.model.load_state_dict(state["model"])
@@ -310,7 +320,7 @@ class Training:
         From the first step on whose loss or gradient is not finite, the weights stay as they are,
         until `_look` finds out.
         """
-        values = torch.stack([loss, norm.to(loss.dtype)])
+        values = torch.stack([loss.reshape(()), norm])  # of the wider dtype
         bad = 1.0 - values.isfinite().all().to(torch.float32)
         if self._unread:
             bad = torch.maximum(bad, self._bad)
@@ -375,9 +385,8 @@ class Training:
         until: int,
         every: int,
         callback: Callback | None,
-        checkpoint: str | os.PathLike[str] | None,
     ) -> None:
-        """Report and save if this step is one to do so; arguments as for `run`."""
+        """Report if this step is one to do so; arguments as for `run`."""
         if not self.reports(until, every):
             return
         self._look()
@@ -387,8 +396,33 @@ class Training:
         if callback is not None:
             with self.explosions():
                 callback(self)
-        if checkpoint is not None:
-            self.save(checkpoint)
+
+
+class Pauses:
+    """When the next checkpoint is due: half a minute after the last one, or later.
+
+    Saving takes a twentieth of the time at most.
+
+    Example:
+        >>> pauses = Pauses()
+        >>> pauses.over()
+        False
+    """
+
+    def __init__(self) -> None:
+        self._last, self._cost = time.monotonic(), 0.0
+
+    def over(self) -> bool:
+        """Whether it is due."""
+        return time.monotonic() - self._last > max(_PAUSE, 20.0 * self._cost)
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Note that checkpoints are saved here."""
+        begun = time.monotonic()
+        yield
+        self._last = time.monotonic()
+        self._cost = self._last - begun
 
 
 def _check_scalar(loss: Any) -> None:
@@ -471,10 +505,12 @@ def interrupts_held() -> Iterator[threading.Event]:
     """Note a first interrupt in the event given; a second one comes at once.
 
     Half an optimizer step would leave weights from which no training can go on exactly. Signals
-    reach the main thread only; elsewhere there is nothing to hold back.
+    reach the main thread only; elsewhere there is nothing to hold back. Nor is there where
+    interrupts are ignored, as by a shell for what a script starts in the background.
     """
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    aside = threading.current_thread() is not threading.main_thread()
+    if aside or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield interrupted
         return
 

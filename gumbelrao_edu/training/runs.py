@@ -140,7 +140,10 @@ class Run:
             raise ValueError(f"fraction: expected a number between 0 and 1, got {fraction}")
         if self._claims is not None:
             claims.check()
-            self.note(fraction, (time.monotonic() - self._start) / self._beside)
+            self.note(fraction, self._seconds())
+
+    def _seconds(self) -> float:
+        return (time.monotonic() - self._start) / self._beside
 
     def note(self, fraction: float, seconds: float) -> None:
         command = (self._claims or {}).get(self.out)
@@ -599,7 +602,9 @@ def _ended_together(
     for run in runs:
         known = json.dumps(_to_json(together.alike(run.config), "config"), sort_keys=True)
         groups.setdefault(known, []).append(run)
-    for group in groups.values():
+    waiting = [*groups.values()]
+    while waiting:
+        group = waiting.pop(0)
         held = claims.held()
         begun = [
             _begun(dataclasses.replace(run, _claims=held, _beside=len(group))) for run in group
@@ -608,13 +613,21 @@ def _ended_together(
             functions = together.train(begun)
         except TakenOverError:
             raise
+        except torch.OutOfMemoryError:
+            say(f"{len(group)} together do not fit into the memory of the GPU")
+            if len(group) > 1:
+                half = len(group) // 2
+                waiting[:0] = group[:half], group[half:]
+                continue
+            functions = [function]
         except Exception as problem:
             if isinstance(problem, OSError) and problem.errno in _NO_ROOM:
                 raise
             say(f"one by one, for together they fail: {type(problem).__name__}: {problem}")
             functions = [function] * len(begun)
-        for run, begun_run, rest in zip(group, begun, functions, strict=True):
-            yield run, _row(rest, begun_run)
+        spent = [run._seconds() for run in begun]
+        for run, begun_run, rest, seconds in zip(group, begun, functions, spent, strict=True):
+            yield run, _row(rest, begun_run, seconds)
 
 
 def _compute(function: Function, run: Run) -> Computed:
@@ -638,15 +651,18 @@ def _begun(run: Run) -> Run:
     return run
 
 
-def _row(function: Function, run: Run) -> dict[str, Any]:
+def _row(function: Function, run: Run, spent: float = 0.0) -> dict[str, Any]:
+    """The row of a run that was computed for some seconds before, where no checkpoint knows."""
     torch.set_num_threads(1)
+    before = time.monotonic() - spent
     run = _begun(dataclasses.replace(run, _beside=1))
+    run = dataclasses.replace(run, _start=min(run._start, before))
     status, error, results = "done", None, {}
     try:
         try:
             results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
         except OtherSettingsError as other:  # its name says whose checkpoint it should be
-            set_aside(run.checkpoint, other)
+            set_aside(run.checkpoint, other.__cause__ or other)
             results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
         _check_results(results, run)
     except TakenOverError:
@@ -658,7 +674,7 @@ def _row(function: Function, run: Run) -> dict[str, Any]:
             raise  # as it would for every other run
         lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
         status, error, results = "failed", "\n".join(lines), {}
-    return run.end(status, error, results, time.monotonic() - run._start)
+    return run.end(status, error, results, run._seconds())
 
 
 def _check_results(results: Any, run: Run) -> None:

@@ -12,7 +12,7 @@ than a step of one. On a GPU small models leave most of the card idle; a CPU gai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..estimators import joined, samples_of
-from .errors import TrainingDivergedError
-from .loop import Callback, Training, in_one_piece, interrupts_held
+from .errors import OtherSettingsError, TrainingDivergedError
+from .files import set_aside
+from .loop import Callback, Pauses, Training, in_one_piece, interrupts_held
 
 if TYPE_CHECKING:
     from .runs import Run
@@ -79,7 +80,9 @@ def run_together(
             shape, whose attribute `estimator` draws the samples. They may have done different
             numbers of steps.
         until, every: as for `Training.run`.
-        callbacks, checkpoints: one for each training.
+        callbacks: one for each training.
+        checkpoints: one for each, saved to at the end, before an interrupt, and now and then; one
+            of a run with other settings is set aside.
         stack: makes one of their minibatches, see `stack_tensors`.
 
     Returns:
@@ -98,7 +101,11 @@ def run_together(
     _check(trainings)
     errors: dict[int, TrainingDivergedError] = {}
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
-        training.begin(until, every, checkpoint)
+        try:
+            training.begin(until, every, checkpoint)
+        except OtherSettingsError as other:
+            set_aside(checkpoint, other.__cause__ or other)
+    pauses = Pauses()
     with interrupts_held() as interrupted:
         while going := [
             i for i, each in enumerate(trainings) if each.step < until and i not in errors
@@ -108,22 +115,29 @@ def run_together(
                     with in_one_piece(trainings[i] for i in going):
                         whole.step()
                         reporting = [i for i in going if trainings[i].reports(until, every)]
-                        if reporting or interrupted.is_set():
+                        due = pauses.over() or interrupted.is_set()
+                        if looks := due or bool(reporting):
                             errors |= {going[at]: error for at, error in whole.look().items()}
                         for i in reporting:
                             try:
                                 if i not in errors:
-                                    trainings[i].report(until, every, callbacks[i], checkpoints[i])
+                                    trainings[i].report(until, every, callbacks[i])
                             except TrainingDivergedError as error:
                                 errors[i] = error
-                    if interrupted.is_set():
+                    stop = looks and interrupted.is_set()
+                    all_of_them = due or stop
+                    with pauses.saving() if all_of_them else nullcontext():
                         for i in going:
-                            if i not in errors:
+                            if i not in errors and (all_of_them or trainings[i].step == until):
                                 trainings[i].save(checkpoints[i])
-                        raise KeyboardInterrupt(
-                            "stopped after a whole step of all; run again to go on"
-                        )
+                    if stop:
+                        raise KeyboardInterrupt(_STOPPED)
+        if interrupted.is_set():  # while the last ones were saved
+            raise KeyboardInterrupt(_STOPPED)
     return [errors.get(i) for i in range(len(trainings))]
+
+
+_STOPPED = "stopped after a whole step of all; run again to go on"
 
 
 def _check(trainings: Sequence[Training]) -> None:
@@ -226,6 +240,7 @@ class _Whole:
             losses = torch.func.vmap(
                 lambda own, x: functional_call(self._loss, own, (x,)), in_dims=(0, axes)
             )(stacked, minibatches)
+        losses = losses.reshape(len(self._models))  # a loss may have the shape [1]
         for each in refused:
             losses = losses.masked_fill(each, torch.nan)
         for weights in self._weights:
