@@ -4,10 +4,11 @@
     python benchmarks/gpu.py --out FOLDER
     python benchmarks/gpu.py --small --device cpu    # a rehearsal of seconds; its times say nothing
 
-It needs PyTorch, NumPy, pandas, SciPy, joblib, tqdm, pytest and hypothesis. FOLDER gets `gpu.json`
-and `gpu.md`: the machine, the tests marked `gpu`, tables, and which goals were met. Contestants
-take turns within a round; a time is the median over the rounds, of the whole call with Python and,
-measured by replays of a captured graph, of the device alone.
+It needs PyTorch, NumPy, pandas, SciPy, joblib, tqdm, safetensors, pytest and hypothesis. FOLDER
+gets `gpu.json` and `gpu.md`, written after each part: the machine, the tests marked `gpu`, tables,
+what failed, and which goals were met. Contestants take turns within a round; a time is the median
+over the rounds, of the whole call with Python and, measured by replays of a captured graph, of the
+device alone.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from gumbelrao_edu.estimators import _fused  # noqa: E402
 from gumbelrao_edu.experiments import table1  # noqa: E402
 from gumbelrao_edu.listops import Split, TreeLSTM, generate  # noqa: E402
 from gumbelrao_edu.listops.objective import stack_batches  # noqa: E402
+from gumbelrao_edu.training.files import write  # noqa: E402
 from gumbelrao_edu.training.loop import Training  # noqa: E402
 from gumbelrao_edu.training.stacked import run_together, stack_tensors  # noqa: E402
 from gumbelrao_edu.vae import DiscreteVAE  # noqa: E402
@@ -68,6 +70,7 @@ LAYERS = {
 SMALL = {"2×3×4": (2, 3, 4), "2×1×16": (2, 1, 16)}
 KS = [1, 10, 100, 1000, INF]
 PLAIN = "F.gumbel_softmax"
+FAULTS: dict[str, str] = {}  # what a contestant raised, by its name; the others go on
 
 Estimator = Callable[[Tensor], Tensor]
 
@@ -132,6 +135,16 @@ def device_ms(call: Callable[[], object], replays: int = 10) -> float | None:
     return start.elapsed_time(end) / replays
 
 
+def attempt(name: str, call: Callable[[], Any]) -> Any:
+    """What a call returns; None where it fails, with the reason in `FAULTS`."""
+    try:
+        return call()
+    except Exception as error:
+        FAULTS[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"{name}: {FAULTS[name]}", file=sys.stderr, flush=True)
+        return None
+
+
 def layer(shape: tuple[int, ...], device: torch.device, rounds: int, until: float) -> pd.DataFrame:
     """Whole call, device alone and memory of each contestant; fewer rounds when time runs out."""
     logits = torch.randn(shape, device=device, requires_grad=True)
@@ -146,7 +159,14 @@ def layer(shape: tuple[int, ...], device: torch.device, rounds: int, until: floa
 
     calls = {name: functools.partial(once, name, each) for name, each in contestants().items()}
     calls["torch.rand"] = functools.partial(torch.rand, shape, device=device)
-    slow = {name: call_ms(call, device) for name, call in calls.items()}  # compiles, too
+    where = "×".join(map(str, shape))
+    slow: dict[str, float] = {}
+    for name, call in [*calls.items()]:
+        first = attempt(f"{where} {name}", functools.partial(call_ms, call, device))  # compiles
+        if first is None:
+            del calls[name]
+        else:
+            slow[name] = first
     times: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(rounds):
         for name, call in calls.items():
@@ -166,7 +186,8 @@ def layer(shape: tuple[int, ...], device: torch.device, rounds: int, until: floa
             row["peak MiB"] = (torch.cuda.max_memory_allocated() - before) / 2**20
         rows.append(row)
     table = pd.DataFrame(rows)
-    table["times F.gumbel_softmax"] = table["ms"] / table["ms"].iloc[0]
+    plain = table["ms"][table["estimator"] == PLAIN]
+    table["times F.gumbel_softmax"] = table["ms"] / (plain.iloc[0] if len(plain) else math.nan)
     return table
 
 
@@ -223,17 +244,24 @@ def steps(device: torch.device, hidden: tuple[int, ...], rounds: int, until: flo
     count = 40 if rounds > 1 else 2
     times: dict[str, list[float]] = {label: [] for label in runs}
     for round_ in range(rounds + 1):
-        for label, run in runs.items():
+        for label, run in [*runs.items()]:
             call = functools.partial(run.run, run.step + count, every=count)
-            times[label].append(call_ms(call, device) / count)
+            ms = attempt(f"a step with {label}", functools.partial(call_ms, call, device))
+            if ms is None:
+                del runs[label]
+            else:
+                times[label].append(ms / count)
         if round_ >= 2 and time.monotonic() > until:
             break
-    table = pd.DataFrame(
-        {"estimator": list(runs), "ms a step": [statistics.median(t[1:]) for t in times.values()]}
-    )
-    table["times ST-GS"] = table["ms a step"] / table["ms a step"].iloc[0]
+    medians = {label: statistics.median(times[label][1:]) for label in runs}
+    table = pd.DataFrame({"estimator": [*medians], "ms a step": [*medians.values()]})
+    table["times ST-GS"] = table["ms a step"] / medians.get("ST-GS", math.nan)
     if device.type == "cuda":
-        table["captured ms"] = [captured_step_ms(device, hidden, **each) for each in hyper.values()]
+        captured = (functools.partial(captured_step_ms, device, hidden, **hyper[n]) for n in runs)
+        table["captured ms"] = [
+            attempt(f"a captured step with {label}", call)
+            for label, call in zip(runs, captured, strict=True)
+        ]
     return table
 
 
@@ -268,7 +296,10 @@ def together(device: torch.device, whole: bool, until: float) -> pd.DataFrame:
                 for seed in range(count)
             ]
             stack = stack_tensors if vae else stack_batches
-            ms = together_ms(runs, stack, device, more=20 if whole else 1)
+            ms = attempt(
+                f"{count} {what} as one, {label}",
+                functools.partial(together_ms, runs, stack, device, more=20 if whole else 1),
+            )
             rows.append({"trainings": what, "count": count, "estimator": label, "ms": ms})
         if time.monotonic() > until:
             break
@@ -356,28 +387,27 @@ def goals(
         at = table.set_index("estimator")
         times = at["times F.gumbel_softmax"]
         if label == "256×1024×16":
-            draws = at["ms"]["torch.rand"]
+            ms = at["ms"].reindex([*at.index, "torch.rand", *map(name_of, (1, 10, 100, 1000, INF))])
+            ms = ms[~ms.index.duplicated()]  # NaN for what failed
             for k in (1, 10, 100, 1000):
-                goal(
-                    f"{label} K={k}, times torch.rand of as many",
-                    2.0,
-                    at["ms"][f"K={k}"] / draws / k,
-                )
-            goal(f"{label} K=∞, times K=100 · 0.3", 1.0, at["ms"]["K=∞"] / at["ms"]["K=100"] / 0.3)
+                share = ms[name_of(k)] / ms["torch.rand"] / k
+                goal(f"{label} K={k}, times torch.rand of as many", 2.0, share)
+            goal(f"{label} K=∞, times K=100 · 0.3", 1.0, ms["K=∞"] / ms["K=100"] / 0.3)
         else:
             wide = label == "20×32×1000"
             wanted = (
                 {10: 1.2, INF: 3.0} if wide else {1: 1.0, 10: 1.0, 100: 1.0, 1000: 1.5, INF: 1.5}
             )
             for k, most in wanted.items():
-                goal(f"{label} {name_of(k)}", most, times[name_of(k)])
+                goal(f"{label} {name_of(k)}", most, times.get(name_of(k)))
         for name in ("ST-GS", "ST", "ZGR"):
-            goal(f"{label} {name}", 1.0, times[name])
-    step = steps.set_index("estimator")
-    for name in ("GR-MC1000", "GR-∞"):
-        goal(f"a step with {name}, times ST-GS", 1.1, step["times ST-GS"][name])
-    if "captured ms" in step:
-        goal("a captured step of ST-GS, ms", 1.0, step["captured ms"]["ST-GS"])
+            goal(f"{label} {name}", 1.0, times.get(name))
+    if len(steps):
+        step = steps.set_index("estimator")
+        for name in ("GR-MC1000", "GR-∞"):
+            goal(f"a step with {name}, times ST-GS", 1.1, step["times ST-GS"].get(name))
+        if "captured ms" in step:
+            goal("a captured step of ST-GS, ms", 1.0, step["captured ms"].get("ST-GS"))
     # A search of 20 × 50,000 steps in a minute; 150 parsers, ten epochs of 2,847 steps, in 15.
     most = {"autoencoders": 1.2, "parsers": 30.0}
     for row in together.itertuples():
@@ -396,6 +426,52 @@ def markdown(table: pd.DataFrame) -> str:
     for row in table.itertuples(index=False):
         lines.append("| " + " | ".join(map(cell, row)) + " |")
     return "\n".join(lines)
+
+
+def write_both(
+    out: Path,
+    about: dict[str, str],
+    seconds: int,
+    tests: dict[str, Any],
+    layers: dict[str, pd.DataFrame],
+    steps: pd.DataFrame,
+    many: pd.DataFrame,
+) -> None:
+    """Write `gpu.json` and `gpu.md` of what is there."""
+    wished = goals(layers, steps, many)
+
+    def plain(table: pd.DataFrame) -> Any:
+        return json.loads(table.to_json(orient="records"))
+
+    record = {
+        "machine": about,
+        "seconds": seconds,
+        "tests": tests,
+        "faults": FAULTS,
+        "layers": {label: plain(each) for label, each in layers.items()},
+        "steps": plain(steps),
+        "together": plain(many),
+        "goals": plain(wished),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+    write(out / "gpu.json", text)
+    parts = [
+        "# On a GPU",
+        "Written by `make gpu` in "
+        f"{seconds} s: " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".",
+        f"Tests marked `gpu`: {tests['summary']}.",
+        *(f"**{name}** failed: {fault}" for name, fault in FAULTS.items()),
+        "## Goals",
+        markdown(wished),
+        "## Layers: forward and backward pass",
+        *(f"{label}\n\n{markdown(each)}" for label, each in layers.items()),
+        "## A training step of the 8-ary VAE, B = 20",
+        markdown(steps),
+        "## A step of many trainings in one program",
+        markdown(many),
+    ]
+    write(out / "gpu.md", "\n\n".join(parts) + "\n")
 
 
 def main() -> int:
@@ -420,48 +496,24 @@ def main() -> int:
         print(tests["summary"], tests["output"], flush=True)
     left = begun + 0.9 * arguments.seconds - time.monotonic()
     share = left / (len(shapes) + 2)  # of the time that is left, for each layer, steps, and many
-    layers = {}
+    layers: dict[str, pd.DataFrame] = {}
+    table, many = pd.DataFrame(), pd.DataFrame()
+
+    def note(what: str, part: pd.DataFrame) -> None:
+        print(what, part.to_string(index=False), sep="\n", flush=True)
+        seconds = round(time.monotonic() - begun)
+        write_both(arguments.out, about, seconds, tests, layers, table, many)
+
     for label, shape in shapes.items():
         layers[label] = layer(shape, device, rounds, time.monotonic() + share / 2)
-        print(label, layers[label].to_string(index=False), sep="\n", flush=True)
+        note(label, layers[label])
     hidden = (16,) if arguments.small else (512, 256)
     table = steps(device, hidden, min(rounds, 7), time.monotonic() + share)
-    print(table.to_string(index=False), flush=True)
+    note("a step", table)
     many = together(device, not arguments.small, time.monotonic() + share)
-    print(many.to_string(index=False), flush=True)
-    wished = goals(layers, table, many)
-    seconds = round(time.monotonic() - begun)
-    record = {
-        "machine": about,
-        "seconds": seconds,
-        "tests": tests,
-        "layers": {
-            label: json.loads(each.to_json(orient="records")) for label, each in layers.items()
-        },
-        "steps": json.loads(table.to_json(orient="records")),
-        "together": json.loads(many.to_json(orient="records")),
-        "goals": json.loads(wished.to_json(orient="records")),
-    }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
-    (arguments.out / "gpu.json").write_text(text, encoding="utf-8")
-    parts = [
-        "# On a GPU",
-        "Written by `make gpu` in "
-        f"{seconds} s: " + ", ".join(f"{name} {value}" for name, value in about.items()) + ".",
-        f"Tests marked `gpu`: {tests['summary']}.",
-        "## Goals",
-        markdown(wished),
-        "## Layers: forward and backward pass",
-        *(f"{label}\n\n{markdown(each)}" for label, each in layers.items()),
-        "## A training step of the 8-ary VAE, B = 20",
-        markdown(table),
-        "## A step of many trainings in one program",
-        markdown(many),
-    ]
-    (arguments.out / "gpu.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print(f"wrote {arguments.out / 'gpu.json'} and gpu.md after {seconds} s", flush=True)
-    return 0 if tests["status"] == 0 else 1
+    note("many as one", many)
+    print(f"wrote {arguments.out / 'gpu.json'} and gpu.md", flush=True)
+    return 0 if tests["status"] == 0 and not FAULTS else 1
 
 
 if __name__ == "__main__":

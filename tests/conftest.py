@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible():
-    """pytest-xdist lets its workers ignore interrupts; a training that they ignore is not stopped."""
+    """Workers of pytest-xdist ignore interrupts; then no training is stopped by one."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

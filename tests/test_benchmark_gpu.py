@@ -7,6 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 
 SCRIPT = ROOT / "benchmarks/gpu.py"
@@ -67,6 +68,28 @@ def test_goals_are_met_where_the_times_are_small(gpu):
     assert not judged(2.0).any()
     assert judged(1.3)["20×80×8 K=1000"]
     assert not judged(1.3)["20×80×8 K=100"]
+
+
+def test_what_fails_is_told_and_the_others_are_measured(gpu, tmp_path, monkeypatch):
+    def fails(logits):
+        raise RuntimeError("no such kernel\nand so on")
+
+    contestants = {**gpu.contestants(), "K=10": fails}
+    monkeypatch.setattr(gpu, "contestants", lambda: contestants)
+    monkeypatch.setattr(gpu, "FAULTS", {})
+    layer = gpu.layer((2, 3, 4), torch.device("cpu"), 1, 0.0)
+    assert {*contestants, "torch.rand"} - {*layer.estimator} == {"K=10"}
+    assert gpu.FAULTS == {"2×3×4 K=10": "RuntimeError: no such kernel"}
+    nothing = pd.DataFrame()
+    about, tests = {"card": "none"}, {"status": 0, "summary": "not run"}
+    gpu.write_both(tmp_path, about, 1, tests, {"20×80×8": layer}, nothing, nothing)
+    text = (tmp_path / "gpu.md").read_text("utf-8")
+    assert "**2×3×4 K=10** failed: RuntimeError: no such kernel" in text
+    met = {
+        row["goal"]: row["met"] for row in json.loads((tmp_path / "gpu.json").read_text())["goals"]
+    }
+    assert met["20×80×8 K=10"] is None
+    assert isinstance(met["20×80×8 K=100"], bool)
 
 
 def test_tests_that_hang_are_ended(gpu):

@@ -166,6 +166,17 @@ def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
     assert (of_six.tau[["ST-GS", "GR-∞"]] == 0.288).all()
 
 
+def test_at_binary_the_low_temperature_costs_st_gs_more(other_seeds):
+    cell = other_seeds.loc[2, 20]
+    st, gr = (cell.loc[0.777, row].dropna() for row in ("ST-GS", "GR-∞"))
+    assert [*st.index] == [*gr.index] == ["2", "6", "7"]
+    assert (st - gr > 0).all()
+    assert st.mean() - gr.mean() == pytest.approx(0.2, abs=0.05)
+    cold = cell.loc[0.288]["3"]
+    assert cold["ST-GS"] - st["2"] == pytest.approx(7, abs=0.5)
+    assert 0 < cold["GR-∞"] - gr["2"] < 1
+
+
 def test_with_small_batches_gr_is_furthest_ahead_at_the_longest_steps(other_seeds):
     five = other_seeds.loc[8, 5]
     twenty = other_seeds.loc[8, 20].loc[0.288][["3", "6", "7"]]
@@ -205,6 +216,8 @@ def test_the_gain_is_largest_at_first_and_at_low_temperatures(figure2):
     assert (gain.loc[100] > 1.3 * gain.loc[1000:].max()).all()
     later = gain.loc[1000:]
     assert (later.max() / later.min() < 1.2).all()  # "hardly changes"
+    at_half = v.xs(0.5, level="tau").loc[v.index.get_level_values("step").max()]
+    assert at_half["GS"] < 1.1 * at_half["GR-∞"] < at_half["ST-GS"]  # section 8: "as little noise"
 
 
 @pytest.mark.paper("Figure 3")

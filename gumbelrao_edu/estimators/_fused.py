@@ -37,7 +37,8 @@ except ImportError:  # as in PyTorch for the CPU
     triton = None
     jit = lambda kernel: kernel  # noqa: E731
 else:
-    jit = triton.jit
+    # A parser has other rows at every merge: not to be compiled anew where 16 divides them.
+    jit = triton.jit(do_not_specialize=["rows"])
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 _WANTED = os.environ.get("GUMBELRAO_FUSED", "1") != "0"

@@ -11,14 +11,13 @@ reproduce table2 --profile cpu
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..training.claims import claim
-from ..training.files import replacing, write
+from ..training.files import copy, write
 
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
     import pandas as pd
@@ -206,7 +205,7 @@ def _reproduce(
             place = weights.relative_to(folder.resolve())
             found = [path for other in beside if (path := other / place).is_file()]
             if found and not weights.exists():
-                _copy(found[0], weights)
+                copy(found[0], weights)
         _adopt_rows(tests, folder, beside)
         outcome = Outcome(profile, folder, rows, run_all(experiment.train_second, tests, **options))
     tables = {}
@@ -248,9 +247,4 @@ def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> No
         place = run.out.relative_to(folder.resolve())
         there = (replace(run, out=other / place) for other in beside)
         if found := next(filter(ended, there), None):
-            _copy(found.row, run.row)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as file, replacing(target, "wb") as copy:
-        shutil.copyfileobj(file, copy)
+            copy(found.row, run.row)

@@ -234,5 +234,5 @@ EXPERIMENT = Experiment(
     tables=tables,
     page=page,
     text=text,
-    prepare=trajectories.prepare,
+    prepare=search.prepare,
 )

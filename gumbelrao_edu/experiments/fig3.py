@@ -78,5 +78,5 @@ EXPERIMENT = Experiment(
     results=trajectories.RESULTS,
     tables=lambda outcome: {"fig3": trajectories.table(outcome)},
     page=page,
-    prepare=trajectories.prepare,
+    prepare=search.prepare,
 )

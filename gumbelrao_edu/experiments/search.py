@@ -230,9 +230,9 @@ def run_title(config: Config) -> str:
     return f"{row_of(config).file_label}_{where}_draw{config['seed']}"
 
 
-def prepare(search: Search) -> None:
+def prepare(profile: Any) -> None:
     """Download the full set where it is asked for, and say so before a worker does."""
-    if search.full:
+    if profile.full:
         fetch_binarized_mnist()
 
 
@@ -247,10 +247,9 @@ def build(config: Config) -> tuple[DiscreteVAE, torch.Generator]:
     device = default_device()
     draws = torch.Generator(device).manual_seed(config["seed"])
     row = row_of(config)
-    hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
     model = DiscreteVAE(
         config["arity"],
-        estimators.sampler(row.estimator, generator=draws, **hyper),
+        estimators.sampler(row.estimator, generator=draws, **row.hyper_at(config["tau"])),
         pixel_mean=digits(config["full"]).train.float().mean(0),
         hidden=config["hidden"],
         generator=torch.Generator().manual_seed(config["seed"]),

@@ -201,9 +201,8 @@ class _Trial:
         self.device, seed = default_device(), config["seed"]
         draws = torch.Generator(self.device).manual_seed(seed)
         row = row_of(config)
-        hyper = {**row.hyper, **({"tau": config["tau"]} if config["tau"] is not None else {})}
         self.model = TreeLSTM(
-            sampler(row.estimator, generator=draws, **hyper),
+            sampler(row.estimator, generator=draws, **row.hyper_at(config["tau"])),
             dim=config["dim"],
             generator=torch.Generator().manual_seed(seed),
         ).to(self.device)

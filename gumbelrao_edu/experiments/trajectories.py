@@ -14,7 +14,6 @@ from .. import estimators
 from ..figures.rows import GR_10, GR_100, GR_1000, GR_INF, ST_GS, Row, row_of_label, rows
 from ..training.loop import Training
 from ..vae import DiscreteVAE, squared_bias, variance_split
-from ..vae.data import fetch_binarized_mnist
 from . import search
 from .experiment import Config, Outcome
 
@@ -110,12 +109,6 @@ def run_title(config: Config) -> str:
     return f"n{config['arity']}_to{config['measure_at'][-1]}"
 
 
-def prepare(profile: Trajectories) -> None:
-    """Download the full set where it is asked for, and say so before a worker does."""
-    if profile.full:
-        fetch_binarized_mnist()
-
-
 def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[dict[str, Any]]:
     """Measure variance and bias of all estimators at the weights of a model.
 
@@ -157,9 +150,8 @@ def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[
 
 
 def _draws(row: Row, tau: float | None, images: Tensor) -> Callable[[Tensor], Tensor]:
-    hyper = {**row.hyper, **({"tau": tau} if tau is not None else {})}
     generator = torch.Generator(images.device).manual_seed(_MEASURED_WITH)
-    return estimators.sampler(row.estimator, generator=generator, **hyper)
+    return estimators.sampler(row.estimator, generator=generator, **row.hyper_at(tau))
 
 
 def _bias(

@@ -109,6 +109,10 @@ class Row:
     def has_tau(self) -> bool:
         return "tau" in estimators.get(self.estimator).example
 
+    def hyper_at(self, tau: float | None) -> dict[str, Any]:
+        """Return the hyper-parameters with this temperature; None for an estimator without one."""
+        return {**self.hyper, **({} if tau is None else {"tau": tau})}
+
     def config(self) -> dict[str, Any]:
         """What the configuration of a run says of it; `row_of` reads it."""
         return {"estimator": self.estimator, "k": None, "num_samples": 0, **self.hyper}

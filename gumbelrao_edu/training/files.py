@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -82,6 +83,17 @@ def write(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, which is never half there.
+
+    Args:
+        source: the file.
+        target: where to; its folder is made.
+    """
+    with source.open("rb") as file, replacing(target, "wb") as other:
+        shutil.copyfileobj(file, other)
 
 
 def set_aside(path: Path, why: object) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 from . import claims
 from .errors import DamagedFileError
-from .files import replacing, set_aside
+from .files import copy, set_aside
 from .runs import read_row
 
 
@@ -46,8 +45,7 @@ def merge(source: Path, target: Path) -> dict[str, int]:
                 here = target / path.relative_to(source)
                 known = _ended(here)
                 if known is None:
-                    with path.open("rb") as file, replacing(here, "wb") as copy:
-                        shutil.copyfileobj(file, copy)
+                    copy(path, here)
                     added[name] += 1
                 # As texts, for nan is not equal to itself.
                 elif str(known["results"]) != str(row["results"]):
