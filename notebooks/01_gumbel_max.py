@@ -445,7 +445,7 @@ checks.check_relaxed_sample(relaxed_sample)
 #   from the softmax.
 # - The largest sum is a Gumbel located at $\log Z$. Who wins and how high are independent.
 # - The softmax of the same sums, $S_\tau$ (3), is a smooth stand-in for $D$. It tends to $D$ as τ → 0. At
-#   τ > 0 its mean is not $p$ (but for equal $p_i$), and at a small τ its slope is a spike.
+#   τ > 0 its mean is not $p$ (except for equal $p_i$), and at a small τ its slope is a spike.
 
 # %% [markdown]
 # ## Check yourself

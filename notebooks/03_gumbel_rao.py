@@ -151,8 +151,8 @@ write("ST-GS, std deviation", st_gs.std(0))
 # %% [markdown]
 # Two faults show. The mean is not the exact gradient, and chance does not explain it (a standard error is
 # 0.004): ST-GS is **biased**. And the standard deviation is several times the gradient itself: ST-GS is
-# **noisy**. For this loss a smaller τ makes the first fault smaller; the second grows for every loss, as section 5
-# shows.
+# **noisy**. For this loss a smaller τ makes the first fault smaller. The second grows, as section 5 shows; notebook 4
+# says why it does so for other losses, too.
 #
 # ### Exercise 1 · A row times the Jacobian
 #
@@ -501,7 +501,7 @@ for caption in panel.captions(b=[1], k=[1, math.inf]):
 # What is all this worth when something is learned? Here is the problem of
 # [0 · Start here](00_start_here.ipynb) from the inside: twenty choices among eight vectors each, whose sum
 # has to come near to a target. The training is plain gradient descent, eight times from the same start. The
-# function returns the expected losses.
+# function returns the expected losses. (The random draws are not those of notebook 0, so that the numbers differ.)
 
 # %%
 from gumbelrao_edu.problems.mixture import Mixture

@@ -223,7 +223,7 @@ for i in range(3):
 
 # %% tags=["exercise"]
 def split_variance(gradients, classes):
-    # gradients has the shape [m, 3], classes [m], with numbers 0, 1 and 2.
+    # gradients has the shape [draws, 3], classes [draws], with numbers 0, 1 and 2.
     # Return two numbers, inner and outer, each summed over the entries of the gradient.
     ...
 
@@ -435,8 +435,9 @@ checks.check_relaxed_mean(relaxed_mean)
 # of a prize falls, the prize grows, and the mean stays. We find it in three steps.
 #
 # **Step 1: only a close runner-up counts.** Let class $i$ be the one that was drawn, and
-# $g = \partial f(D)/\partial D$. A noise matters only if some class $j$ comes within a few τ of the winner. Then
-# the other classes are far behind, and $s_i + s_j = 1$. Exercise 1 of notebook 3 had the product of $g$ and the
+# $g = \partial f(D)/\partial D$. A noise matters only if some class $j$ comes within a few τ of the winner. Two
+# classes do so at once with a probability like τ², one with a probability like τ; as τ → 0 two can be left out.
+# So all others are far behind, and $s_i + s_j = 1$ up to next to nothing. Exercise 1 of notebook 3 had the product of $g$ and the
 # Jacobian, $s_j (g_j - \langle g, s \rangle)/\tau$ for $\theta_j$. Here $\langle g, s \rangle = s_i g_i + s_j g_j$, so
 # it is
 #
@@ -563,22 +564,24 @@ for name, loss in losses.items():
     print(f"{name:12}", "  ".join(f"{100 * b:5.1f} %" for b in bias))
 
 # %% [markdown]
-# For the quadratic $f$ the bias vanishes, linearly too. For the other it *grows* as τ falls, and comes to half of
-# the gradient: for this $f$ a lower temperature is no cure. A straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
+# For the quadratic $f$ the bias vanishes, linearly too. For the other it is three times as large at a low τ as
+# at τ = 1, and settles at a little more than half of the gradient: for this $f$ a lower temperature is no cure.
+# A straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
 # corners. The step from one corner to another is guessed from the slopes at both. One half from each is
 # exact for a parabola only.
 
 # %% [markdown]
 # ## 7 · Which temperature?
 #
-# *Optional, 10 minutes.* You know the next figure from notebook 3. Now we look at both sliders, $K$ and $B$, the
+# *Optional, 10 minutes.* The next figure is the optional one of notebook 3, section 5. It shows the MSE over τ, with a
+# star at its lowest point. Now we look at both sliders, $K$ and $B$, the
 # number of independent estimates that are averaged. The points are measured, 12,800 draws at each of five
 # temperatures, with bars of two standard errors. The stars are the best temperatures of ST-GS and of GR.
 #
 # **Predict before you move a slider:**
 #
 # 1. Which curves move with $K$, which with $B$, and which with neither?
-# 2. When $K$ grew, the star of GR went to the left. What do the stars do when $B$ grows?
+# 2. When $K$ grows, the star of GR goes to the left. What do the stars do when $B$ grows?
 # 3. May the MSE curves of ST-GS and GR cross? Where do they come together?
 
 # %%
@@ -765,7 +768,8 @@ print("its relative error is below 1e-8:", (error < 1e-8).item())
 # grows tenfold?
 
 # %% tags=["hide-output"]
-samples = conditional_gumbel(logits, torch.eye(3)[0].double(), 100_000, generator=seeded())
+generator = torch.Generator().manual_seed(11)
+samples = conditional_gumbel(logits, torch.eye(3)[0].double(), 100_000, generator=generator)
 s = tempered_softmax(samples, 0.5)
 products = s * (g - (s @ g)[:, None]) / 0.5
 for k in [1, 10, 100, 1_000]:
@@ -815,6 +819,8 @@ for k in [1, 10, 100, 1_000]:
 # it uses the formula, so we ask it at τ = 1.000001, where it does not.)
 
 # %%
+import math
+
 from scipy.integrate import quad
 
 

@@ -280,7 +280,7 @@ panel
 panel.captions(derivative=["fixed", "whole"], tau=[1.0, 0.5, 0.1])
 
 # %% tags=["hide-output"]
-panel.captions(derivative=["fixed"], k=[1, 10, 1000, float("inf")])
+panel.captions(derivative=["fixed"], tau=[0.1], k=[1, 10, 1000, float("inf")])
 
 # %% [markdown]
 # <details><summary>Answers</summary>
@@ -331,8 +331,8 @@ for third in [0.68, 0.741, 0.80]:
         write(f"p₃ = {third}: class {i + 1} drawn", vector)
 
 # %% [markdown]
-# Near the line the vectors of classes 1 and 2 raise the third entry, the vector of class 3 lowers it, and all are
-# long: this is what runs off to infinity. Farther away all three are short, and that of class 3 has the largest
+# Near the line the third entry is positive in the vectors of classes 1 and 2, negative in that of class 3, and all
+# are long: this is what runs off to infinity. Farther away all three are short, and that of class 3 has the largest
 # third entry. In between they have to meet, and at $p_3 = 0.741$ they nearly do. The choice hardly
 # matters there, so nearly all of the variance is noise of the Gumbels, which GR removes.
 #
@@ -396,8 +396,8 @@ for derivative in ["fixed", "whole"]:
 #   nothing on the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
 #   does not depend on the Gumbels.
 # - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
-# - **More effective near the corners?** Than in the middle, yes, in all six rows. Yet the largest values lie near
-#   the lines, where section 5 found them, but for $A$ held fixed at τ = 1. **Near the edges?** More
+# - **More effective near the corners?** Than in the middle, yes, in all six rows. The largest values, however,
+#   lie near the lines, where section 5 found them, except with $A$ held fixed at τ = 1. **Near the edges?** More
 #   than in the middle at τ = 1, and at τ = 0.5 with $A$ held fixed, but only a little; at τ = 0.1 not at all.
 # - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright strips and corners. With the
 #   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
@@ -440,7 +440,7 @@ for comparison in agreement(table):
     print(comparison, "\n")
 
 # %% [markdown]
-# All four means are 1 up to three standard errors. But each variance alone is within two standard errors at 92
+# All four means are 1 within two standard errors. But each variance alone is within two standard errors at 92
 # or 93 % of the points, not at 95 %. The rule of two standard errors holds for a normal distribution with a
 # known standard error. Here the standard error comes from the same 100 draws. If the rare long gradients happen
 # to be missing, the variance comes out too small, *and so does its standard error*: the point misses, with a
@@ -506,8 +506,8 @@ for name, hyper in hypers.items():
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. All of them, and nearly side by side; only GS at τ = 1, which descends another function, is a
-#    thousand times further up. Near the minimum the first term vanishes faster than the second, and the
+# 1. All of them, and nearly side by side. GS, which descends another function, ends further up: about ten times
+#    at τ = 0.2, some fifty times at τ = 0.5, and a thousand times at τ = 1. Near the minimum the first term vanishes faster than the second, and the
 #    second is common to all. Less variance shows elsewhere: without clipping REINFORCE loses about half
 #    of its runs at the line, ST-GS a third, GR a seventh.
 # 2. Nobody. The first term is small: the exact gradient has come from 0.49 to 0.43 only. And the line holds

@@ -280,7 +280,7 @@ pictures = figures.digits_over_training(frames, caption)
 pictures
 
 # %% [markdown]
-# At first a few blurred shapes have to do for all ten digits; later each digit gets its own strokes.
+# At first all ten digits are painted as the same few blurred shapes; later each digit gets its own strokes.
 
 # %% [markdown]
 # ## 5 · What the code says
@@ -391,7 +391,7 @@ figures.variance_over_training([*kept], variance)
 # %% tags=["nbval-ignore-output"]
 for k in gr:
     ratios = [one.value / v.value for one, v in zip(variance[1], variance[k], strict=True)]
-    print(f"K = {k}: ST-GS has more by a factor of", *[f"{ratio:.1f}" for ratio in ratios])
+    print(f"K = {k}: variance of ST-GS over that of GR:", *[f"{ratio:.1f}" for ratio in ratios])
 claim("ST-GS has more than three times the variance of GR-∞", min(ratios) > 3)
 claim("the gain changes little", max(ratios) < 1.6 * min(ratios))
 claim("K = 100 has less variance than K = 10", variance[100][-1].value < variance[10][-1].value)
@@ -504,7 +504,7 @@ claim("at the lowest τ there is more variance than at the highest", all(colder)
 # ### Exercise 4 · A logarithm of tiny numbers
 #
 # Write $L_M$ from the logarithms of $p(x, D_j)$ and of $q(D_j|x)$. The quotients here are numbers like
-# $e^{-190}$, which a computer rounds to 0.
+# $e^{-190}$, which single precision rounds to 0.
 #
 # <details><summary>Hint</summary>
 #
@@ -562,13 +562,14 @@ bounds[order].round(1)
 
 # %% [markdown]
 # The rows differ more than the columns: what a bad draw loses, no estimator wins back. (Momentum above 0.9
-# makes steps ten times as long in the end; at these learning rates that is too much for all.) Between the
+# makes steps more than ten times as long in the end; at these learning rates that is too much for all.) Between the
 # estimators:
 #
 # - At the **low temperature**, 0.288, GR is about 3 nats ahead of ST-GS.
 # - At **higher temperatures** with short steps they end within a nat of each other; at 0.777 ST-GS is ahead.
-# - Where **steps are too long**, the less noise the better: GR suffers far less than ST-GS.
-# - **GS**, which relaxes the code while it trains, is ahead at the higher temperatures, but for the draw with
+# - Where **steps are too long**, GR suffers far less than ST-GS, which has the same mean and more noise. (Noise is
+#   not all: GS is nearly as bad as ST-GS at draw 0, and section 9 finds as little noise in it as in GR.)
+# - **GS**, which relaxes the code while it trains, is ahead at the higher temperatures, except with the draw of
 #   the most momentum (0.941), where it is behind GR.
 #
 # Now the table: the best draw of each estimator, and minus its bound on the 10,000 digits of the test set
@@ -607,10 +608,11 @@ by_seed(8, 20)
 # %% [markdown]
 # ST-GS is more than three nats behind GR with each of the three seeds. So at this draw the gap is not the luck
 # of one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
+# (One of the three is the seed by which the draw was chosen. So each mean is a little too good.)
 # GS and GR can't be told apart: the difference of their means is smaller than what a seed changes. So the lead
 # of GS in the table above may be the luck of one. ST, which draws no Gumbels in its backward pass, is best with
-# the other draw, and seven nats behind ST-GS. REINFORCE is far behind all others, though it has the running mean
-# of past losses as its baseline, as in the paper.
+# the other draw, and seven and a half nats behind ST-GS. REINFORCE is far behind all others, though it has the
+# running mean of past losses as its baseline, as in the paper.
 #
 # With 16 classes two draws of the hyper-parameters were tried, the better one with three seeds:
 
@@ -635,6 +637,16 @@ by_seed(4, 20)
 # 2.7 nats ahead on average. So here each has its own best temperature, and that of GR is the lower one, as the paper
 # says. (Two draws are no search for a temperature, though. At 8 classes, with six draws, both are best at
 # 0.288.)
+#
+# With 2 classes the paper has a gain of 0.2 nats only. **Look for** what the lower temperature costs each of
+# the two.
+
+# %%
+by_seed(2, 20)
+
+# %% [markdown]
+# ST-GS is seven nats worse at the lower temperature, GR less than one. At the higher one, the better one of both,
+# GR is ahead with each seed, by 0.3 nats on average.
 #
 # Last, batches of five digits in place of twenty, with three of the draws. **Look for** how far GR is ahead of
 # ST-GS with each of them.
@@ -680,7 +692,7 @@ alt = (
 show(figure_2(measured, pd.read_csv(stored("fig2/thresholds.csv"))), alt=alt)
 
 # %% [markdown]
-# How many times less variance has GR-∞ than ST-GS, by step and temperature?
+# By what factor is the variance of ST-GS larger than that of GR-∞, at each step and temperature?
 
 # %%
 v = measured.pivot(index=["step", "tau"], columns="row", values="monte_carlo")
@@ -756,7 +768,7 @@ alt += ", ".join(
     f"{at_last['ST-GS', n]:.0f} and {at_last['GR-MC10', n]:.0f} (K = 10) for {n} classes"
     for n in [2, 4, 8, 16]
 )
-alt += ". Bottom: that of the minibatch, the same for all three but for errors."
+alt += ". Bottom: that of the minibatch, the same for all three up to errors."
 show(figure_3(arities), alt=alt)
 
 # %% [markdown]
@@ -771,7 +783,7 @@ saved.unstack("step").round(1)
 # %% [markdown]
 # At every arity and step GR saves more than the whole variance of the minibatch, from step 1,000 on three times
 # as much or more. (One training for each arity. At the last step the variance of the minibatch is known to a
-# fifth or so.)
+# fifth at two classes, and to about a tenth at the others.)
 
 # %% [markdown]
 # ## 10 · What holds, and what does not
@@ -783,13 +795,14 @@ saved.unstack("step").round(1)
 # %%
 from IPython.display import HTML
 
+from gumbelrao_edu.course import stored
 from gumbelrao_edu.experiments import verdicts
 
 places = ["Figure 2", "Figure 3", "Figure 4", "Table 2", "Table 3"]
 HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), *places))
 
 # %% [markdown]
-# Most of what is *not measured here* needs the profile `paper`, some thousand trainings on the full data.
+# What is *not measured here* needs the profile `paper`: thousands of trainings on the full data.
 
 # %% [markdown]
 # ## What to take along

@@ -62,7 +62,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #   $b$ is subtracted from $f(D)$, for instance the running mean of past losses.
 # - **RLOO**: the mean of REINFORCE over several draws, where from each loss the mean of the others is subtracted.
 #
-# Of a mean of $m$ estimates the *mean squared error* is ‖bias‖² + variance / $m$. To compare fairly we give each
+# Of a mean of $B$ estimates the *mean squared error* is ‖bias‖² + variance / $B$. To compare fairly we give each
 # the same number of evaluations of $f$, 64: that makes 64 estimates of most, and 16 of RLOO with four draws.
 #
 # ### Exercise 1 · Leave one out
@@ -240,9 +240,10 @@ for name in dict.fromkeys(name for name, _ in spread):
 # With one loss for all, REINFORCE multiplies the score of each choice by the sum of 30 losses. Most of that is
 # the mean of the sum, which says nothing about this choice. Subtract it, and the noise of the other 29 choices is
 # left; it grows with their number, too. For GR nothing has changed: $\partial f / \partial D$ tells each choice
-# its own share. **This is why one puts up with a bias.** If the loss splits, and you can say how, REINFORCE and RLOO
-# have the same share without a bias, and less noise than GR. (RLOO's number is for four evaluations. At equal cost it
-# is twice that, and more than that of REINFORCE with the mean loss, which one has to know.)
+# its own share. **This is why one accepts a bias.** If the loss splits, and you can say how, REINFORCE and RLOO get
+# the same share without a bias. With the mean loss as its baseline REINFORCE has less noise than GR then, and so has
+# RLOO; without a baseline it has a little more. (RLOO's number is for four evaluations. At equal cost it is twice
+# that, and more than that of REINFORCE with the mean loss, which one has to know.)
 
 # %%
 joint = {name: spread[name, "one loss for all"] for name, _ in spread}
@@ -257,8 +258,8 @@ assert spread["RLOO, 4 draws", "a loss for each"] < spread["GR, τ = 0.5", "a lo
 # $f(D) - f(D')$ for another class $D'$. An estimator that evaluates $f$ at $D$ alone does not know $f(D')$. It
 # takes the slope at $D$ and goes along a straight line.
 #
-# The picture has two classes, and $f(x) = x^p$ on the way from one to the other. **Look for** where the lines meet
-# the left edge, and where $f$ does. **Predict:** for which powers $p$ is one slope right? For which is the mean of
+# The picture has two classes, and $f(x) = x^a$ on the way from one to the other. **Look for** where the lines meet
+# the left edge, and where $f$ does. **Predict:** for which powers $a$ is one slope right? For which is the mean of
 # the slopes at both ends? Then move the slider.
 
 # %%
@@ -268,8 +269,8 @@ figures.heun()
 
 
 # %% [markdown]
-# One slope is right for $p = 1$, the mean of both for $p = 1$ and $p = 2$: a parabola has as its average slope the
-# mean of the slopes at its ends. For other powers the mean of both is nearer. This is **Heun's method**.
+# One slope is right for $a = 1$, the mean of both for $a = 1$ and $a = 2$: a parabola has as its average slope the
+# mean of the slopes at its ends. For the other powers of the slider the mean of both is nearer. This is **Heun's method**.
 #
 # But the slope at $D'$ is not known either! The trick of **ReinMax** (Liu et al., 2023) is that the *average over
 # all draws* contains each pair of classes from both sides. So it is enough to give each side its half:
@@ -277,8 +278,8 @@ figures.heun()
 # $$v = 2\, J(m)\, g - \tfrac{1}{2}\, J(p)\, g, \qquad m = \tfrac{1}{2}\,(p + D), \quad g = \partial f(D)/\partial D,
 # \quad J(q) = \mathrm{diag}\, q - q q^\top$$
 #
-# Its mean is exact for every quadratic $f$. With a temperature, $m$ has $\mathrm{softmax}_\tau(\theta)$ in place of $p$;
-# its authors advise τ ≥ 1.
+# Its mean is exact for every quadratic $f$. With a temperature, $m$ has $\mathrm{softmax}_\tau(\theta)$ in place of $p$,
+# and the mean is exact at τ = 1 only; its authors advise τ ≥ 1.
 #
 # ### Exercise 3 · ReinMax
 #
@@ -411,11 +412,13 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 # <details><summary>Answers</summary>
 #
 # 1. REINFORCE, RLOO and ZGR: they have no temperature.
-# 2. REINFORCE and RLOO. ZGR and ReinMax, exact for a parabola, have a bias now, and for this loss a large one.
+# 2. REINFORCE and RLOO, at every τ. GS joins them at a low τ, where its soft sample is nearly $D$. ZGR and ReinMax,
+#    exact for a parabola, have a bias now, and for this loss mostly a large one.
 # 3. For the quadratic loss RLOO is ahead with three classes, and ZGR or GR with sixteen: a score says less about
 #    each class when there are many. For the wave RLOO stays ahead, since the others pay for their bias.
 #
-# Below τ = 1 ReinMax has a bias even for a quadratic loss: its authors advise τ ≥ 1.
+# At any τ but 1 ReinMax has a bias even for a quadratic loss, above 1 a smaller one than below: its authors
+# advise τ ≥ 1.
 #
 # </details>
 #
@@ -423,7 +426,7 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 #
 # This is the toy of the ReinMax paper. There are 128 binary choices $x_v$, and
 #
-# $$f = \frac{1}{128} \sum_v |x_v - 0.45|^p$$
+# $$f = \frac{1}{128} \sum_v |x_v - 0.45|^a$$
 #
 # The best is $x_v = 0$ for all, by a little: 0 is nearer to 0.45 than 1 is. All start from probability ½, with the
 # same optimiser (Adam) and the same number of evaluations of $f$; RLOO with four draws takes a quarter of the
@@ -448,8 +451,8 @@ figures.polynomial(curves, powers)
 # %% [markdown]
 # ST goes by one slope: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
 # GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls behind, since
-# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $p = 1.5$ and
-# $p = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
+# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $a = 1.5$ and
+# $a = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
 # not care about the power.
 
 # %%
@@ -684,8 +687,8 @@ import pandas as pd
 
 from gumbelrao_edu.course import stored
 
-runs = pd.read_csv(stored("table2/runs.csv"))
-gr = runs[runs.estimator == "gumbel_rao"]
+table_2 = pd.read_csv(stored("table2/runs.csv"))
+gr = table_2[table_2.estimator == "gumbel_rao"]
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()
 
@@ -705,6 +708,9 @@ assert (gr.status == "done").all()
 # **theirs**, of another protocol, and can be compared with each other only.
 
 # %%
+import pandas as pd
+
+from gumbelrao_edu.course import stored
 from gumbelrao_edu.experiments.successors import PUBLISHED, PUBLISHED_MODELS
 
 pd.DataFrame(PUBLISHED, index=PUBLISHED_MODELS).T
@@ -740,12 +746,14 @@ assert at[8, "GR-∞"] < at[8, "ReinMax"] < at[8, "ReinMax-Rao"]
 assert at[8, "GR-MC10"] < at[8, "ReinMax"] < at[8, "ReinMax-CV"]
 assert at[16, "GR-∞"] < at[16, "ST-GS"]
 assert (ours.diverged == 0).all()
+table_2 = pd.read_csv(stored("table2/runs.csv"))
+gr = table_2[table_2.estimator == "gumbel_rao"]
 assert gr.valid_bound.max() - gr.valid_bound.min() > at[8].max() - at[8].min()
 
 # %% [markdown]
 # ### Cooling down, once more
 #
-# Does section 6 hold on the autoencoder? These trainings have the same draw of hyper-parameters, but for τ. They are
+# Does section 6 hold on the autoencoder? These trainings have the same draw of hyper-parameters, except for τ. They are
 # 5,000 steps long, with three seeds each; τ falls over all of the 5,000 steps. The bounds are of 1,000 images.
 #
 #     python -m gumbelrao_edu reproduce annealing --profile cpu         an hour of a core
@@ -754,6 +762,7 @@ assert gr.valid_bound.max() - gr.valid_bound.min() > at[8].max() - at[8].min()
 
 # %% tags=["hide-output"]
 from gumbelrao_edu.experiments import annealing
+from gumbelrao_edu.figures.rows import GR_INF, ST_GS
 
 trainings = annealing.labelled(pd.read_csv(stored("annealing/runs.csv")))
 bounds = {}
@@ -773,7 +782,7 @@ figures.annealing(bounds, looks, "bound of −log p(x) in nats", from_zero=False
 # %%
 means = {name: {said: b.mean().item() for said, b in by.items()} for name, by in bounds.items()}
 assert min(means["GR-∞"], key=means["GR-∞"].get) == "τ = 0.1"
-for shape in cooled:
+for shape in [said for said in bounds["GR-∞"] if not said.startswith("τ")]:
     assert 0.5 < means["GR-∞"][shape] - means["GR-∞"]["τ = 0.1"] < 1.5
     assert abs(means["GR-∞"][shape] - means["GR-∞"]["τ = 1"]) < 0.5
     assert means["ST-GS"][shape] > max(means["ST-GS"][f"τ = {tau}"] for tau in ["1", "0.3"]) + 4
@@ -788,7 +797,7 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; behind ST-GS in none of our trainings of sections 6 and 8 |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; on average behind ST-GS in no setting of sections 6 and 8 |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | it is the row to beat in section 1 |
 #
@@ -852,7 +861,7 @@ print(found.recommendation)
 #
 # <details><summary>Answer</summary>
 #
-# Not for the squared error: it stays above ‖∇‖², that of no gradient at all.
+# It lowers the squared error, but never below 2‖∇‖²; and no gradient at all has only ‖∇‖².
 #
 # </details>
 #

@@ -171,7 +171,7 @@ def test_at_binary_the_low_temperature_costs_st_gs_more(other_seeds):
     st, gr = (cell.loc[0.777, row].dropna() for row in ("ST-GS", "GR-∞"))
     assert [*st.index] == [*gr.index] == ["2", "6", "7"]
     assert (st - gr > 0).all()
-    assert st.mean() - gr.mean() == pytest.approx(0.2, abs=0.05)
+    assert st.mean() - gr.mean() == pytest.approx(0.3, abs=0.05)
     cold = cell.loc[0.288]["3"]
     assert cold["ST-GS"] - st["2"] == pytest.approx(7, abs=0.5)
     assert 0 < cold["GR-∞"] - gr["2"] < 1
