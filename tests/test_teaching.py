@@ -121,7 +121,7 @@ def test_the_commands_of_the_guide_exist():
     assert made
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert made <= set(targets)
-    scripts = set(re.findall(r"`python ([\w/]+\.py)`", TEXT))
+    scripts = set(re.findall(r"`\.venv/bin/python ([\w/]+\.py)`", TEXT))
     assert scripts
     assert all((ROOT / script).exists() for script in scripts)
 
