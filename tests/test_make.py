@@ -608,3 +608,15 @@ def test_lab_without_a_free_port(lab: Callable[..., Any]) -> None:
         output, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert 'If no port was free, name one: make lab ARGS="--port 9000"' in output
+
+
+def test_a_server_that_does_not_end_is_ended():
+    from lab import end
+
+    deaf = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        end(process, seconds=0.2)
+    assert process.returncode == -9

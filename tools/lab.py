@@ -136,6 +136,22 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def end(process: subprocess.Popen[Any], seconds: float = 30.0) -> None:
+    """End a process in order, or at once where that takes longer.
+
+    A thread of JupyterLab was seen to wait for ever at its end.
+
+    Args:
+        process: which runs.
+        seconds: that it may take.
+    """
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
 @contextmanager
 def serving(home: Path, course: Path, config: Path | None = None) -> Iterator[Lab]:
     """Serve a folder with JupyterLab, whose own files are in an empty folder.
@@ -188,4 +204,4 @@ def serving(home: Path, course: Path, config: Path | None = None) -> Iterator[La
                     time.sleep(0.5)
             yield Lab(address, course, home / "runtime", server.pid)
         finally:
-            server.terminate()
+            end(server)
