@@ -143,6 +143,11 @@ class Stored:
         runs = _on_all_data(pd.concat(there), "images", _PROTOCOL_OF_SEARCHES)
         return runs.assign(bound=-runs.valid_bound).drop_duplicates(["row", "protocol", *cell])
 
+    @cached_property
+    def _judged(self) -> pd.DataFrame:
+        """Those of the protocol that is not passed over."""
+        return self._of_one_protocol(self._searches)
+
     def _grid(self, name: str) -> pd.DataFrame | None:
         """The trainings of Table 1, or of another experiment of its kind."""
         scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
@@ -184,14 +189,14 @@ class Stored:
         Returns:
             By the hyper-parameters (see `_DRAW`) and the seed.
         """
-        runs = self._of_one_protocol(self._searches)
+        runs = self._judged
         here = (runs["row"] == row.label) & (runs.arity == arity) & (runs.batch_size == batch_size)
         bounds: pd.Series = runs[here].set_index([*_DRAW, "seed"]).bound
         return bounds.sort_index()
 
     def samples_of_bounds(self) -> int:
         """Return M of these bounds."""
-        return int(self._of_one_protocol(self._searches).valid_samples.max())
+        return int(self._judged.valid_samples.max())
 
 
 _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]

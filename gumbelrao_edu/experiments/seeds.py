@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import estimators
 from .._download import DataError
-from ..figures.rows import GR_10, GR_INF, GS, REINFORCE, ST, ST_GS, Row, label_rank, row_of
+from ..figures.rows import GR_10, GR_100, GR_INF, GS, REINFORCE, ST, ST_GS, Row, label_rank, row_of
 from . import fig4, search, table2
 from .experiment import Config, Experiment, Outcome, Tables
 from .search import Cell
@@ -206,7 +206,7 @@ def _all() -> search.Search:
 
 _CPU = (
     _draws(_ROWS, (3,))
-    + _draws([ST], (3, 2))
+    + _draws([ST, GR_100], (3, 2))
     + _draws([GS], (2,))
     + _draws([REINFORCE], (3, 2))
     + _draws([ST_GS, GR_INF], (3, 2, 4), batch_size=5)
@@ -221,7 +221,7 @@ _FURTHEST = _draws([ST_GS, GR_INF], (3,), batch_size=5)
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
-    # The cpu profile: 58 trainings of 7 to 20 minutes of a core, beside four of Table 2. Cut: all
+    # The cpu profile: 62 trainings of 7 to 40 minutes of a core, beside four of Table 2. Cut: all
     # draws but the best of Table 2, and in cells that it has not all but two or three; most cells.
     profiles={
         "smoke": _profile("smoke", (0,), (6,)),
