@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-import sys
 from typing import Any
 
 import torch
@@ -24,8 +23,9 @@ from ._generators import Generators
 Tau = float | Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_LARGEST = sys.float_info.max
-MIN_TAU = 1e-40  # below it τ, and differences of logits divided by it, leave float32
+MIN_TAU, MAX_TAU = 1e-40, 1e30  # outside, τ or differences of logits divided by it leave float32
+
+_TAUS = f"at least {MIN_TAU:g} and at most {MAX_TAU:g}"
 
 
 def check_logits(logits: Any, name: str = "logits") -> None:
@@ -64,8 +64,8 @@ def check_tau(
         valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
         if not _holds(valid):
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {shown(value)}")
-        if not _holds((value >= MIN_TAU) | (value == 0)):
-            raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {shown(value)}")
+        if not _holds((value >= MIN_TAU) & (value <= MAX_TAU) | (value == 0)):
+            raise ValueError(f"{name}: expected {_TAUS}, got {shown(value)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
                 f"{name}: expected a tensor without gradient, got one that requires it"
@@ -73,15 +73,15 @@ def check_tau(
         return tau
     number = _python_number(tau, name, "a number or a tensor")
     # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
-    if not (number <= _LARGEST and (number > 0 or (allow_zero and number == 0))):
+    if not (number < math.inf and (number > 0 or (allow_zero and number == 0))):
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
-    if 0 < number < MIN_TAU:
-        raise ValueError(f"{name}: expected at least {MIN_TAU:g}, got {tau}")
+    if 0 < number < MIN_TAU or number > MAX_TAU:
+        raise ValueError(f"{name}: expected {_TAUS}, got {tau}")
     return number
 
 
 def shown(value: Any) -> str:
-    """A number, or a tensor of which at most a few are said."""
+    """A number, or a tensor; of more than eight entries the smallest and the largest."""
     if not isinstance(value, Tensor):
         return str(value)
     if value.numel() <= 8:
@@ -123,20 +123,24 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     return size
 
 
-def check_count(value: Any, name: str) -> int:
-    """A whole number, at least 1."""
+def check_whole(value: Any, name: str) -> int:
+    """A whole number."""
     if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
         raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
     return value if type(value) is int else int(value)
+
+
+def check_count(value: Any, name: str) -> int:
+    """A whole number, at least 1."""
+    number = check_whole(value, name)
+    if number < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+    return number
 
 
 def check_seed(value: Any, name: str = "seed") -> int:
     """A whole number that torch takes for a seed."""
-    if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
-        raise TypeError(f"{name}: expected a whole number, got {type(value).__name__} {value!r}")
-    number = int(value)
+    number = check_whole(value, name)
     if not -(2**63) <= number < 2**64:
         raise ValueError(f"{name}: expected a number from −2^63 to 2^64 − 1, got {number}")
     return number
@@ -145,7 +149,7 @@ def check_seed(value: Any, name: str = "seed") -> int:
 def check_number(value: Any, name: str) -> float:
     """A finite number."""
     number = _python_number(value, name, "a number")
-    if not -_LARGEST <= number <= _LARGEST:  # no `isfinite`, see `check_tau`
+    if not -math.inf < number < math.inf:  # no `isfinite`, see `check_tau`
         raise ValueError(f"{name}: expected a finite number, got {value}")
     return number
 

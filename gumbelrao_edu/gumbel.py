@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +18,7 @@ from ._checks import (
     check_one_hot,
     check_shape,
     check_tau,
+    check_whole,
 )
 from ._generators import Generators
 
@@ -41,7 +41,7 @@ def sample_gumbel(
     Args:
         shape: the shape of the result.
         dtype: floating type of the result; float16 and bfloat16 are drawn in float32.
-        device: where the result lies; the generator's device by default.
+        device: where the result lies; by default where the generator is, and without one the CPU.
         generator: source of randomness; the global one when None.
 
     Returns:
@@ -172,14 +172,14 @@ def conditional_gumbel(
 
     Args:
         logits: θ, `[*batch, n]`.
-        one_hot: D, `[*batch, n]`.
+        one_hot: D, `[*batch, n]`; no gradient reaches it.
         k: number of draws.
         generator: source of randomness; the global one when None.
 
     Returns:
         θ + G, `[k, *batch, n]`, whose only largest entry is that of `one_hot`. Differentiable in
         `logits` *through equation (9)*: that is not the derivative of the Gumbel-Rao estimator,
-        which holds θ + G fixed. Detach it, unless the difference is what you study.
+        which holds G fixed, `logits + (perturbed - logits).detach()` for finite logits.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -196,7 +196,7 @@ def conditional_gumbel(
     k = check_count(k, "k")
     check_generator(generator, logits.device)
     theta = centred(logits)
-    one_hot = one_hot.to(theta.dtype)
+    one_hot = one_hot.detach().to(theta.dtype)
     chosen = one_hot == 1
     log_e = sample_exponential((k, *logits.shape), theta.dtype, logits.device, generator).log_()
     log_z = theta.logsumexp(-1, keepdim=True)
@@ -238,8 +238,7 @@ def rejection(
     check_logits(logits)
     k = check_count(k, "k")
     check_generator(generator, logits.device)
-    if isinstance(index, bool) or not isinstance(index, (int, numbers.Integral)):
-        raise TypeError(f"index: expected a whole number, got {type(index).__name__}")
+    index = check_whole(index, "index")
     if logits.dim() != 1:
         raise ValueError(f"logits: expected [n], got {tuple(logits.shape)}")
     if not 0 <= index < len(logits) or logits[int(index)] == -torch.inf:

@@ -11,7 +11,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ._checks import Tau, check_count, check_generator, check_logits, check_number, check_tau
+from ._checks import (
+    Tau,
+    check_count,
+    check_generator,
+    check_logits,
+    check_number,
+    check_tau,
+    check_whole,
+)
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
 
 Shape = Literal["constant", "linear", "exponential", "cosine"]
@@ -32,7 +40,7 @@ class Schedule:
     Args:
         start: a, the temperature of step 0.
         end: b, that of step T and after it; `start` by default.
-        steps: T, over how many steps it changes.
+        steps: T, over how many steps it changes; none for a constant temperature.
         shape: "constant", "linear", "exponential" or "cosine".
         floor: a temperature that it does not fall below.
 
@@ -50,7 +58,7 @@ class Schedule:
 
     start: float
     end: float | None = None
-    steps: int = 1
+    steps: int | None = None
     shape: Shape = "constant"
     floor: float = 0.0
 
@@ -59,11 +67,14 @@ class Schedule:
             if name == "start" or tau is not None:
                 check_tau(tau := check_number(tau, name), torch.Size(), name=name)
                 object.__setattr__(self, name, tau)
-        object.__setattr__(self, "steps", check_count(self.steps, "steps"))
+        if self.steps is not None:
+            object.__setattr__(self, "steps", check_count(self.steps, "steps"))
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape: expected one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape == "constant" and self.last != self.start:
             raise ValueError(f"end: expected none for a constant schedule, got {self.end}")
+        if self.shape != "constant" and self.steps is None:
+            raise ValueError(f"steps: expected a number for a {self.shape} schedule, got none")
         object.__setattr__(self, "floor", check_number(self.floor, "floor"))
         if not 0 <= self.floor <= max(self.start, self.last):
             raise ValueError(
@@ -82,7 +93,7 @@ class Schedule:
             raise TypeError(f"step: expected a number, got {type(step).__name__}")
         if not step >= 0:
             raise ValueError(f"step: expected at least 0, got {step}")
-        a, b, x = self.start, self.last, min(float(step) / self.steps, 1.0)
+        a, b, x = self.start, self.last, min(float(step) / (self.steps or 1), 1.0)
         if self.shape == "linear":
             tau = (1 - x) * a + x * b
         elif self.shape == "cosine":
@@ -99,7 +110,11 @@ class GumbelRao(nn.Module):
 
     In training it samples; in evaluation it does, too, unless `hard_eval`, which takes the most
     probable class. Call `step()` after each update of the optimizer to move along the schedule;
-    the count of steps is saved in the state dict where the temperature depends on it.
+    the count of steps is saved in the state dict where the temperature depends on it. (It is no
+    buffer: `torch.func.functional_call` takes the parameters and buffers, not this.)
+
+    A schedule does not make `torch.compile` compile anew. With K = ∞ the tables are made for each
+    new temperature, which takes longer than a step of a small model; 30 draws are as fast then.
 
     Args:
         tau: temperature, a number, a `Schedule`, or any function from the step to a number. It is
@@ -120,7 +135,7 @@ class GumbelRao(nn.Module):
         >>> sample = layer(torch.zeros(4, 3, requires_grad=True))
         >>> layer.step()
         >>> layer
-        GumbelRao(tau=1, k=10)
+        GumbelRao(tau=1 at step 1, k=10)
 
     Source: Paulus, Maddison & Krause (2021), equation (10).
     """
@@ -136,18 +151,18 @@ class GumbelRao(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(tau, Tensor):
+        if not (callable(tau) or isinstance(tau, numbers.Real)) or isinstance(tau, bool):
             raise TypeError(
                 f"tau: expected a number, a Schedule or a function of the step, got "
-                f"{type(tau).__name__}: no gradient reaches the temperature, it is not learned"
+                f"{type(tau).__name__}"
+                + (": no gradient reaches it, it is not learned" * isinstance(tau, Tensor))
             )
-        if isinstance(dim, bool) or not isinstance(dim, (int, numbers.Integral)):
-            raise TypeError(f"dim: expected a whole number, got {type(dim).__name__} {dim!r}")
+        dim = check_whole(dim, "dim")
         if not isinstance(hard_eval, bool):
             raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
         if generator is not None:
             check_generator(generator, getattr(generator, "device", torch.device("cpu")))
-        temperatures = [tau]
+        temperatures: list[Any] = [tau]
         if isinstance(tau, Schedule):
             temperatures = [max(tau.floor, end) for end in (tau.start, tau.last)]
         elif callable(tau):
@@ -162,16 +177,30 @@ class GumbelRao(nn.Module):
         number, k = checked[-1]
         self.schedule: float | Callable[[int], float] = tau if callable(tau) else float(number)
         self.k: int | float = k
-        self.dim = int(dim)
+        self.dim = dim
         self.noise: Noise = noise
         self.hard_eval = hard_eval
         self.generator = generator
+        self._tau_now = torch.ones((), dtype=torch.float64, device="cpu")
         self.steps_done = 0
 
     @property
     def tau(self) -> float:
         """The temperature now."""
         return self.schedule(self.steps_done) if callable(self.schedule) else self.schedule
+
+    @property
+    def steps_done(self) -> int:
+        """How often `step` was called."""
+        return self._steps_done
+
+    @steps_done.setter
+    def steps_done(self, count: int) -> None:
+        self._steps_done = count
+        if callable(self.schedule):
+            check_gumbel_rao(self.tau, self.k, self.noise)
+            self._tau_now.fill_(self.tau)
+            self._at_limit = self.tau == 0
 
     def step(self) -> None:
         """One step along the schedule."""
@@ -196,9 +225,12 @@ class GumbelRao(nn.Module):
             check_logits(theta)
             sample = torch.zeros_like(theta).scatter(-1, theta.argmax(-1, keepdim=True), 1.0)
         else:
+            # Compiled code reads a tensor anew at each call; for each number it is compiled again.
+            annealed = callable(self.schedule) and torch.compiler.is_compiling()
+            now = 0.0 if annealed and self._at_limit else self._tau_now
             sample = gumbel_rao(
                 theta,
-                tau=self.tau,
+                tau=now if annealed else self.tau,
                 k=self.k,
                 noise=self.noise,
                 generator=self.generator if generator is None else generator,
@@ -207,6 +239,10 @@ class GumbelRao(nn.Module):
 
     def extra_repr(self) -> str:
         text = f"tau={self.tau:.4g}, k={self.k}"
+        if callable(self.schedule):
+            text = f"tau={self.tau:.4g} at step {self.steps_done}, k={self.k}"
+        if self.hard_eval:
+            text += ", hard_eval=True"
         if self.dim != -1:
             text += f", dim={self.dim}"
         return text if self.noise == "iid" else f"{text}, noise={self.noise!r}"

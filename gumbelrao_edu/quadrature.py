@@ -55,7 +55,7 @@ FINE = Rule(1e-9, (-4.04, 3.1, 0.3, 0.7), 0.25, 14.0, 8, 0.04, 5.0)  # float64, 
 FINEST = Rule(1e-11, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to judge FINE by
 
 MAX_CLASSES = 1024
-MIN_TAU, MAX_TAU = 1e-20, 100.0  # below, moments of the size of τ leave float32
+MIN_TABLE_TAU, MAX_TABLE_TAU = 1e-20, 100.0  # below, moments of the size of τ leave float32
 MAX_WORKSPACE = 2**20  # numbers in the largest intermediate tensors of one chunk of rows
 
 
@@ -473,8 +473,8 @@ def _parts(tau: Tau, batch: torch.Size, size: int) -> Iterator[tuple[float, slic
 def check_tau_limit(tau: Tau) -> None:
     """τ is in the range of the tables, or 0 where that stands for the limit."""
     for inside, wanted in (
-        (tau <= MAX_TAU, f"at most {MAX_TAU:g}"),
-        ((tau >= MIN_TAU) | (tau == 0), f"at least {MIN_TAU:g} with K = ∞"),
+        (tau <= MAX_TABLE_TAU, f"at most {MAX_TABLE_TAU:g}"),
+        ((tau >= MIN_TABLE_TAU) | (tau == 0), f"at least {MIN_TABLE_TAU:g} with K = ∞"),
     ):
         if not (_holds(inside) if isinstance(inside, Tensor) else inside):
             raise ValueError(f"tau: expected {wanted}, got {shown(tau)}")

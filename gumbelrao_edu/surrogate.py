@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import check_floating, check_function, check_real
+from ._checks import check_floating, check_function, check_logits, check_real
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -101,11 +101,19 @@ class _Refused(torch.autograd.Function):
         raise RuntimeError(no_second_derivative(ctx.name))
 
 
-def check_differentiable(losses: Any) -> None:
-    """Losses that f returned have a derivative in the samples."""
+def sample_gradients(losses: Any, samples: list[Tensor]) -> list[Tensor]:
+    """∂ Σ losses / ∂ samples of f; zero for one that does not enter, while another one does."""
     check_real(losses, "f", "losses")
-    if not losses.requires_grad:
-        raise ValueError("f: expected losses that are differentiable in the samples")
+    gradients: Sequence[Tensor | None] = [None]
+    if losses.requires_grad:
+        gradients = torch.autograd.grad(losses.sum(), samples, allow_unused=True)
+    if all(gradient is None for gradient in gradients):
+        where = "; nothing is in torch.inference_mode" if torch.is_inference_mode_enabled() else ""
+        raise ValueError(f"f: expected losses that are differentiable in the samples{where}")
+    return [
+        torch.zeros_like(sample) if gradient is None else gradient
+        for gradient, sample in zip(gradients, samples, strict=True)
+    ]
 
 
 def no_second_derivative(name: str) -> str:
@@ -129,7 +137,8 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         f: maps samples `[*batch, n]` to losses of any shape; they are summed.
         one_hot: D, `[*batch, n]`: the m variables are axes of the batch.
         relaxed: s, `[*batch, n]`, differentiable in the logits. For (19) keep θ + G^k − θ fixed:
-            `tempered_softmax(logits + (conditional - logits).detach(), tau).mean(0)`.
+            `tempered_softmax(logits + (conditional - logits).detach(), tau).mean(0)`, with finite
+            logits.
 
     Returns:
         The objective, a single number to differentiate. Its value has no meaning.
@@ -155,7 +164,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         )
     check_function(f)
     with torch.enable_grad():
-        (gradient,) = _gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
+        (gradient,) = sample_gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
     return (gradient * relaxed).sum()
 
 
@@ -197,34 +206,34 @@ def sequential(
 
     Source: Paulus, Maddison & Krause (2021), appendix B.2; Schulman et al. (2015).
     """
+    for function, name in ((f, "f"), (h, "h"), (relax, "relax")):
+        check_function(function, name)
+    check_logits(logits)
+    if not isinstance(one_hots, Sequence):
+        raise TypeError(f"one_hots: expected several samples, got {type(one_hots).__name__}")
     if len(one_hots) == 0:
         raise ValueError("one_hots: expected at least one sample, got none")
     for one_hot in one_hots:
         check_floating(one_hot, "one_hots")
-    leaves = [d.detach().requires_grad_() for d in one_hots]
-    direct = _gradients(f(leaves), leaves)
-    objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
-    downstream = torch.zeros_like(leaves[-1])
-    for j in reversed(range(len(leaves))):
-        theta = logits if j == 0 else h(leaves[j - 1])
-        relaxed = relax(theta, j)
-        if relaxed.shape != leaves[j].shape:
-            raise ValueError(
-                f"relax: expected the shape {tuple(leaves[j].shape)} of one_hots[{j}], "
-                f"got {tuple(relaxed.shape)}"
-            )
-        layer = ((downstream + direct[j]).detach() * relaxed).sum()
-        if j > 0:
-            (downstream,) = _gradients(layer, [leaves[j - 1]], retain_graph=True)
-        objective = objective + layer
-    return objective
-
-
-def _gradients(
-    losses: Tensor, inputs: list[Tensor], retain_graph: bool = False
-) -> tuple[Tensor, ...]:
-    """∂ Σ losses / ∂ inputs; zero where an input does not enter."""
-    check_differentiable(losses)
-    return torch.autograd.grad(
-        losses.sum(), inputs, retain_graph=retain_graph, materialize_grads=True
-    )
+    with torch.enable_grad():
+        leaves = [d.detach().requires_grad_() for d in one_hots]
+        direct = sample_gradients(f(leaves), leaves)
+        objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
+        downstream = torch.zeros_like(leaves[-1])
+        for j in reversed(range(len(leaves))):
+            theta = logits if j == 0 else h(leaves[j - 1])
+            relaxed = relax(theta, j)
+            if relaxed.shape != leaves[j].shape:
+                raise ValueError(
+                    f"relax: expected the shape {tuple(leaves[j].shape)} of one_hots[{j}], "
+                    f"got {tuple(relaxed.shape)}"
+                )
+            layer = ((downstream + direct[j]).detach() * relaxed).sum()
+            objective = objective + layer
+            if j > 0:
+                downstream = torch.zeros_like(leaves[j - 1])
+                if layer.requires_grad:  # else θ^j does not depend on D^{j−1}
+                    (downstream,) = torch.autograd.grad(
+                        layer, [leaves[j - 1]], retain_graph=True, materialize_grads=True
+                    )
+    return objective if torch.is_grad_enabled() else objective.detach()

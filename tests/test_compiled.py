@@ -17,7 +17,7 @@ from statistical import assert_frequencies, assert_mean
 from torch.utils.checkpoint import checkpoint
 
 from gumbelrao_edu import estimators, gumbel_rao
-from gumbelrao_edu.modules import GumbelRao
+from gumbelrao_edu.modules import GumbelRao, Schedule
 from gumbelrao_edu.quadrature import conditional_vjp, second_moment
 
 THETA = torch.tensor([0.5, -0.3, 1.2])
@@ -129,6 +129,44 @@ def test_a_temperature_in_a_tensor_may_change_without_compiling_again(k):
         norms.add(float(grad.norm()))
     assert graphs == 1
     assert len(norms) == 3
+
+
+def test_a_schedule_does_not_compile_again():
+    """The compiler gives up after eight numbers; and the temperature is that of the step."""
+    graphs = 0
+
+    def backend(graph, inputs):
+        nonlocal graphs
+        graphs += 1
+        return graph
+
+    layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"))
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    torch.manual_seed(13)
+    for step in range(12):
+        x = THETA.expand(20, 3).clone().requires_grad_()
+        d = compiled(x)
+        (d @ WEIGHTS).sum().backward()
+        want = conditional_vjp(WEIGHTS.expand(20, 3), x.detach(), d.argmax(-1), 1 - 0.09 * step)
+        if step < 10:
+            torch.testing.assert_close(x.grad, want, rtol=1e-3, atol=1e-6)
+        layer.step()
+    assert graphs == 1
+    layer.load_state_dict({"steps_done": torch.tensor(5)})
+    torch.testing.assert_close(layer._tau_now.item(), layer.tau)
+
+
+def test_a_schedule_may_end_at_the_limit():
+    layer = GumbelRao(lambda step: 1.0 if step == 0 else 0.0)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.manual_seed(14)
+    for tau in (1.0, 1e-3):
+        x = THETA.expand(20, 3).clone().requires_grad_()
+        d = compiled(x)
+        (d @ WEIGHTS).sum().backward()
+        want = conditional_vjp(WEIGHTS.expand(20, 3), x.detach(), d.argmax(-1), tau)
+        torch.testing.assert_close(x.grad, want, rtol=1e-2, atol=1e-3)
+        layer.step()
 
 
 @pytest.mark.parametrize("noise", ["antithetic", "sobol"])

@@ -64,8 +64,10 @@ def comparisons():
                 f, LOGITS, tau=0.5, num_samples=30, reference_samples=50, generator=seeded()
             )
             yield found.exact
-            yield from (r.bias2.value for r in found.results)
-            yield from (r.variance.standard_error for r in found.results)
+            able = [result for result in found.results if not result.failed]
+            yield [result.estimator for result in able]
+            yield from (r.bias2.value for r in able)
+            yield from (r.variance.standard_error for r in able)
 
 
 def quadratures():

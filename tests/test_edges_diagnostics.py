@@ -5,6 +5,7 @@ The one test of draws against a law has the false-failure rate of `statistical`.
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -336,6 +337,20 @@ def trained(**changes):
         (lambda: walk(learning_rate=-0.1), ValueError, "learning_rate: .* positive .* got -0.1"),
         (lambda: walk(NEGATIVE), ValueError, "p: expected probabilities in each row"),
         (lambda: walk(2 * START), ValueError, "p: expected probabilities in each row"),
+        (lambda: walk(1.001 * START), ValueError, "p: .* a sum other than 1"),
+        (
+            lambda: descend(None, "zgr", START, whole=True, steps=1, learning_rate=0.1),
+            TypeError,
+            "programme: expected a QuadraticProgramme, got NoneType",
+        ),
+        (lambda: exact_fields(3, START, 0.5), TypeError, "programme: expected .* got int"),
+        (lambda: train(3, 1, [0.5]), TypeError, "mixture: expected a Mixture, got int"),
+        (lambda: polynomial.train("zgr", [300.0]), ValueError, "powers: .* 0 in float32, got .300"),
+        (
+            lambda: polynomial.train("rloo", [2.0], num_samples="4"),
+            TypeError,
+            "num_samples: expected a whole number, got str",
+        ),
         (
             lambda: walk(whole=torch.tensor([True, False, True])),
             ValueError,
@@ -453,7 +468,7 @@ def test_whole_numbers_of_any_kind_are_tokens():
 
 
 @pytest.mark.parametrize("tau", [1e-30, 200.0])
-def test_all_estimators_are_those_that_reach_the_temperature(tau):
+def test_what_does_not_reach_the_temperature_says_so(tau):
     found = compare(
         lambda d: d @ torch.tensor([1.0, 2.0]),
         torch.zeros(2),
@@ -462,6 +477,74 @@ def test_all_estimators_are_those_that_reach_the_temperature(tau):
         num_samples=20,
         generator=torch.Generator().manual_seed(0),
     )
-    calls = [result.call for result in found.results]
-    assert f"gumbel_rao(tau={tau}, k=10)" in calls
-    assert not [call for call in calls if "k=inf" in call]
+    failed = {result.call for result in found.results if result.failed}
+    assert failed == {result.call for result in found.results if "k=inf" in result.call}
+    assert f"gumbel_rao(tau={tau}, k=inf)" in failed
+    assert f"gumbel_rao(tau={tau}, k=inf)" in str(found)
+    assert "1e-20 to 100" in str(found)
+
+
+def test_probabilities_that_were_rounded_are_taken():
+    for dtype, p in ((torch.float64, [0.333333, 0.333333, 0.333334]), (torch.bfloat16, [0.3] * 3)):
+        p = torch.tensor(p, dtype=dtype)
+        p = p / p.sum()
+        assert descend(
+            PROGRAMME, "zgr", p[None], whole=False, steps=1, learning_rate=0.1, generator=seeded()
+        ).shape == (2, 1, 3)
+
+
+def test_without_a_generator_the_global_one_is_used():
+    torch.manual_seed(3)
+    first = monte_carlo(PROGRAMME, START, 0.5, k=2, num_samples=5)
+    torch.manual_seed(3)
+    again = monte_carlo(PROGRAMME, START, 0.5, k=2, num_samples=5)
+    assert torch.equal(first["fixed"]["gr_mc"], again["fixed"]["gr_mc"])
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda f: exact_terms(f, torch.zeros(3), 0.5),
+        lambda f: Draws(f, torch.zeros(3), num_samples=2, k_max=2),
+        lambda f: gradient_samples(f, torch.zeros(3), "zgr", 5),
+    ],
+)
+def test_losses_that_depend_on_weights_alone_are_refused(look):
+    weights = torch.ones(3, requires_grad=True)
+    with pytest.raises(ValueError, match="f: expected losses that are differentiable"):
+        look(lambda d: (d.detach() * weights).sum(-1))
+
+
+def test_draws_of_another_shape_are_refused():
+    draws = iter([torch.zeros(4, 3), torch.zeros(4, 1)])
+    with pytest.raises(ValueError, match=r"draw: .* one shape, got \(3,\), then \(1,\)"):
+        nested_terms(lambda: next(draws), 2)
+
+
+def test_temperatures_of_any_kind_of_number():
+    draws = Draws(lambda d: d[..., 0], torch.zeros(2), num_samples=3, k_max=2)
+    assert torch.equal(draws.estimates(Fraction(1, 2)), draws.estimates(0.5))
+    measurements = Measurements(lambda d: d[..., 0], torch.zeros(2), [0.5], [1], num_samples=4)
+    with pytest.raises(ValueError, match=r"tau, k: expected one of .* got \(\[0.5\], 1\)"):
+        measurements([0.5], 1, 2)
+
+
+def test_settings_that_are_the_same_are_measured_once():
+    found = compare(
+        lambda d: d[..., 0],
+        torch.zeros(2),
+        estimators="gumbel_rao",
+        tau=[0.5, 0.5],
+        k=[3, 3],
+        num_samples=20,
+    )
+    assert [result.call for result in found.results] == ["gumbel_rao(tau=0.5, k=3)"]
+
+
+def test_a_loss_without_gradient_inside_the_simplex_is_a_row_that_failed():
+    def f(d):
+        corner = (d.amax(-1) == 1).all()
+        return d[..., 0] if corner else d.detach()[..., 0]
+
+    found = compare(f, torch.zeros(2), tau=0.5, estimators=["gumbel_softmax", "zgr"])
+    assert [bool(result.failed) for result in found.results] == [True, False]

@@ -11,6 +11,7 @@ from gumbelrao_edu import (
     estimators,
     gumbel_max,
     gumbel_rao,
+    straight_through,
     tempered_softmax,
 )
 from gumbelrao_edu.distributions import concrete_log_prob
@@ -175,3 +176,26 @@ def test_parallel_needs_no_gradient_mode():
 def test_a_name_is_a_text():
     with pytest.raises(TypeError, match="name: expected a text, got list"):
         estimators.get([])
+
+
+def test_no_gradient_reaches_the_sample_that_the_gumbels_are_drawn_given():
+    theta = torch.tensor([0.5, -0.3, 1.2], requires_grad=True)
+    sample = straight_through(theta, tau=1.0, generator=seeded(0))
+    grads = [
+        torch.autograd.grad(
+            conditional_gumbel(theta, d, 4, generator=seeded(1))[:, 0].sum(), theta
+        )[0]
+        for d in (sample, sample.detach())
+    ]
+    assert torch.equal(*grads)
+
+
+def test_what_a_record_says_is_not_changed_by_accident():
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        estimators.get("gumbel_rao").example["k"] = 3
+
+
+def test_temperatures_that_do_not_fit_each_other_are_named():
+    taus = {"tau": torch.ones(2), "tau_forward": torch.ones(3)}
+    with pytest.raises(ValueError, match="hyper: expected tensors that broadcast"):
+        sampler("decoupled_straight_through", **taus)

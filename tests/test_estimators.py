@@ -866,8 +866,11 @@ def test_a_temperature_that_no_gradient_reaches_is_not_taken_for_a_learnable_one
 
 @pytest.mark.parametrize("name", TEMPERED)
 def test_temperatures_that_float32_cannot_divide_by_are_refused(name):
-    for tau in (1e-41, 1e-46, torch.tensor(1e-46, dtype=torch.float64)):
-        with pytest.raises(ValueError, match="tau: expected at least 1e-40, got 1e-4"):
+    wide = (torch.tensor(tau, dtype=torch.float64) for tau in (1e-46, 1e300))
+    for tau in (1e-41, 1e-46, 1e31, 1e300, *wide):
+        with pytest.raises(
+            ValueError, match=r"tau: expected at least 1e-40 and at most 1e\+30, got"
+        ):
             sampler(name, tau=tau)(THETA)
     least = THETA.clone().requires_grad_()
     sampler(name, tau=1e-20 if name.endswith("∞") else 1e-40)(least).sum().backward()

@@ -59,7 +59,7 @@ def test_linear_schedules_and_floors_by_hand():
 
 @pytest.mark.parametrize("shape", ["linear", "exponential", "cosine"])
 @pytest.mark.parametrize(
-    ("start", "end"), [(0.71, 100.0), (100.0, 0.71), (0.1, 0.3), (1e-40, 1e300), (0.7, 0.7)]
+    ("start", "end"), [(0.71, 100.0), (100.0, 0.71), (0.1, 0.3), (1e-40, 1e30), (0.7, 0.7)]
 )
 def test_schedules_begin_and_end_exactly_and_stay_between(shape, start, end):
     for steps in (1, 3, 10, 49):
@@ -118,7 +118,7 @@ def test_the_module_moves_along_its_schedule_and_saves_where_it_is():
     for _ in range(5):
         layer.step()
     assert layer.tau == pytest.approx(10**-0.5)
-    assert repr(layer) == "GumbelRao(tau=0.3162, k=2)"
+    assert repr(layer) == "GumbelRao(tau=0.3162 at step 5, k=2)"
     again = GumbelRao(tau=layer.schedule, k=2)
     again.load_state_dict(layer.state_dict())
     assert again.tau == layer.tau == copy.deepcopy(layer).tau
@@ -134,9 +134,8 @@ def test_the_temperature_may_be_any_function_of_the_step():
     loss(gumbel_rao(y, tau=layer.tau, k=3, generator=seeded())).sum().backward()
     assert torch.equal(x.grad, y.grad)
     late = GumbelRao(tau=lambda step: 1.0 if step == 0 else -1.0, k=3)
-    late.step()
     with pytest.raises(ValueError, match=r"tau: .* got -1.0"):
-        late(THETA)
+        late.step()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +146,7 @@ def test_the_temperature_may_be_any_function_of_the_step():
         ({"tau": lambda step: torch.tensor(0.5)}, TypeError, "tau: .* returns numbers, got tensor"),
         ({"tau": lambda step: -0.5}, ValueError, "tau: .* got -0.5"),
         ({"tau": None}, TypeError, "tau: .* got NoneType"),
+        ({"tau": "0.5"}, TypeError, "tau: .* a Schedule or a function of the step, got str$"),
         ({"tau": 200.0}, ValueError, "tau: expected at most 100, got 200"),
         ({"tau": 0.0, "k": 3}, ValueError, "tau: expected a positive finite number, got 0.0"),
         (

@@ -216,8 +216,59 @@ def test_the_relaxed_objective_needs_no_surrogate():
     torch.testing.assert_close(through, direct)
 
 
+def test_a_chain_of_independent_variables_has_the_gradients_of_parallel():
+    theta = torch.randn(N, dtype=torch.float64, generator=seeded()).requires_grad_()
+    fixed = torch.linspace(-1, 1, N, dtype=torch.float64).requires_grad_()
+    drawn = list(torch.eye(N, dtype=torch.float64)[:3])
+    weights = torch.randn(3, N, dtype=torch.float64, generator=seeded(1))
+    f = lambda d: (torch.stack([*d]) * weights).sum().square()  # noqa: E731
+    for independent in (lambda d: fixed, lambda d: fixed.detach()):
+        objective = surrogate.sequential(
+            f, independent, theta, drawn, lambda x, j: tempered_softmax(x, TAU)
+        )
+        (got,) = torch.autograd.grad(objective, theta)
+        relaxed = torch.stack([tempered_softmax(x, TAU) for x in (theta, fixed, fixed)])
+        (want,) = torch.autograd.grad(surrogate.parallel(f, torch.stack(drawn), relaxed), theta)
+        torch.testing.assert_close(got, want)
+
+
+def test_objectives_are_made_without_a_graph_where_none_is_wanted():
+    d, weights = torch.eye(3), torch.arange(3.0)
+    with torch.no_grad():
+        chain = surrogate.sequential(
+            lambda d: d[0] * d[1] @ weights, lambda d: 2 * d, weights, [d[0], d[1]], lambda x, j: x
+        )
+        side_by_side = surrogate.parallel(lambda d: d @ weights, d, d)
+    assert not chain.requires_grad
+    assert not side_by_side.requires_grad
+
+
+def test_losses_have_to_depend_on_the_samples():
+    weights, d = torch.ones(3, requires_grad=True), torch.eye(3)[0]
+    for f in (lambda d: d.detach() @ weights, lambda d: (d.detach() * 2).sum()):
+        with pytest.raises(ValueError, match=r"f: .* differentiable in the samples"):
+            surrogate.parallel(f, d, d)
+        with pytest.raises(ValueError, match=r"f: .* differentiable in the samples"):
+            surrogate.sequential(lambda d, f=f: f(d[0]), h, torch.zeros(3), [d], lambda x, j: x)
+    with (
+        torch.inference_mode(),
+        pytest.raises(ValueError, match=r"in the samples; nothing is in torch\.inference_mode"),
+    ):
+        surrogate.parallel(torch.sum, d, d)
+
+
 def test_objectives_refuse_wrong_arguments():
     with pytest.raises(ValueError, match=r"relaxed: expected the shape \(3,\) .* got \(2,\)"):
         surrogate.parallel(torch.sum, torch.eye(3)[0], torch.zeros(2))
     with pytest.raises(ValueError, match="one_hots: expected at least one sample, got none"):
         surrogate.sequential(torch.sum, h, torch.zeros(3), [], lambda x, j: x)
+    good = {
+        "f": torch.sum,
+        "h": h,
+        "logits": torch.zeros(3),
+        "one_hots": [torch.eye(3)[0]],
+        "relax": lambda x, j: x,
+    }
+    for name, wrong in (("f", 3), ("h", 3), ("logits", [0.0]), ("one_hots", 5), ("relax", None)):
+        with pytest.raises(TypeError, match=f"{name}: expected"):
+            surrogate.sequential(**{**good, name: wrong})

@@ -25,7 +25,7 @@ from .._checks import (
 )
 from ..estimators.exact import exact
 from ..gumbel import gumbel_max
-from ..quadrature import MAX_CLASSES, MAX_TAU, MIN_TAU
+from ..quadrature import MAX_CLASSES, MAX_TABLE_TAU, MIN_TABLE_TAU
 from .moments import Measured, covariance_trace, measured
 from .samples import Loss
 
@@ -290,7 +290,7 @@ def compare(
     batch_sizes = [check_count(m, "batch_sizes") for m in batch_sizes]
     if not batch_sizes:
         raise ValueError("batch_sizes: expected at least one number, got none")
-    settings = _settings(estimators, _several(tau, "tau"), _several(k, "k"), logits.shape[-1])
+    settings = _settings(estimators, _several(tau, "tau"), _several(k, "k"))
     theta = logits.detach()
     with torch.enable_grad():
         loss = _Counted(f, theta)
@@ -304,11 +304,15 @@ def compare(
         likely = F.one_hot(theta.argmax(-1), theta.shape[-1]).to(theta.dtype)
         if gradient.norm() <= 1e-13 * loss(likely.unsqueeze(0)).detach().double().abs().max():
             gradient = torch.zeros_like(gradient)  # rounding of a loss that is constant
-        joint = theta.shape[len(lead) : -1].numel()
+        n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
+        why = [_out_of_reach(name, hyper, n, joint) for name, hyper in settings]
+        if all(why):
+            raise ValueError(f"estimators: expected one that can be measured here, but {why[0]}")
         results = [
-            _measure(loss, theta, name, hyper, gradient, error, num_samples, generator)
-            for name, hyper in settings
-            if name != "exact" or joint * math.log(theta.shape[-1]) <= math.log(MAX_VALUES)
+            _failed(name, hyper, reason)
+            if reason
+            else _measure(loss, theta, name, hyper, gradient, error, num_samples, generator)
+            for (name, hyper), reason in zip(settings, why, strict=True)
         ]
     sizes = tuple(sorted(set(batch_sizes)))
     return Comparison(tuple(results), gradient, reference, num_samples, sizes)
@@ -318,20 +322,22 @@ def compare(
 
 
 def _several(value: float | Sequence[float], name: str) -> list[float]:
-    values = list(value) if isinstance(value, Iterable) else [value]
+    values: list[Any] = [value]
+    if isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0:
+        values = [*value]
     if not values:
         raise ValueError(f"{name}: expected at least one number, got none")
     if name == "k":
-        return [check_k(each) for each in values]
+        return [*dict.fromkeys(check_k(each) for each in values)]
     if any(isinstance(each, Tensor) for each in values):
         raise TypeError("tau: expected numbers, got a tensor")
-    return [float(check_tau(each, torch.Size())) for each in values]
+    return [*dict.fromkeys(float(check_tau(each, torch.Size())) for each in values)]
 
 
 def _settings(
-    estimators: str | Sequence[str], taus: list[float], ks: list[float], n: int
+    estimators: str | Sequence[str], taus: list[float], ks: list[float]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Names and hyper-parameters; K = ∞ only where the quadrature reaches."""
+    """Names and hyper-parameters."""
     if isinstance(estimators, str):
         estimators = registry.names() if estimators == "all" else [estimators]
     if not isinstance(estimators, Iterable):
@@ -349,16 +355,26 @@ def _settings(
         example = registry.get(name).example
         for tau in taus if "tau" in example else [math.nan]:
             for k in ks if "k" in example else [math.nan]:
-                if k == math.inf and (n > MAX_CLASSES or not MIN_TAU <= tau <= MAX_TAU):
-                    continue
                 changes = {"tau": tau, "k": k}
                 settings.append((name, {key: changes.get(key, example[key]) for key in example}))
-    if not settings:
-        raise ValueError(
-            f"k: expected a finite number for more than {MAX_CLASSES} classes or a temperature "
-            f"below {MIN_TAU:g} or above {MAX_TAU:g}, got inf"
-        )
     return settings
+
+
+def _out_of_reach(name: str, hyper: Mapping[str, Any], n: int, joint: int) -> str:
+    """Why a setting can't be measured; nothing where it can."""
+    if name == "exact" and joint * math.log(n) > math.log(MAX_VALUES):
+        return f"{n}^{joint} values are too many to enumerate"
+    if hyper.get("k") == math.inf and n > MAX_CLASSES:
+        return f"K = ∞ takes at most {MAX_CLASSES} classes"
+    if hyper.get("k") == math.inf and not MIN_TABLE_TAU <= hyper["tau"] <= MAX_TABLE_TAU:
+        return f"K = ∞ takes a temperature from {MIN_TABLE_TAU:g} to {MAX_TABLE_TAU:g}"
+    return ""
+
+
+def _failed(name: str, hyper: dict[str, Any], why: str) -> Result:
+    """The row of an estimator without numbers."""
+    nothing = Measured(math.nan, math.nan)
+    return Result(name, hyper, nothing, nothing, nothing, nothing, 0, why)
 
 
 # --- The loss -------------------------------------------------------------------------------------
@@ -554,15 +570,13 @@ def _measure(
     generator: torch.Generator | None,
 ) -> Result:
     """One row of the table."""
-    nothing = Measured(math.nan, math.nan)
     before = loss.evaluations
     try:
         chunks = _draws(loss, theta, name, hyper, count, generator)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         if registry.get(name).kind != "relaxed":
             raise
-        said = f"{error} (at points inside the simplex)"
-        return Result(name, hyper, nothing, nothing, nothing, nothing, 0, said)
+        return _failed(name, hyper, f"{error} (at points inside the simplex)")
     drawn = sum(len(chunk) for chunk, _ in chunks)
     evaluations = round((loss.evaluations - before) / drawn)
     x, target = torch.cat([chunk for chunk, _ in chunks]), exact_gradient.cpu().flatten()
@@ -575,7 +589,8 @@ def _measure(
         failed = "its losses or its gradient are not finite"
         if registry.get(name).kind == "relaxed":
             failed += " (at points inside the simplex)"
-        return Result(name, hyper, nothing, nothing, nothing, seconds, evaluations, failed)
+        row = _failed(name, hyper, failed)
+        return replace(row, seconds=seconds, evaluations=evaluations)
     cosines = F.cosine_similarity(x, target.expand_as(x), dim=-1, eps=1e-300)
     return Result(
         name,

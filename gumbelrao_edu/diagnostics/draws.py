@@ -14,13 +14,14 @@ from .._checks import (
     check_generator,
     check_k,
     check_logits,
+    check_real,
     check_seed,
     check_tau,
 )
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
-from ..surrogate import check_differentiable
+from ..surrogate import sample_gradients
 from .samples import Loss, Summary, summarise
 
 _CHUNK = 1024  # draws of D at a time
@@ -91,10 +92,10 @@ class Draws:
         corners = torch.eye(n, dtype=logits.dtype, device=logits.device, requires_grad=True)
         with torch.enable_grad():
             losses = f(corners)
-            check_differentiable(losses)
+            check_real(losses, "f", "losses")
             if losses.shape != (n,):
                 raise ValueError(f"f: expected losses of shape {(n,)}, got {tuple(losses.shape)}")
-            (gradients,) = torch.autograd.grad(losses.sum(), corners, materialize_grads=True)
+            (gradients,) = sample_gradients(losses, [corners])
         # What never occurs may have an infinite loss: 0 · ∞ is not a number.
         never = self.p == 0
         self.gradients = gradients.double().masked_fill(never.unsqueeze(1), 0.0)
@@ -123,7 +124,7 @@ class Draws:
             >>> draws.estimates(0.5).sum(0).abs().max() < 1e-12  # the entries of each sum to 0
             tensor(True)
         """
-        check_tau(tau, torch.Size())
+        tau = float(check_tau(tau, torch.Size()))
         index = self.index[part]
         theta = self.theta.unsqueeze(1).expand(-1, len(index))
         s = conditional_softmax(theta, index.unsqueeze(0), tau, self.noise[..., part].clone())
@@ -229,8 +230,8 @@ class Measurements:
             >>> measurements(0.5, 1, 5).mse > 0
             True
         """
-        if (tau, k) not in self._estimates:
-            known = list(self._estimates)
+        known = [*self._estimates]
+        if (tau, k) not in known:
             raise ValueError(f"tau, k: expected one of {known}, got {(tau, k)}")
         count = len(self._estimates[tau, k])
         batch_size = check_count(batch_size, "batch_size")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import estimators
 from .._checks import check_count, check_draws, check_function, check_logits, check_real
-from ..surrogate import check_differentiable
+from ..surrogate import sample_gradients
 from .moments import Moments, variance_error
 
 Loss = Callable[[Tensor], Tensor]
@@ -66,13 +66,13 @@ def gradient_samples(
             if generator is not None:
                 hyper["generator"] = generator
             losses = f(estimator(theta, **hyper))
-        check_differentiable(losses)
+        check_real(losses, "f", "losses")
         if losses.shape[:1] != (num_samples,):
             # Their sum would not be that of the draws: a mean over them divides each gradient.
             raise ValueError(
                 f"f: expected losses [{num_samples}, *batch], got {tuple(losses.shape)}"
             )
-        return torch.autograd.grad(losses.sum(), theta)[0]
+        return sample_gradients(losses, [theta])[0]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from .._checks import (
     check_function,
     check_k,
     check_logits,
+    check_real,
     check_tau,
 )
 from ..quadrature import conditional_vjp, second_moment
-from ..surrogate import check_differentiable
+from ..surrogate import sample_gradients
 from .moments import Moments
 from .samples import Loss
 
@@ -78,12 +79,12 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     one_hot = F.one_hot(classes, n).to(logits.dtype).requires_grad_()
     with torch.enable_grad():
         losses = f(one_hot)
-        check_differentiable(losses)
+        check_real(losses, "f", "losses")
         if losses.shape != classes.shape:
             raise ValueError(
                 f"f: expected losses of shape {tuple(classes.shape)}, got {tuple(losses.shape)}"
             )
-        grad = torch.autograd.grad(losses.sum(), one_hot)[0].double()
+        grad = sample_gradients(losses, [one_hot])[0].double()
     theta = logits.detach().double().expand(n, *logits.shape)
     p = theta[0].softmax(-1)
     given = p.movedim(-1, 0)  # p_i for D = i, along the first axis like `grad`
@@ -115,8 +116,8 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
         num_samples: number of calls of `draw`, at least 2.
 
     Returns:
-        `Terms` with scalar `inner` and `outer` and their standard errors. `outer` may come out
-        negative when it is small against its standard error.
+        `Terms` with scalar `inner` and `outer` and their standard errors; that of `outer` is NaN
+        for two calls. `outer` may come out negative when it is small against its standard error.
 
     Raises:
         TypeError: if `draw` is no function, or returns no tensor of real numbers.
@@ -135,10 +136,17 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
     means, inner, left, outer = (Moments() for _ in range(4))
+    shape: torch.Size | None = None
     for _ in range(num_samples):
         draws = check_draws(draw(), "draw")
         if len(draws) < 2:
             raise ValueError(f"draw: expected [k, *shape] with k >= 2, got {tuple(draws.shape)}")
+        shape = draws.shape[1:] if shape is None else shape
+        if draws.shape[1:] != shape:
+            raise ValueError(
+                f"draw: expected gradients of one shape, got {tuple(shape)}, then "
+                f"{tuple(draws.shape[1:])}"
+            )
         if not draws.isfinite().all():
             raise ValueError("draw: expected finite numbers, got NaN or infinity")
         mean, noise = draws.mean(0), draws.var(0).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -91,7 +92,8 @@ def register(
 
     def enter(function: F) -> F:
         name = function.__name__
-        _records[name] = Record(name, label, function, equation, kind, mean or name, example)
+        fixed = MappingProxyType(dict(example))
+        _records[name] = Record(name, label, function, equation, kind, mean or name, fixed)
         return function
 
     return enter

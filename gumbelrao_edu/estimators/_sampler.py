@@ -85,7 +85,12 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
     hyper = {**record.example, **hyper}
     # What the first draw would refuse is refused here, for the batch that the temperatures have.
     shapes = [value.shape for value in hyper.values() if isinstance(value, Tensor)]
-    batch = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    try:
+        batch = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        raise ValueError(
+            f"hyper: expected tensors that broadcast against each other, got {shapes}"
+        ) from None
     logits = torch.zeros(*batch, 2, dtype=torch.float32, device="cpu")
     record.loss(lambda d: d.sum(-1), logits, generator=torch.Generator("cpu"), **hyper)
     num_samples = 0 if record.samples else hyper.get("num_samples", 1)

@@ -68,7 +68,7 @@ def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
     if not isinstance(baseline, Tensor):
         return check_number(baseline, "baseline")
     trailing = shape[len(shape) - baseline.dim() :] if baseline.dim() else torch.Size()
-    if baseline.shape != trailing or baseline.is_complex():
+    if baseline.shape != trailing or baseline.is_complex() or baseline.dtype == torch.bool:
         # One number a loss: [5, 1] beside [5] would broadcast to [5, 5] without a word.
         raise ValueError(
             f"baseline: expected real numbers of the shape {tuple(shape)} of the losses, or of its "

@@ -35,7 +35,8 @@ def decoupled_straight_through(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: backward temperature τ_b > 0, a number or a tensor that broadcasts to `batch`.
+        tau: backward temperature τ_b > 0, a number or a tensor that broadcasts to `batch` and may
+            be learned.
         tau_forward: forward temperature τ_f > 0, likewise; no gradient reaches it.
         generator: source of randomness; the global one when None.
 
@@ -52,7 +53,7 @@ def decoupled_straight_through(
         >>> (sample * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
 
     Source: Shah, Yan, Mozer & Liu (2024), Improving discrete optimisation via decoupled
-    straight-through Gumbel-Softmax.
+    straight-through Gumbel-Softmax (arXiv 2410.13331, version 1).
     """
     check_logits(logits)
     tau = check_tau(tau, logits.shape[:-1])

@@ -31,7 +31,7 @@ def gapped_straight_through(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch` and may be learned.
         gap: by how much the logit of D exceeds all others, at least 0.
         generator: source of randomness; the global one when None.
 

@@ -61,9 +61,9 @@ def gumbel_rao(
             reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
         k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. The
             tables of K = ∞ are made once for each τ and kept for the last few: a tensor of many
-            different τ is slow. For logits in float32 or less the draws are multiples of 2⁻²⁴, and
-            the gradient of classes less probable than that comes out too small; K = ∞ and float64
-            have no such limit.
+            different τ is slow. For logits in float32 or less the draws are multiples of 2⁻²⁴: at
+            a low τ the gradient of classes less probable than that comes out too small, and of
+            those below 1e-38 it is 0 at any. K = ∞ has no such limit, float64 lower ones.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
             "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
             (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.
@@ -76,12 +76,15 @@ def gumbel_rao(
         draws anew at each call, and rows of `vmap` share noise or not as its `randomness` says.
         Double backward (but for τ = 0) and forward mode are refused. Compiled code draws from the
         global generator (another one breaks the graph, and `fullgraph=True` refuses it) and is
-        compiled again for each number `tau`; for a tensor it isn't. Under activation checkpointing
+        compiled again for each number `tau`, up to the compiler's limit of eight; a τ that changes
+        should be a tensor, which the layer `GumbelRao` sees to. Under activation checkpointing
         leave `generator` out: the state of a generator is not restored, so that the backward pass
         would be that of another sample than the loss.
 
     Raises:
-        TypeError, ValueError: if an argument has the wrong type, shape or range.
+        TypeError, ValueError: if an argument has the wrong type, shape or range. What the entries
+            of tensors are is not looked at on a GPU (it would wait for all work in the queue), in
+            `vmap` and in compiled code.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

@@ -22,11 +22,12 @@ def gumbel_softmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | Non
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch` and may be learned.
         generator: source of randomness; the global one when None.
 
     Returns:
-        S_τ, `[*batch, n]`, inside the simplex, differentiable in `logits` with G held fixed.
+        S_τ, `[*batch, n]`, inside the simplex, differentiable in `logits` and in a tensor `tau`,
+        with G held fixed.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

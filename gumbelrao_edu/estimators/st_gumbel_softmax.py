@@ -25,7 +25,7 @@ def st_gumbel_softmax(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch` and may be learned.
         generator: source of randomness; the global one when None.
 
     Returns:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
+
 from .._checks import _holds, check_floating, check_number
 
-_ROUNDING = 1e-2  # of a sum of probabilities in 16 bits
+_ROUNDING = 1e-5  # of a sum of probabilities that were given with few digits
+
+
+def check_kind(value: Any, kind: type, name: str) -> None:
+    """An object of a class."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
 
 
 def check_finite(tensor: Any, name: str) -> None:
@@ -23,8 +31,12 @@ def check_probabilities(p: Any, name: str = "p") -> None:
     if p.dim() == 0 or p.shape[-1] == 0:
         raise ValueError(f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
     rows = p.detach()
-    if not _holds((rows >= 0).all(-1) & ((rows.sum(-1) - 1).abs() <= _ROUNDING)):
-        raise ValueError(f"{name}: expected probabilities in each row, got others")
+    away = (rows.sum(-1) - 1).abs()
+    rounding = max(_ROUNDING, rows.shape[-1] * torch.finfo(p.dtype).eps)
+    if not _holds((rows >= 0).all(-1) & (away <= rounding)):
+        raise ValueError(
+            f"{name}: expected probabilities in each row, got a negative one or a sum other than 1"
+        )
 
 
 def check_positive(value: Any, name: str, *, infinite: bool = False) -> float:

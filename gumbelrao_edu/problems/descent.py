@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import estimators
 from .._checks import check_count
-from ._arguments import check_positive, check_probabilities
+from ._arguments import check_kind, check_positive, check_probabilities
 from .quadratic import QuadraticProgramme
 
 
@@ -60,6 +60,7 @@ def descend(
 
     Source: stochastic gradient descent; Pascanu, Mikolov & Bengio (2013) for the clipping.
     """
+    check_kind(programme, QuadraticProgramme, "programme")
     check_probabilities(p)
     if p.dim() != 2:
         raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")

@@ -11,7 +11,7 @@ from .. import estimators
 from .._checks import check_count
 from ..diagnostics import Terms, covariance_trace, exact_terms, variance
 from ..quadrature import conditional_vjp
-from ._arguments import check_probabilities
+from ._arguments import check_kind, check_probabilities
 from .quadratic import QuadraticProgramme
 
 # Without and with the last term of (2).
@@ -48,6 +48,7 @@ def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[s
 
     Source: Proposition 3.
     """
+    check_kind(programme, QuadraticProgramme, "programme")
     check_probabilities(p)
     logits, n = p.log(), p.shape[-1]
     fixed = exact_terms(lambda d: programme.loss(d, p), logits, tau)
@@ -95,7 +96,7 @@ def monte_carlo(
     *,
     k: int,
     num_samples: int,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Variances of ST-GS and GR-MCK from draws, as the paper has them, with standard errors.
 
@@ -103,7 +104,7 @@ def monte_carlo(
         programme, p, tau: as for `exact_fields`.
         k: K of GR.
         num_samples: independent draws of each estimator at each point, at least 2.
-        generator: source of randomness.
+        generator: source of randomness; the global one when None.
 
     Returns:
         For each of `DERIVATIVES` the columns `st_gs_mc`, `st_gs_se`, `gr_mc`, `gr_se`, `[points]`.
@@ -123,10 +124,12 @@ def monte_carlo(
 
     Source: section 5.2.
     """
+    check_kind(programme, QuadraticProgramme, "programme")
     check_probabilities(p)
     num_samples = check_count(num_samples, "num_samples")
     if num_samples < 2:
         raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
+    device = p.device if generator is None else generator.device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in DERIVATIVES}
     hypers: dict[str, tuple[str, dict[str, Any]]] = {
         "st_gs": ("st_gumbel_softmax", {"tau": tau}),
@@ -136,7 +139,7 @@ def monte_carlo(
         for label, (name, hyper) in hypers.items():
             # Single precision is ample here and twice as fast.
             theta = points.log().float().expand(num_samples, *points.shape)
-            theta = theta.to(generator.device).clone().requires_grad_()
+            theta = theta.to(device).clone().requires_grad_()
             d = estimators.get(name).function(theta, generator=generator, **hyper)
             losses = programme.loss(d, theta.detach().softmax(-1))
             fixed = torch.autograd.grad(losses.sum(), theta)[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._checks import check_count, check_k, check_seed
 from ..diagnostics.draws import temperatures
 from ..estimators.gumbel_rao import gumbel_rao
-from ._arguments import check_positive
+from ._arguments import check_kind, check_positive
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Mixture:
 
     @classmethod
     def draw(cls, choices: int = 20, classes: int = 8, *, seed: int = 0) -> Mixture:
-        """Return one with vectors of twice as many normal numbers as there are choices.
+        """Draw one: vectors of 2 · choices normal numbers each, and a target within reach.
 
         Args:
             choices: how many vectors are chosen.
@@ -114,6 +114,7 @@ def train(
         >>> train(Mixture.draw(3, 2), 10, [0.1, 1.0], steps=5, runs=2).shape
         torch.Size([6, 2])
     """
+    check_kind(mixture, Mixture, "mixture")
     k, taus = check_k(k), temperatures(taus)
     steps, runs = check_count(steps, "steps"), check_count(runs, "runs")
     learning_rate = check_positive(learning_rate, "learning_rate")

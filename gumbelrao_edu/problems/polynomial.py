@@ -63,7 +63,8 @@ def train(
 
     Args:
         name: of the estimator, in the registry.
-        powers: a > 0 of the problems, which are trained side by side.
+        powers: a > 0 of the problems, which are trained side by side; at most about 100, since
+            losses are computed in float32.
         evaluations: of f; an estimator that needs several for a step takes fewer steps.
         variables: L.
         runs: for each a.
@@ -94,13 +95,15 @@ def train(
     variables = check_count(variables, "variables")
     learning_rate = check_positive(learning_rate, "learning_rate")
     a = torch.tensor(powers, dtype=torch.float32, device="cpu")
-    cost = {**record.example, **hyper}.get("num_samples", 1)
+    cost = check_count({**record.example, **hyper}.get("num_samples", 1), "num_samples")
     theta = a.new_zeros(len(a), runs, variables, 2).requires_grad_()
     adam = torch.optim.Adam([theta], lr=learning_rate)
     generator = torch.Generator("cpu").manual_seed(check_seed(seed))
     best = (CENTRE**a)[:, None]
     steps = evaluations // cost
     left = [mean(theta.detach(), a) - best]
+    if not (left[0] > 0).all():
+        raise ValueError(f"powers: expected some whose losses are not 0 in float32, got {powers}")
     for _ in range(steps):
         losses = record.loss(lambda d: loss(d, a), theta, generator=generator, **hyper)
         adam.zero_grad()
