@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from crossrefs import GUIDE, with_table  # noqa: E402
 
+from gumbelrao_edu.training.files import write  # noqa: E402
 from notebooks import environment, read_script  # noqa: E402
 
 NOTEBOOK = ROOT / "notebooks" / "03_gumbel_rao.py"
@@ -111,6 +112,10 @@ async def run(n: int, threads: int) -> dict[str, Any]:
     }
 
 
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} s"
+
+
 def table(records: list[dict[str, Any]]) -> str:
     """Return the Markdown table of the newest record for each number of kernels and threads."""
     newest = {(record["threads"], record["kernels"]): record for record in records}
@@ -120,8 +125,8 @@ def table(records: list[dict[str, Any]]) -> str:
     ]
     for _, record in sorted(newest.items()):
         lines.append(
-            f"| {record['kernels']} | {record['threads']} | {record['median_seconds']:.0f} s "
-            f"| {record['last_seconds']:.0f} s | {record['largest_megabytes'] / 1000:.2f} GB "
+            f"| {record['kernels']} | {record['threads']} | {_seconds(record['median_seconds'])} "
+            f"| {_seconds(record['last_seconds'])} | {record['largest_megabytes'] / 1000:.2f} GB "
             f"| {record['together_megabytes'] / 1000:.1f} GB | {record['failed']} |"
         )
     machines = {(r["machine"], r["cores"], r["python"]) for r in newest.values()}
@@ -149,8 +154,7 @@ def main() -> None:
     for n, threads in [] if arguments.table else plan:
         records.append(asyncio.run(run(n, threads)))
         print(json.dumps(records[-1]), flush=True)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(records, indent=1) + "\n", "utf-8")
+        write(RESULTS, json.dumps(records, indent=1) + "\n")
     GUIDE.write_text(with_table(GUIDE.read_text("utf-8"), "class", table(records)), "utf-8")
 
 

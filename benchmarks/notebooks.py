@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT / "tools")]
 import lab as labs  # noqa: E402
 
 import notebooks as tools  # noqa: E402
+from gumbelrao_edu.training.files import write  # noqa: E402
 
 # What a learner on Binder has: seconds and megabytes of a notebook, megabytes of JupyterLab with a
 # kernel and a figure, seconds of the import beyond torch, milliseconds of a move of a slider.
@@ -220,8 +221,8 @@ def main() -> int:
         row["date"] = datetime.date.today().isoformat()
         record["notebooks"][source.stem] = row
         print(f"{source.stem}: {row['seconds']} s, {row['peak_mb']} MB", flush=True)
-        stored.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
-        (arguments.out / "notebooks.md").write_text(tables(record), "utf-8")
+        write(stored, json.dumps(record, indent=1, sort_keys=True) + "\n")
+        write(arguments.out / "notebooks.md", tables(record))
     for line in over_budget(record):
         print(f"Over its budget: {line}")
     return 0

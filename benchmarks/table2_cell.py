@@ -3,7 +3,8 @@
     python benchmarks/table2_cell.py GR-MC100                       # says how long; a minute
     python benchmarks/table2_cell.py GR-MC100 --run --jobs 4        # 20 trainings, and the test
 
-The runs are those of `reproduce table2 --profile paper`, which finds them in the same `--out`.
+The runs are those of `reproduce table2 --profile paper`, which finds them in the same
+`--out`. The tables there are then of this cell alone, until that command makes those of all.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings that share the GPU")
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
 
     cell = (row_of_label(options.row), options.arity, options.batch_size)
     profile = replace(table2.EXPERIMENT.profiles[options.profile], cells=lambda: [cell])

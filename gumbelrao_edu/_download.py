@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import importlib.util
 import os
@@ -21,6 +23,7 @@ _MOST = 2**26  # bytes; the largest published file has 24 MB
 _PATIENCE = 30.0  # seconds for which a server may be slow
 _SLOWEST = 1000.0  # bytes a second, on average, that it has to send after that
 _COMMAND = "python -m gumbelrao_edu data"
+_PART = ".gumbelrao_edu-download-"  # the folder of data may be the user's: theirs are never touched
 
 
 class DataError(RuntimeError):
@@ -168,11 +171,12 @@ def _download(file: File, progress: bool) -> None:
             raise ValueError(f"its {file.hash_name} differs")
 
     file.path.parent.mkdir(parents=True, exist_ok=True)
-    for left in file.path.parent.glob("download-*"):  # by a download that was killed
-        if time.time() - left.stat().st_mtime > 3600.0:
-            shutil.rmtree(left, ignore_errors=True)
+    for left in file.path.parent.glob(f"{_PART}*"):  # by a download that was killed
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it, too
+            if time.time() - left.stat().st_mtime > 3600.0:
+                shutil.rmtree(left, ignore_errors=True)
     # Fetched beside its place, so that a wrong file stays until the right one is there.
-    with tempfile.TemporaryDirectory(dir=file.path.parent, prefix="download-") as folder:
+    with tempfile.TemporaryDirectory(dir=file.path.parent, prefix=_PART) as folder:
         store = pooch.create(
             folder,
             base_url="",
@@ -203,7 +207,8 @@ def _reason(error: Exception, folder: Path) -> str:
         return f"the download failed: no connection, or it broke off ({kind})."
     if isinstance(error, ValueError):
         return f"what arrived is not the file expected ({error})."
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return (
         f"{folder} cannot hold it: {error}. "
-        f"Make room there, or set {DATA_DIR_VARIABLE} to another folder."
+        f"{'Make room there, or set' if full else 'Set'} {DATA_DIR_VARIABLE} to another folder."
     )

@@ -148,10 +148,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     except LimitReachedError as limit:
         _fail(str(limit))
         return 124  # as timeout(1) has it
-    except KeyboardInterrupt:
-        _fail(f"Stopped.{goes_on}")
+    except KeyboardInterrupt as interrupt:
+        _fail(f"{_sentence(str(interrupt) or 'stopped')}{goes_on}")
         return 130
     return 0
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _fail(message: str) -> int:

@@ -267,12 +267,15 @@ def test_a_server_that_sends_too_much_or_too_little(
 
 def test_what_a_killed_download_left_is_removed_after_an_hour(server: Server, folder: Path) -> None:
     name = next(iter(data.SHA256))
-    old, new = folder / "download-old", folder / "download-new"
-    for each in (old, new):
+    prefix = _download._PART
+    old, new, theirs = folder / f"{prefix}old", folder / f"{prefix}new", folder / "download-photos"
+    for each in (old, new, theirs):
         each.mkdir(parents=True)
         (each / "part").write_bytes(b"half")
-    os.utime(old, (0, 0))
+    for each in (old, theirs):
+        os.utime(each, (0, 0))
     _download.fetch(
         [File(name, server.url + name, data.SHA256[name])], otherwise="", progress=False
     )
-    assert {path.name for path in folder.iterdir()} == {"download-new", name}
+    assert {*folder.iterdir()} == {new, theirs, folder / name}
+    assert [*theirs.iterdir()]

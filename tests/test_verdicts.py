@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import measured, verdicts
@@ -19,7 +20,7 @@ from gumbelrao_edu.experiments.paper_claims import (
     UNMEASURED,
     Rule,
 )
-from gumbelrao_edu.figures.rows import GR_INF
+from gumbelrao_edu.figures.rows import GR_INF, ST_GS
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
 
@@ -52,7 +53,7 @@ def listops(gains):
     names["GR-∞"] = ("gumbel_rao", math.inf)
     rows = []
     for (label, tau, clip, *rest), accuracy in gains.items():
-        for seed, noise in enumerate((-0.2, 0.0, 0.2)):
+        for seed, noise in enumerate((-0.1, 0.0, 0.1)):
             estimator, k = names[label]
             shift = noise * (1 if label == "ST-GS" else -1)
             rows.append(
@@ -188,6 +189,9 @@ def judged(tables, folder):
     return verdicts.verdicts(folder)
 
 
+WITHOUT_ERROR = "The best models with GR have a lower temperature"
+
+
 def test_every_verdict_is_turned_by_other_rows(tmp_path):
     """Claims hold of rows as the paper has them, and not of others."""
     paper = judged(better(1), tmp_path / "paper").set_index("claim").verdict
@@ -196,8 +200,10 @@ def test_every_verdict_is_turned_by_other_rows(tmp_path):
     assert len(exact) == 2
     tried = paper.index.difference([*exact])
     assert len(tried) == len(CLAIMS) - 2
-    assert paper[tried].to_dict() == dict.fromkeys(tried, HOLDS)
-    assert other[tried].to_dict() == dict.fromkeys(tried, FAILS)
+    open_ = dict.fromkeys((claim for claim in tried if claim.startswith(WITHOUT_ERROR)), UNDECIDED)
+    assert len(open_) == 1
+    assert paper[tried].to_dict() == dict.fromkeys(tried, HOLDS) | open_
+    assert other[tried].to_dict() == dict.fromkeys(tried, FAILS) | open_
     assert {*paper[[*exact]]} == {HOLDS}
 
 
@@ -261,9 +267,13 @@ def test_two_draws_are_no_search_for_a_temperature(tmp_path):
     few = (runs.arity != 8) & (runs.learning_rate > 0.0045)  # four draws, and five of 8-ary
     tables["table2/runs"] = runs[~few]
     table = judged(tables, tmp_path)
-    lower = table[table.claim.str.startswith("The best models with GR")].iloc[0]
-    assert lower.cells == "8-ary, B = 20; 8-ary, B = 200"
-    assert lower.verdict == UNDECIDED
+    lower = table[table.claim.str.startswith(WITHOUT_ERROR)].iloc[0]
+    assert lower.cells.startswith("8-ary, B = 20; 8-ary, B = 200; without an error")
+    assert (lower.measured, lower.verdict) == ("0.20", UNDECIDED)
+    one = runs[~(few & (runs.k == math.inf)) | (runs.arity == 8)]  # GR alone has too few there
+    tables["table2/runs"] = one
+    again = judged(tables, tmp_path)
+    assert again[again.claim == lower.claim].cells.item() == lower.cells
 
 
 def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
@@ -302,7 +312,72 @@ def test_a_claim_is_judged_by_the_longest_protocol_with_seeds_enough(tmp_path, s
     measured = found.set_index("claim").measured
     assert measured["At 8-ary and B = 20 GR is ahead of ST-GS."].startswith(expected)
     assert measured["So it is at 4-ary."].startswith("2.000")
-    assert {*found.verdict} == {HOLDS}
+    assert {*found.verdict[~found.claim.str.startswith(WITHOUT_ERROR)]} == {HOLDS}
+
+
+def test_models_of_another_width_are_another_protocol(tmp_path):
+    tables = better(1)
+    expected = judged(tables, tmp_path / "one")
+    runs, trees = tables["table2/runs"], tables["table1/runs"]
+    narrow = runs.assign(hidden="[400]", valid_bound=-500.0 - runs.seed)
+    tables["table2/runs"] = pd.concat([runs, narrow])
+    tables["table1/runs"] = pd.concat([trees, trees.assign(dim=8, published_accuracy=1.0)])
+    found = judged(tables, tmp_path / "two")
+    pd.testing.assert_frame_equal(found.drop(columns="cells"), expected.drop(columns="cells"))
+
+
+def test_the_error_of_a_difference_is_welchs():
+    """Against scipy's test of two means with unequal scatter and unequal numbers."""
+    one, other = [3.0, 4.5, 5.0, 2.0], [1.0, 1.2, 1.1]
+    parts = [(pd.Series(values).sem(), len(values) - 1) for values in (one, other)]
+    error, freedom = measured._together(*parts)
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert interval.high - interval.low == pytest.approx(2 * error * stats.t.ppf(0.975, freedom))
+    assert measured._together((3.0, 2), (4.0, math.inf))[0] == pytest.approx(5.0)
+    assert measured._together((0.0, 2), (0.0, 3)) == (0.0, math.inf)
+
+
+def test_a_gain_has_the_error_of_both_sides_and_the_fewest_seeds(tmp_path):
+    rows = []
+    for label, bounds in (("st_gumbel_softmax", (98.0, 98.5, 99.3)), ("gumbel_rao", (96.0, 97.0))):
+        for seed, bound in enumerate(bounds):
+            row = {(label, None if label[0] == "s" else math.inf, 0.5, 8, 20): bound}
+            rows.append(digits(row, draws=2, seeds=1).assign(seed=seed))
+    small = pd.concat(rows)
+    large = small.assign(batch_size=200, valid_bound=2 * small.valid_bound)
+    five = small.assign(batch_size=5)
+    judged({"table2/runs": pd.concat([small, large, five])}, tmp_path)
+    stored = measured.Stored(tmp_path)
+    found = measured.gain_on_digits(GR_INF, ST_GS)(stored)
+    errors = [pd.Series(bounds).sem() for bounds in ((98.0, 98.5, 99.3), (96.0, 97.0))]
+    assert found.value == pytest.approx(98.6 - 96.5)
+    assert found.error == pytest.approx(math.hypot(*errors))
+    assert found.count == 2
+    both = measured.smaller_batches(stored)
+    assert both.value == pytest.approx(-2.1)
+    assert both.error == pytest.approx(math.hypot(found.error, 2 * found.error))
+    assert both.count == 2
+
+
+@pytest.mark.parametrize(("errors_away", "verdict"), [(4.0, UNDECIDED), (5.0, HOLDS)])
+def test_three_seeds_have_to_be_further_away_than_many(tmp_path, errors_away, verdict):
+    """The t of two degrees of freedom has 4.53 where a normal distribution has 2."""
+    tables = better(1)
+    trees = tables["clipping/runs"]
+    clipped = trees["clip"].notna()
+    ours = trees[clipped & (trees.k == 10)].published_accuracy.to_numpy()
+    theirs = trees[clipped & trees.k.isna()].published_accuracy.to_numpy()
+    error = pd.Series(ours - theirs).sem()
+    shift = errors_away * error - (ours - theirs).mean()
+    moved = trees.published_accuracy + shift * (clipped & (trees.k == 10))
+    tables["clipping/runs"] = trees.assign(published_accuracy=moved)
+    found = judged(tables, tmp_path).set_index("claim").verdict
+    (claim,) = [
+        name
+        for name in found.index
+        if name.startswith("Not in the paper: GR-MC10 is ahe") and "clipped" in name
+    ]
+    assert found[claim] == verdict
 
 
 def cut(text):

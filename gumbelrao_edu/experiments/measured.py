@@ -31,12 +31,14 @@ class Figure:
         error: its standard error; NaN where there is none, 0 for what is computed exactly.
         count: what the standard error is over, so many of them.
         cells: what was measured.
+        freedom: degrees of freedom of the standard error.
     """
 
     value: float
     error: float
     count: int
     cells: str
+    freedom: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Stored:
         cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
         best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
         published = best.published_accuracy.astype(float)
-        test = published if published.notna().any() else best.test_accuracy
+        test = published if published.notna().all() else best.test_accuracy
         return pd.DataFrame(
             {
                 "valid": best.valid_accuracy,
@@ -256,7 +258,20 @@ def _over(what: str, values: pd.Series, cells: str) -> Figure | None:
         return None
     names = ", ".join(str(int(name)) for name in values.index)
     said = f"{cells}; {what}{'s' * (len(values) > 1)} {names}"
-    return Figure(values.mean(), values.sem() if len(values) > 1 else math.nan, len(values), said)
+    count = len(values)
+    return Figure(values.mean(), values.sem() if count > 1 else math.nan, count, said, count - 1)
+
+
+def _together(*parts: tuple[float, float]) -> tuple[float, float]:
+    """The error of a sum and its degrees of freedom, after Welch and Satterthwaite.
+
+    Args:
+        *parts: the same of the summands, which are independent.
+    """
+    squares = sum(error**2 for error, _ in parts)
+    if not squares > 0:
+        return math.sqrt(squares), math.inf
+    return math.sqrt(squares), squares**2 / sum(e**4 / freedom for e, freedom in parts if freedom)
 
 
 # Table 1
@@ -334,7 +349,7 @@ def smallest_gap(stored: Stored) -> Figure | None:
         min(float(gap.min()) for gap in gaps.values()),
         0.0,
         sum(len(gap) for gap in gaps.values()),
-        f"{_at_taus(gaps)}, a grid on the simplex, without sampling",
+        f"{_at_taus(gaps)}, a grid on the simplex, A held fixed, without sampling",
     )
 
 
@@ -344,7 +359,7 @@ def rising_gap(stored: Stored) -> Figure | None:
     means = [float(gaps[tau].mean()) for tau in sorted(gaps, reverse=True)]
     rises = [lower - higher for higher, lower in itertools.pairwise(means)]
     points = sum(len(gap) for gap in gaps.values())
-    said = f"{_at_taus(gaps)}, a grid on the simplex, without sampling"
+    said = f"{_at_taus(gaps)}, a grid on the simplex, A held fixed, without sampling"
     return Figure(min(rises), 0.0, points, said)
 
 
@@ -419,15 +434,18 @@ def _least_over_training(
     said = (
         f"{names}, τ = {tau:g}, steps {steps} of one training{each}; error over minibatches{least}"
     )
-    return Figure(value, error, _minibatches(stored, name), said)
+    return _over_minibatches(value, error, stored, said, name)
 
 
 _PARTS = ("monte_carlo", "minibatch")
 
 
-def _minibatches(stored: Stored, name: str = "fig2") -> int:
+def _over_minibatches(
+    value: float, error: float, stored: Stored, cells: str, name: str = "fig2"
+) -> Figure:
     runs = stored.table(f"{name}/runs", ["num_batches"])
-    return 0 if runs is None else int(runs.num_batches.min())
+    count = 0 if runs is None else int(runs.num_batches.min())
+    return Figure(value, error, count, cells, max(count - 1, 1))
 
 
 def _ratio(a: float, da: float, b: float, db: float) -> tuple[float, float]:
@@ -460,7 +478,7 @@ def lower_mse(stored: Stored) -> Figure | None:
     if not st or not gr:
         return None
     value, error = _ratio(*min(st.values()), *min(gr.values()))
-    return Figure(value, error, _minibatches(stored), _said_of_mse(gr, 1))
+    return _over_minibatches(value, error, stored, _said_of_mse(gr, 1))
 
 
 def lower_temperature(averaged: int) -> Callable[[Stored], Figure | None]:
@@ -477,7 +495,7 @@ def lower_temperature(averaged: int) -> Callable[[Stored], Figure | None]:
         lower = min(below, key=lambda tau: gr[tau])
         value, error = _ratio(*gr[lower], *gr[best])
         said = f"{_said_of_mse(gr, averaged)}; τ = {lower:g} over τ = {best:g}"
-        return Figure(value, error, _minibatches(stored), said)
+        return _over_minibatches(value, error, stored, said)
 
     return measure
 
@@ -554,12 +572,9 @@ def gain_on_digits(
             for each in (theirs, ours)
         )
         cell = f"{search.arity_name(arity)}, B = {batch_size}, M = {stored.samples_of_bounds()}"
-        return Figure(
-            theirs.mean - ours.mean,
-            math.hypot(theirs.sem, ours.sem),
-            min(theirs.over, ours.over),
-            f"{cell}; {where}",
-        )
+        error, freedom = _together(*((each.sem, each.seeds - 1) for each in (theirs, ours)))
+        count = min(theirs.over, ours.over)
+        return Figure(theirs.mean - ours.mean, error, count, f"{cell}; {where}", freedom)
 
     return measure
 
@@ -577,9 +592,9 @@ def lower_best_temperature(stored: Stored) -> Figure | None:
             lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
     if not lower:
         return None
-    values = list(lower.values())
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.nan
-    return Figure(statistics.fmean(values), error, len(values), "; ".join(lower))
+    # The draws of all cells are the same, so that their best ones are no independent sample.
+    said = f"{'; '.join(lower)}; without an error: all cells have the same draws"
+    return Figure(statistics.fmean(lower.values()), math.nan, len(lower), said)
 
 
 def smaller_batches(stored: Stored) -> Figure | None:
@@ -589,6 +604,6 @@ def smaller_batches(stored: Stored) -> Figure | None:
     )
     if small is None or large is None:
         return None
-    error = math.hypot(small.error, large.error)
-    count = min(small.count, large.count)
-    return Figure(small.value - large.value, error, count, f"{small.cells}; {large.cells}")
+    error, freedom = _together((small.error, small.freedom), (large.error, large.freedom))
+    count, cells = min(small.count, large.count), f"{small.cells}; {large.cells}"
+    return Figure(small.value - large.value, error, count, cells, freedom)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -442,7 +443,10 @@ def trained(run: Run) -> DiscreteVAE:
     Args:
         run: a training of a search.
     """
+    from ..training.runs import load_quietly
+
     model, _ = build(run.config)
+    row = load_quietly(run)
     for _ in range(2):
         try:
             about = {"file": "weights", **run.config}
@@ -454,9 +458,21 @@ def trained(run: Run) -> DiscreteVAE:
             pass
         except (DamagedFileError, OtherSettingsError) as damage:
             set_aside(run.weights, damage)
-        train(run)
+        again = train(run)
         shutil.rmtree(run.folder, ignore_errors=True)
+        if row is not None and row["status"] == "done":
+            _compare_bounds(run, row["results"]["valid_bound"], again["valid_bound"])
     raise DamagedFileError(f"{run.weights} is damaged again, right after it was written")
+
+
+def _compare_bounds(run: Run, stored: float, again: float) -> None:
+    """A repeated training may be of another device, with other draws: then it is another model."""
+    if not math.isclose(stored, again, rel_tol=1e-5):
+        warnings.warn(
+            f"{run.name} was trained again, for its weights are not there, and its bound on the "
+            f"validation set is {again:.3f}, not {stored:.3f}: the test is that of another model",
+            stacklevel=2,
+        )
 
 
 @torch.no_grad()

@@ -176,7 +176,11 @@ def page(tables: Tables) -> str:
     Args:
         tables: from `tables`.
     """
-    return "\n".join(_html(table) for table in tables.values())
+    said = (
+        "<p>Draws got more seeds because one of these trainings was the best of its cell, or had "
+        "GR furthest ahead of ST-GS. So the numbers are a little too good.</p>"
+    )
+    return "\n".join([*(_html(table) for table in tables.values()), said])
 
 
 def _html(table: pd.DataFrame) -> str:
@@ -228,7 +232,8 @@ EXPERIMENT = Experiment(
         "lecture": _profile("lecture", (0,), (6, 7)),
         "cpu": Seeds(_search("cpu"), (6, 7), _CPU, best=1, again=_FURTHEST),
         "paper": _profile("paper", (2, 3), (6, 7, 8, 9)),
-        "gpu": Seeds(_all, (6, 7), best=2),
+        # Of 20 draws, each with a seed of its own number: others have to lie beyond.
+        "gpu": Seeds(_all, (20, 21), best=2),
     },
     chosen=chosen,
     configurations=configurations,
