@@ -99,8 +99,8 @@ def test_the_table_has_a_row_for_each_schedule_and_estimator(tmp_path):
         if row["config"]["shape"] == "linear" and row["config"]["k"] is None
     ]
     cell = cells[(cells.schedule == "linear, 1 to 0.1") & (cells.row == "ST-GS")].iloc[0]
-    assert cell["mean"] == pytest.approx(sum(own) / 2)
-    assert cell.standard_error == pytest.approx(abs(own[0] - own[1]) / 2)
+    assert cell["mean"] == pytest.approx(sum(own) / 2, rel=1e-5)  # six digits are kept
+    assert cell.standard_error == pytest.approx(abs(own[0] - own[1]) / 2, rel=1e-4)
     form = annealing.arranged(cells)
     assert form.columns.tolist() == ["ST-GS", "GR-∞"]
     assert (

@@ -2,15 +2,18 @@
 
 import errno
 import io
+import math
 import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import plotly.graph_objects as go
 import pytest
+import torch
 
-from gumbelrao_edu import __version__, cli
+from gumbelrao_edu import __version__, cli, cli_compare
 from gumbelrao_edu.figures.page import embedded
 
 
@@ -33,6 +36,41 @@ def test_wrong_arguments(arguments, message, capsys):
     said = capsys.readouterr().err
     assert re.search(message, said)
     assert "_count" not in said
+
+
+def test_every_option_arrives(monkeypatch, tmp_path):
+    """Each with another value than its default."""
+    calls = []
+    monkeypatch.setattr(cli, "reproduce", lambda *a, **options: calls.append((a, options)))
+    monkeypatch.setattr(cli, "time_limit", lambda limit: calls.append(limit) or nullcontext())
+    out = tmp_path / "there"
+    options = f"--profile lecture --out {out} --jobs 3 --backend dask --limit 7"
+    assert cli.main(["reproduce", "table1", *options.split()]) == 0
+    limit, (arguments, named) = calls
+    assert limit == 7
+    assert arguments == (cli.EXPERIMENTS["table1"], "lecture", out)
+    assert named == {"jobs": 3, "backend": "dask"}
+
+
+def test_every_option_of_a_comparison_arrives(monkeypatch, tmp_path):
+    calls = []
+
+    def compare(f, logits, **options):
+        calls.append((f, logits, options))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(cli_compare, "compare", compare)
+    options = "--n 5 --variables 2 --scale 3 --tau 0.2,0.3 --k 4 --estimators zgr --samples 77"
+    with pytest.raises(SystemExit, match="enough"):
+        cli.main(
+            ["compare", "--f", "math:exp", *options.split(), "--seed", "9", "--out", str(tmp_path)]
+        )
+    f, logits, named = calls[0]
+    generator = torch.Generator().manual_seed(9)
+    assert f is math.exp
+    assert torch.equal(logits, 3 * torch.randn(2, 5, generator=generator))
+    assert torch.equal(named.pop("generator").get_state(), generator.get_state())
+    assert named == {"tau": [0.2, 0.3], "k": [4], "estimators": ["zgr"], "num_samples": 77}
 
 
 def test_version(capsys):
@@ -100,7 +138,12 @@ def closed():
     return stream
 
 
-@pytest.mark.parametrize("make", [broken_pipe, closed, full, lambda: None])
+NO_DEVICE = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+
+
+@pytest.mark.parametrize(
+    "make", [broken_pipe, closed, pytest.param(full, marks=NO_DEVICE), lambda: None]
+)
 def test_nobody_listens(make):
     stream = make()
     listener = cli._Listener(stream)

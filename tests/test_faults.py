@@ -177,7 +177,8 @@ def test_an_older_command_goes_on_late(tmp_path, undisturbed, record_property):
 
 def flipped(content: bytes, random_: random.Random) -> bytes:
     place = random_.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ 1 << random_.randrange(8)]) + content[place:]
+    bit = bytes([content[place] ^ 1 << random_.randrange(8)])
+    return content[:place] + bit + content[place + 1 :]
 
 
 DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {

@@ -16,7 +16,7 @@ from gumbelrao_edu.experiments import EXPERIMENTS, table2
 from gumbelrao_edu.training.errors import LimitReachedError
 from gumbelrao_edu.training.limit import time_limit
 from gumbelrao_edu.training.merge import merge
-from gumbelrao_edu.training.runs import Run
+from gumbelrao_edu.training.runs import Run, read_row
 
 
 def test_a_limit_wakes_what_waits_and_is_gone_afterwards():
@@ -78,6 +78,16 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
     failed = json.loads(rows[0].read_text()) | {"status": "failed", "error": "no memory"}
     del failed["checksum"]  # it was that of the other row
     (one / "table2/runs" / rows[0].name).write_text(json.dumps(failed))  # here it failed
+    theirs = sorted(
+        {path.name for path in rows} - {*(p.name for p in (one / "table2/runs").iterdir())}
+    )
+    lost = other / "table2/runs" / theirs[0]  # there it failed, and here it was not begun
+    whole_row = lost.read_text()
+    lost.write_text(json.dumps(failed | {"config": json.loads(whole_row)["config"]}))
+    ended = [p for p in other.glob("*/**/runs/*.json") if read_row(p)["status"] == "done"]
+    assert sum(merge(other, tmp_path / "third").values()) == len(ended)
+    assert not (tmp_path / "third/table2/runs" / lost.name).exists()
+    lost.write_text(whole_row)
     kept = {path: path.read_bytes() for path in (one / "table2/runs").iterdir()}
     assert cli.main(["merge", str(other), "--out", str(one)]) == 0
     lines = capsys.readouterr().out

@@ -360,3 +360,43 @@ def test_score_of_nothing_is_refused():
         score(some_model(greedy), Split([], "nothing"))
     with pytest.raises(ValueError, match="split: expected sentences, got none in nothing"):
         accuracy(some_model(greedy), Split([], "nothing"))
+
+
+def test_the_first_weights_are_those_of_the_public_code():
+    """Each from 64 × 64 numbers or more but the query, 64: within five standard errors."""
+    model = TreeLSTM(greedy, dim=64, generator=torch.Generator().manual_seed(0))
+    for weight, std in (
+        (model.embedding.weight, 1.0),
+        (model.leaf.weight, math.sqrt(2 / 64)),
+        (model.hidden.weight, math.sqrt(2 / 64)),
+        (model.query, 0.01),
+    ):
+        assert abs(weight.std().item() / std - 1) < 5 / math.sqrt(2 * weight.numel())
+    assert 0.0018 < model.output.weight.abs().max() <= 0.002
+    columns = model.compose.weight.T @ model.compose.weight
+    torch.testing.assert_close(columns, torch.eye(128), rtol=0, atol=1e-5)
+
+
+def test_log_probabilities_are_in_the_order_of_the_batch():
+    model = some_model(hard)
+    batch = some_batch(LENGTHS)
+    found = model.parse(batch).log_probability()
+    for i, (tokens, label) in enumerate(sentences(batch)):
+        alone = Batch(tokens, torch.tensor([len(tokens)]), label[None])
+        torch.testing.assert_close(found[i], model.parse(alone).log_probability()[0])
+    assert found.unique().numel() > 4
+
+
+def test_scores_are_of_the_estimator_that_is_named():
+    def leftmost(logits):
+        return F.one_hot(torch.zeros(logits.shape[:-1], dtype=torch.long), logits.shape[-1]).to(
+            logits.dtype
+        )
+
+    examples = generate(30, max_length=10, generator=torch.Generator().manual_seed(1))
+    split = Split(examples, "few")
+    model = some_model(hard)
+    left, own = score(model, split, estimator=leftmost), score(model, split)
+    want = [trees.f1(trees.left_branching(len(e.tokens)), e.spans) for e in examples]
+    assert left.f1 == pytest.approx(sum(want) / len(want))
+    assert left.f1 != pytest.approx(own.f1)

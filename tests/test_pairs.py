@@ -131,6 +131,7 @@ def course(tmp_path, monkeypatch):
             if cell.cell_type == "code":
                 cell.execution_count = len(executed)
         known = {"code": digest(notebooks.code(notebook)), "imports": []}
+        known["results"] = notebooks.digest_results(notebooks.results_of(notebook))
         notebook.metadata.gumbelrao_edu = {**known, "modules": notebooks.digest_modules([])}
 
     monkeypatch.setattr(notebooks, "execute", execute)
@@ -396,3 +397,25 @@ def test_without_a_browser_a_sentence_comes_and_not_an_endless_wait(monkeypatch)
     notebooks.renderer.cache_clear()
     with pytest.raises(RuntimeError, match="sudo apt install chromium"):
         notebooks.picture({"layout": {"height": 300}})
+
+
+def test_a_notebook_is_stale_when_results_that_it_reads_have_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    folder = tmp_path / "notebooks/results"
+    folder.mkdir(parents=True)
+    for name in ("read.csv", "other.csv"):
+        (folder / name).write_text("1")
+    cells = [nbformat.v4.new_code_cell('pd.read_csv(stored("read.csv"))')]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert notebooks.results_of(notebook) == ["read.csv"]
+    notebook.metadata.gumbelrao_edu = {
+        "code": digest(notebooks.code(notebook)),
+        "imports": [],
+        "modules": notebooks.digest_modules([]),
+        "results": notebooks.digest_results(["read.csv"]),
+    }
+    assert notebooks.is_current(notebook, notebook)
+    (folder / "other.csv").write_text("2")
+    assert notebooks.is_current(notebook, notebook)
+    (folder / "read.csv").write_text("2")
+    assert not notebooks.is_current(notebook, notebook)

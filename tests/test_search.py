@@ -433,3 +433,49 @@ def test_only_whole_rows_of_other_experiments_are_taken(tmp_path, spoil):
         warnings.simplefilter("ignore", DamagedFileWarning)
         with pytest.raises(ArithmeticError, match="no run ended well"):  # there is nothing to take
             reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)
+
+
+def test_what_is_drawn_is_what_a_training_gets(few, monkeypatch):
+    """Each setting by itself, against the configuration: a training would run with any."""
+    split = torch.arange(3.0)[:, None] < torch.tensor([1.0, 2.0, 3.0])  # of different means
+    data = replace(few, train=(few.train * split[0, 0]).to(torch.uint8), test=1 - few.test)
+    monkeypatch.setattr(search, "load_digits", lambda full: data)
+    search.digits.cache_clear()
+    made = []
+
+    class Spy(search.Training):
+        def __init__(self, model, loss, examples, **settings):
+            made.append((model, examples, settings))
+            super().__init__(model, loss, examples, **settings)
+
+    monkeypatch.setattr(search, "Training", Spy)
+    two = [run.config for run in runs(small(CELLS[:1]), Path())]
+    assert len(two) == 2
+    for config in two:
+        model, draws = search.build(config)
+        initial = draws.get_state()
+        search.begin(config, model, draws)
+        _, examples, settings = made[-1]
+        assert examples is data.train
+        for name in ("batch_size", "learning_rate", "momentum", "weight_decay", "seed"):
+            assert settings[name] == config[name]
+        assert settings["generators"] == [draws]
+        assert draws.initial_seed() == config["seed"]
+        assert torch.equal(initial, torch.Generator().manual_seed(config["seed"]).get_state())
+        assert model.estimator.hyper["tau"] == config["tau"]
+        torch.testing.assert_close(model.pixel_mean, data.train.float().mean(0))
+        assert model.encoder[0].out_features == 5
+    for name in ("learning_rate", "momentum", "seed", "tau"):
+        assert two[0][name] != two[1][name]
+    search.digits.cache_clear()
+
+
+def test_each_chunk_of_a_bound_has_draws_of_its_own(tmp_path, few, monkeypatch):
+    """Of the same image in two chunks the bounds differ."""
+    model, _ = search.build(runs(small(CELLS[:1]), tmp_path)[0].config)
+    monkeypatch.setattr(search, "BOUND_CHUNK", 10)
+    images = few.valid[:1].expand(20, -1)
+    found = search.bounds(
+        model, images, 3, tmp_path / "bounds", about={"of": "a test"}, tick=lambda fraction: None
+    )
+    assert len(found.unique()) == 20

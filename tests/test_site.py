@@ -629,6 +629,85 @@ def test_paper_is_light(open_page):
     assert page.evaluate(theme) == "dark"
 
 
+@pytest.mark.parametrize("width", [360, 1366])
+def test_the_menus_open(open_page, width):
+    """The pages of the site, and what is on this page; by a tap on a phone."""
+    touch = {"has_touch": True, "is_mobile": True} if width < 600 else {}
+    page = open_page("notebooks/03_gumbel_rao.html", width=width, height=740, **touch)
+    for name, menu in (("Pages of the site", "primary"), ("On this page", "secondary")):
+        button = page.locator(f".{menu}-toggle:visible")
+        sidebar = page.locator(f".bd-sidebar-{menu}")
+        if menu == "secondary" and width > 600:
+            assert sidebar.is_visible()  # it stands beside the text
+            continue
+        assert button.count() == 1
+        assert button.get_attribute("aria-label") == name
+        before = sidebar.is_visible()
+        assert before == (width > 600)
+        button.click()
+        page.wait_for_function(
+            """([menu, before]) => {
+                const links = document.querySelectorAll(`.bd-sidebar-${menu} a, dialog a`);
+                const seen = [...links].some((link) => link.checkVisibility({visibilityProperty: 1})
+                    && link.getBoundingClientRect().width > 0
+                    && link.getBoundingClientRect().left >= 0);
+                return seen !== before;
+            }""",
+            arg=[menu, before],
+        )
+        if width < 600:
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(500)
+
+
+def test_what_is_found_is_read_on_a_phone(open_page):
+    page = open_page("search.html?q=temperature", wait=False, width=360, height=740)
+    page.wait_for_selector("#search-results li p.context", timeout=20_000)
+    page.wait_for_timeout(1000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    texts = page.locator("#search-results li p.context").all_inner_texts()
+    assert texts
+    assert not [text for text in texts if "System Settings" in text]
+
+
+def test_the_reference_is_read_on_a_phone(open_page):
+    page = open_page("reference/index.html", width=360, height=740)
+    names = sorted(path.name for path in SITE.glob("reference/*.html"))
+    assert len(names) > 50
+    wide = []
+    for name in names:
+        page.goto(page.url.rsplit("/", 1)[0] + f"/{name}", wait_until="domcontentloaded")
+        page.wait_for_function("document.readyState === 'complete'")
+        if page.evaluate("document.documentElement.scrollWidth") > 360:
+            wide.append(name)
+    assert wide == []
+
+
+def test_verdicts_are_dark_on_a_dark_page(open_page):
+    page = open_page("notebooks/06_listops.html", color_scheme="dark")
+    table = page.locator("table", has_text="would decide it").first
+    table.scroll_into_view_if_needed()
+    colours = table.evaluate(
+        """table => { const around = table.closest('.text_html');
+        return [getComputedStyle(around).backgroundColor, getComputedStyle(table).color]; }"""
+    )
+    assert colours[0] == "rgba(0, 0, 0, 0)"
+    assert min(map(int, re.findall(r"\d+", colours[1])[:3])) > 150
+
+
+def test_solutions_are_on_the_page_itself():
+    for name in PAGES:
+        text = (SITE / name).read_text("utf-8")
+        assert 'href="#">a notebook' not in text
+        assert "notebook of their own" not in text
+
+
+def test_the_first_page_says_what_it_is():
+    text = (SITE / "index.html").read_text("utf-8")
+    assert re.search(r'<meta content="[^"]{40,}" name="description"', text)
+    assert "from gumbelrao_edu import gumbel_rao" in re.sub(r"<[^>]*>", "", text)
+
+
 def test_the_search_finds_a_function(open_page):
     page = open_page("search.html?q=gumbel_rao", wait=False)
     page.wait_for_selector("#search-results li", timeout=20_000)

@@ -168,6 +168,40 @@ def test_seeds_are_shared_by_the_estimators():
     assert settings["clip"] is None
 
 
+def test_what_the_grid_says_is_what_a_training_gets(few):
+    rows = (ST_GS, replace(ST_GS, clip=1.0))
+    grid = replace(TINY, seeds=(3,), taus=(0.2, 0.7), rows=rows)
+    made = []
+
+    class Spy(table1.Training):
+        def __init__(self, model, loss, examples, **settings):
+            made.append((model, examples, settings))
+            super().__init__(model, loss, examples, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table1, "Training", Spy)
+        for config in table1.configurations(grid):
+            trial = table1._Trial(Run({**config, "dim": 12}, Path()))
+            model, examples, settings = made[-1]
+            assert examples is trial.data.train
+            assert settings["clip"] == config["clip"]
+            assert settings["learning_rate"] == config["learning_rate"]
+            assert settings["seed"] == 3
+            assert settings["generators"][0].initial_seed() == 3
+            assert model.estimator.hyper["tau"] == config["tau"]
+            assert len(model.query) == 12
+    seen = {(settings["clip"], model.estimator.hyper["tau"]) for model, _, settings in made}
+    assert seen == {(None, 0.2), (None, 0.7), (1.0, 0.2), (1.0, 0.7)}
+
+
+def test_the_test_is_on_the_test_set(few):
+    trial = table1._Trial(Run(table1.configurations(TINY)[0], Path()))
+    on_test, on_valid = (table1.score(trial.model, part) for part in (few.test, few.valid))
+    found = trial.tests()
+    assert found["test_accuracy"] == 100 * on_test.accuracy
+    assert found["test_f1"] == on_test.f1 != on_valid.f1
+
+
 def test_a_run_that_diverges_counts_up_to_its_best_epoch(tmp_path, few):
     config = {**table1.configurations(TINY)[0], "learning_rate": 1e9}
     results = table1.train(Run(config, tmp_path))

@@ -31,6 +31,8 @@ from gumbelrao_edu.training.errors import (
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE
 
+INF = float("inf")
+
 
 def test_trains() -> None:
     training = new()
@@ -204,6 +206,50 @@ def test_between_far_reports_a_checkpoint_is_saved_by_the_clock(
     whole.run(40, every=40)
     resumed.run(40, every=40, checkpoint=path)
     assert_same(whole, resumed)
+
+
+def test_the_pause_between_checkpoints_grows_with_what_they_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    pauses = loop.Pauses()
+    for cost, due in ((1.0, 30.0), (10.0, 200.0)):
+        with pauses.saving():
+            now[0] += cost
+        now[0] += due - 0.1
+        assert not pauses.over()
+        now[0] += 0.2
+        assert pauses.over()
+
+
+def test_an_interrupt_in_the_callback_of_the_last_step_arrives(tmp_path: Path) -> None:
+    training = new()
+    with pytest.raises(KeyboardInterrupt):
+        training.run(
+            6, callback=lambda _: signal.raise_signal(signal.SIGINT), checkpoint=tmp_path / "state"
+        )
+    assert training.step == 6
+    again = new()
+    again.load(tmp_path / "state")
+    assert again.step == 6
+
+
+def test_a_training_that_has_begun_does_not_go_back_to_a_checkpoint(tmp_path: Path) -> None:
+    whole, older, begun = new(), new(), new()
+    older.run(3, checkpoint=tmp_path / "state")
+    begun.run(5)
+    begun.run(10, checkpoint=tmp_path / "state")
+    whole.run(5)
+    whole.run(10)
+    assert_same(whole, begun)
+
+
+@pytest.mark.parametrize(("norm", "exploded"), [(0.99e6, False), (1.01e6, True), (INF, True)])
+def test_weights_have_exploded_from_a_million_on(norm: float, exploded: bool) -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, norm)
+    assert loop.exploded(layer) == exploded
 
 
 def test_runs_in_another_thread() -> None:

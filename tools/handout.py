@@ -250,11 +250,12 @@ def readme(system: System, python: str) -> str:
 
 def pack(folder: Path) -> Path:
     archive = folder.with_name(folder.name + ".zip")
+    part = archive.with_suffix(".part")  # a zip that is there stays until the new one is whole
     # Wheels are compressed already.
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as zipped:
         for path in sorted(folder.rglob("*")):
             zipped.write(path, path.relative_to(folder.parent))
-    return archive
+    return part.replace(archive)
 
 
 def make(root: Path, out: Path, system: System, python: str) -> Path:
@@ -263,7 +264,7 @@ def make(root: Path, out: Path, system: System, python: str) -> Path:
     Raises:
         HandoutError: if something cannot be had.
     """
-    folder = out / f"{'gumbelrao-course'}-{system.name}-{python}"
+    folder = out / f"gumbelrao-course-{system.name}-{python}"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "wheels").mkdir(parents=True)
     wanted = pins(root / "requirements.txt", system)

@@ -141,6 +141,18 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
+def digest_results(names: list[str]) -> str:
+    """The stored results that a notebook reads."""
+    files = [ROOT / "notebooks/results" / name for name in names]
+    return digest([file.read_text("utf-8") if file.exists() else None for file in files])
+
+
+def results_of(notebook: NotebookNode) -> list[str]:
+    """Which they are: what its code hands to `stored`."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return sorted({*re.findall(r'stored\("([^"]+)"\)', text)})
+
+
 def digest_modules(names: list[str]) -> str:
     """The modules of the package that a notebook imported, and the package's data."""
     folders = [ROOT / name.replace(".", "/") for name in names]
@@ -311,6 +323,7 @@ def is_current(built: NotebookNode, wanted: NotebookNode) -> bool:
         code(built) == code(wanted)
         and known.get("code") == digest(code(wanted))
         and known.get("modules") == digest_modules(known.get("imports", []))
+        and known.get("results") == digest_results(results_of(wanted))
     )
 
 
@@ -342,6 +355,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         "code": digest(code(notebook)),
         "imports": imports,
         "modules": digest_modules(imports),
+        "results": digest_results(results_of(notebook)),
     }
 
 

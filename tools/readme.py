@@ -68,10 +68,11 @@ def wanted(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args().check
     text = README.read_text(encoding="utf-8")
     if text == wanted(text):
         return
-    if parser.parse_args().check:
+    if check:
         sys.exit("The table of estimators in README.md has drifted: run python tools/readme.py")
     README.write_text(wanted(text), encoding="utf-8")
     print("wrote README.md")
