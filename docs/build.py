@@ -193,9 +193,9 @@ def replace(notebook: NotebookNode, id: str, markup: str) -> None:
 def for_readers(notebook: NotebookNode) -> NotebookNode:
     """Fold the solutions, and leave out what only someone with a kernel needs."""
     crossrefs.link_terms(notebook, crossrefs.read_glossary(crossrefs.GLOSSARY.read_text("utf-8")))
+    markdown = nbformat.v4.new_markdown_cell
     cells: list[NotebookNode] = []
     folded = False
-    markdown = nbformat.v4.new_markdown_cell
     for cell in notebook.cells:
         tags = tools.tags(cell)
         if "install" in tags or "*This is the notebook with the solutions" in cell.source:
@@ -209,12 +209,18 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
             cell.source = for_the_site(cell.source)
         cell.metadata = {"tags": [tools.HIDE]} if tools.HIDE in tags else {}  # MyST-NB folds it
         cells.append(cell)
+    cells.insert(1, markdown(HERE))
     notebook.cells = cells
     notebook.metadata = {"kernelspec": tools.KERNELSPEC, "language_info": {"name": "python"}}
     notebook.metadata["mystnb"] = {"execution_mode": "off"}
     notebook.metadata["file_format"] = "mystnb"
     return notebook
 
+
+HERE = (
+    "*On this page the figures move, and the code does not run: for that, open the notebook by one "
+    "of the links above.*"
+)
 
 # Code, formulas on lines of their own, and formulas in a line.
 FORMULA = re.compile(r"```.*?```|`+[^`]*`+|\$\$.*?\$\$|(\$[^$]+?\$)", re.DOTALL)
@@ -224,12 +230,15 @@ def for_the_site(text: str) -> str:
     """Links that hold on the site, and formulas that MyST finds: a line might begin with a plus."""
     text = FORMULA.sub(lambda m: re.sub(r"\s+", " ", m[1]) if m[1] else m[0], text)
     text = re.sub(
-        r"The\s+solutions(\s+of\s+the\s+exercises)?\s+are\s+in\s+"
+        r"The\s+solutions(\s+of\s+the(\s+\w+)?\s+exercises)?\s+are\s+in\s+"
         r"\[a\s+notebook\s+of\s+their\s+own\]\([^)]*\)\.",
         "The solutions are folded in under the exercises.",
         text,
     )
-    return text.replace("](../", "](").replace("](solutions/", "](")
+    text = text.replace("](../", "](").replace("](solutions/", "](")
+    if re.search(r"notebook\s+of\s+their\s+own", text):
+        raise ValueError(f"the solutions are on the page itself, but it says: {text}")
+    return text
 
 
 # --- Figures --------------------------------------------------------------------------------------

@@ -149,6 +149,13 @@ function isStackable(table) {
   return table.tHead?.rows.length === 1 && !table.matches(".dataframe");
 }
 
+// Columns of a word or two a line cannot be read, though they fit.
+function isNarrow(table) {
+  const narrowest = Math.min(...[...table.tHead.rows[0].cells].map((cell) => cell.clientWidth));
+  const longest = Math.max(...[...table.querySelectorAll("td")].map((cell) => cell.clientHeight));
+  return narrowest < 100 && longest > 400;
+}
+
 // Each row becomes a block, each cell a line that begins with the name of its column.
 function stack(table) {
   table.classList.add("stacked");
@@ -228,6 +235,39 @@ function start() {
   sidebar?.setAttribute("role", "navigation");
   sidebar?.setAttribute("aria-label", "Site");
 
+  // The theme's script listens to the first button of each menu, which stands in the bar that is
+  // not shown; the others pass it on.
+  const menus = { primary: "Pages of the site", secondary: "On this page" };
+  for (const [kind, name] of Object.entries(menus)) {
+    const [first, ...others] = document.querySelectorAll(`.${kind}-toggle`);
+    for (const button of others) {
+      button.ariaLabel = name;
+      button.addEventListener("click", () => first.click());
+    }
+  }
+
+  // Of what a search finds, the text is shown, not the buttons around it.
+  if (typeof Search !== "undefined") {
+    const text = Search.htmlToText;
+    Search.htmlToText = (page, anchor) => {
+      const article = new DOMParser().parseFromString(page, "text/html").querySelector("article");
+      return text(article ? `<div role="main">${article.innerHTML}</div>` : page, anchor);
+    };
+  }
+
+  // Paper has no lists to choose from: the chosen name is printed.
+  window.addEventListener("beforeprint", () => {
+    for (const select of document.querySelectorAll(".gumbelrao-control select")) {
+      const chosen = document.createElement("b");
+      chosen.className = "chosen";
+      chosen.textContent = select.selectedOptions[0]?.textContent ?? "";
+      select.after(chosen);
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const chosen of document.querySelectorAll(".chosen")) chosen.remove();
+  });
+
   // What is wider than the page scrolls by itself, with the keyboard too.
   const isWide = (element) => element.scrollWidth > element.clientWidth + 1;
   const isCut = (element) => {
@@ -244,7 +284,7 @@ function start() {
     for (const table of document.querySelectorAll(".bd-article table")) {
       table.classList.remove("small", "stacked");
       if (isWide(table)) table.classList.add("small");
-      if (isWide(table) && isStackable(table)) stack(table);
+      if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
     }
     for (const element of document.querySelectorAll(".formula, .bd-article table, pre, .output")) {
       if (isWide(element)) element.tabIndex = 0;

@@ -95,7 +95,16 @@ def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any)
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
+def _returned(self: Any, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
+    # Napoleon would take what stands before the first colon for a type.
+    lines = self._dedent(self._consume_to_next_section())
+    return [("", "", lines)] if lines else []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    from sphinx.ext.napoleon.docstring import GoogleDocstring
+
+    GoogleDocstring._consume_returns_section = _returned  # type: ignore[method-assign]
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _process, priority=400)
     return {"version": "1", "parallel_read_safe": True}

@@ -16,6 +16,11 @@ import notebooks as tools
 ROOT = Path(__file__).resolve().parents[2]
 
 TEXT = """\
+---
+myst:
+  html_meta:
+    description: A course and a library on gradients of lower variance for discrete choices.
+---
 # Gumbel-Rao: choices that learn
 
 {figure}
@@ -23,7 +28,8 @@ TEXT = """\
 A network that chooses one of *n* things has no derivative at the choice; the straight-through
 Gumbel-Softmax (ST-GS) makes one up, and it is noisy. Gumbel-Rao averages it over everything that
 could have led to the same choice: the same mean, less variance, one changed line. Move the sliders:
-this is one training with both.
+this is one training with both. τ is the temperature, how soft the made-up derivative is; K is how
+many samples Gumbel-Rao averages.
 
 <p class="buttons">
 <a class="button" href="notebooks/{first}.html">Read the course</a>
@@ -32,8 +38,10 @@ this is one training with both.
 </p>
 
 ```python
-sample = F.gumbel_softmax(logits, tau=0.5, hard=True)  # before
-sample = gumbel_rao(logits, tau=0.5, k=100)            # after
+from gumbelrao_edu import gumbel_rao
+
+# before: torch.nn.functional.gumbel_softmax(logits, tau=0.5, hard=True)
+sample = gumbel_rao(logits, tau=0.5, k=100)
 ```
 
 ## The course
@@ -57,6 +65,9 @@ make lab
 ```
 
 ## The estimators
+
+*From* is the equation of the [paper](paper.md), or a later paper. An estimator whose mean is its
+own is biased.
 
 {estimators}
 
