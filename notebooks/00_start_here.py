@@ -81,8 +81,8 @@ forward_and_backward()
 
 # %% [markdown]
 # Forward there is no difference. Backward, at the place of the choice, ST-GS uses the noise $G$ that happened
-# to be drawn. Gumbel-Rao averages over many noises that would have made the *same* choice. They cost little, as
-# the network does not run again.
+# to be drawn. Gumbel-Rao averages over many noises that would have made the *same* choice. The network need
+# not run again for them.
 
 # %% [markdown] tags=["map"]
 # ## The map
@@ -186,7 +186,7 @@ print("All is well.")
 # <details><summary>Answer</summary>
 #
 # Start, step size, number of steps and the seed of the random numbers were the same, and the caption says that
-# the mean of the gradient was, too. One line of code differed: how the gradient of a choice is estimated.
+# at the same weights the mean of the gradient is, too. One line of code differed: how the gradient of a choice is estimated.
 #
 # </details>
 #

@@ -230,7 +230,7 @@ checks.check_fixed_loss(expected_loss)
 # $$\log_{10} \mathrm{var}[\nabla_{\mathrm{STGS}}] - \log_{10} \mathrm{var}[\nabla_{\mathrm{GRMCK}}],$$
 #
 # where var is the trace of the covariance matrix, the sum of the variances of the entries. A value of 1 says
-# that ST-GS has ten times the variance. The paper estimates it by sampling. We need no samples: by the law
+# that ST-GS has ten times the variance. The paper does not say how it got these variances. We need no samples: by the law
 # of total variance, for one draw of $D$ ($B = 1$),
 #
 # $$\mathrm{var}[\nabla_{\mathrm{GRMCK}}] = \frac{\mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]}{K}
@@ -404,7 +404,7 @@ for derivative in ["fixed", "whole"]:
 #   paper's figure was made with the whole derivative. Its text does not say, nor which temperatures.
 
 # %% [markdown]
-# ## 7 · As the paper did it
+# ## 7 · With samples
 #
 # *Optional, 8 minutes.* Without (13) one draws: at each $p$ 100 gradients of ST-GS, and 100 of GR with $K = 1000$, which are 350
 # million exponentials. The sample variance of each has a *standard error*: what it would scatter by if all

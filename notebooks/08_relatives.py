@@ -194,7 +194,7 @@ assert all(row < rmse["no gradient at all"] for name, row in rmse.items() if nam
 #
 # This was *one* choice. Let there be 30, and look at the gradient of the first one only.
 #
-# - *One loss for all:* $f$ returns the sum, as the loss of a network does.
+# - *One loss for all:* $f$ returns the sum.
 # - *A loss for each:* $f$ returns 30 numbers, and each estimator is told which loss belongs to which choice. That
 #   needs a loss that splits so (a *separable* one).
 #
@@ -240,7 +240,8 @@ for name in dict.fromkeys(name for name, _ in spread):
 # With one loss for all, REINFORCE multiplies the score of each choice by the sum of 30 losses. Most of that is
 # the mean of the sum, which says nothing about this choice. Subtract it, and the noise of the other 29 choices is
 # left; it grows with their number, too. For GR nothing has changed: $\partial f / \partial D$ tells each choice
-# its own share. **This is why one accepts a bias.** If the loss splits, and you can say how, REINFORCE and RLOO get
+# its own share. (That is so for a sum. Where choices interact, the derivative for one depends on the others, and the
+# noise of GR grows with them, too.) **This is why one accepts a bias.** If the loss splits, and you can say how, REINFORCE and RLOO get
 # the same share without a bias. With the mean loss as its baseline REINFORCE has less noise than GR then, and so has
 # RLOO; without a baseline it has a little more. (RLOO's number is for four evaluations. At equal cost it is twice
 # that, and more than that of REINFORCE with the mean loss, which one has to know.)
@@ -373,10 +374,10 @@ for name, numbers in found.items():
     print(f"{estimators.get(name).label:14}{columns}")
 
 # %% [markdown]
-# ReinMax keeps its promise. Of the variants the *direction* is right for the linear loss, but the gradient is too
-# short: as τ → 0 half as long for ReinMax-Rao, three quarters for ReinMax-CV (their pages in the library say why).
-# For the quadratic loss the direction is wrong, too. They are exact to first order, up to a factor, and have
-# given up the second. Whether what they get for it pays is a matter of the problem. So let us look at many problems.
+# ReinMax keeps its promise. Of the variants the *direction* is right for the linear loss at this low τ, but the gradient is
+# too short: as τ → 0 half as long for ReinMax-Rao, three quarters for ReinMax-CV (their pages in the library say why).
+# For the quadratic loss the direction is wrong, too. As τ → 0 they are exact to first order, up to
+# a factor, and have given up the second. Whether what they get for it pays is a matter of the problem. So let us look at many problems.
 
 # %%
 assert all(abs(number - 1) < 0.02 for number in found["reinmax"])
@@ -415,9 +416,10 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 # 2. REINFORCE and RLOO, at every τ. GS joins them at a low τ, where its soft sample is nearly $D$. ZGR and ReinMax,
 #    exact for a parabola, have a bias now, and for this loss mostly a large one.
 # 3. For the quadratic loss RLOO is ahead with three classes, and ZGR or GR with sixteen: a score says less about
-#    each class when there are many. For the wave RLOO stays ahead, since the others pay for their bias.
+#    each class when there are many. For the wave RLOO stays ahead: REINFORCE has more noise, and the others pay
+#    for their bias.
 #
-# At any τ but 1 ReinMax has a bias even for a quadratic loss, above 1 a smaller one than below: its authors
+# At any τ but 1 ReinMax has a bias even for a quadratic loss, here above 1 a smaller one than below: its authors
 # advise τ ≥ 1.
 #
 # </details>
@@ -431,7 +433,7 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 # The best is $x_v = 0$ for all, by a little: 0 is nearer to 0.45 than 1 is. All start from probability ½, with the
 # same optimiser (Adam) and the same number of evaluations of $f$; RLOO with four draws takes a quarter of the
 # steps. The vertical axis says how much of the way to the best loss is left; 1 is no progress. GR and its kin
-# have $K = 10$, and τ = 0.1.
+# have $K = 10$, and all that have a temperature τ = 0.1, but ReinMax 1.
 #
 # **Predict:** who gets stuck? (Think of the two slopes at $x = 0$ and $x = 1$, and of their mean.)
 
@@ -598,9 +600,9 @@ for shift in [0, 20, 40, 44, 48, 60, 80, 100, -80, -110]:
     print(f"{shift:6}  {wrong[shift][0]:16.2f}  {wrong[shift][1]:14.2f}  {wrong[shift][2]:19.4f}")
 
 # %% [markdown]
-# Up to a shift of 40 all agree (the first two have the error of 4,000 draws). From about 46 on, which is −log 10⁻²⁰,
-# the form with the small number is silently wrong: the losers are pressed against the same bound, and the gradient
-# is gone. The same happens below −46, where it hides the sum of exponentials. As it stands, (9) gives NaN when an
+# Up to a shift of 40 all agree (the first two have the error of 4,000 draws). From a little above 40 on the form with the
+# small number is silently wrong, and beyond 46, which is −log 10⁻²⁰, nearly all of the gradient is gone: the losers are
+# pressed against the same bound. The same happens below −46, where it hides the sum of exponentials. As it stands, (9) gives NaN when an
 # exponential overflows, near 88, or underflows, near −104. The library works with differences of logits, and its
 # error is that of the seven digits of its numbers.
 
@@ -716,7 +718,7 @@ from gumbelrao_edu.experiments.successors import PUBLISHED, PUBLISHED_MODELS
 pd.DataFrame(PUBLISHED, index=PUBLISHED_MODELS).T
 
 # %% [markdown]
-# In two of the three models ReinMax-Rao is ahead, in one ReinMax. GR is behind ReinMax in all, by 0.35 and 0.62
+# In two of the three models ReinMax-Rao is ahead of these, in one ReinMax. GR is behind ReinMax in all, by 0.35 and 0.62
 # where no training diverged.
 #
 # And here are ours, with the draw of hyper-parameters that was the best of six for GR in Table 2. There is one training
@@ -797,7 +799,7 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; on average behind ST-GS in no setting of sections 6 and 8 |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; on average behind ST-GS in no training of ours in sections 6 and 8 (in notebook 7 it is at τ = 0.777, in section 8 in one published model) |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | it is the row to beat in section 1 |
 #
@@ -849,7 +851,7 @@ print(found.recommendation)
 #
 # </details>
 #
-# **3.** Why does REINFORCE get noisier when other choices are added to the loss, and GR does not?
+# **3.** Why does REINFORCE get noisier when the losses of other choices are added, and GR does not?
 #
 # <details><summary>Answer</summary>
 #
@@ -869,7 +871,7 @@ print(found.recommendation)
 #
 # <details><summary>Answer</summary>
 #
-# When the numbers themselves are that small: here with logits above 46 or below −46.
+# When the numbers themselves are that small: here with logits from a little above 40 on.
 #
 # </details>
 
@@ -878,7 +880,7 @@ print(found.recommendation)
 #
 # - ReinMax: [Liu, Dong, Liu, Yu & Gao (2023)](https://arxiv.org/abs/2304.08612), *Bridging discrete and backpropagation*.
 # - ReinMax-Rao and ReinMax-CV: [Wang & Bui (2026)](https://arxiv.org/abs/2603.08257); decoupled ST-GS:
-#   [Shah et al. (2024)](https://arxiv.org/abs/2410.13331).
+#   [Shah et al. (2024)](https://arxiv.org/abs/2410.13331v1), version 1.
 # - All kinds of gradient estimators in one survey:
 #   [Mohamed, Rosca, Figurnov & Mnih (2020)](https://arxiv.org/abs/1906.10652).
 #

@@ -633,7 +633,7 @@ for name, loss in losses.items():
 # at τ = 1, and settles at a little more than half of the gradient: for this $f$ a lower temperature is no cure.
 # A straight-through estimator knows the gradient of $f$ at the corner $D$, not the values of $f$ at the other
 # corners. The step from one corner to another is guessed from the slopes at both. One half from each is
-# exact for a parabola only.
+# exact for every parabola, and in general for nothing else.
 
 # %% [markdown]
 # ## 7 · Which temperature?
@@ -911,8 +911,8 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 #
 # - One line, (P), proves it all. Averaging over the noise given $D$ removes the inner variance and nothing
 #   else; the bias stays, and the MSE is lower at every τ.
-# - The variance is inner/$(BK)$ + outer/$B$ (13). Beyond $K^* = $ inner/outer, more samples buy little; $K^*$
-#   grows like 1/τ, and $B$ can do all that $K$ can.
+# - The variance is inner/$(BK)$ + outer/$B$ (13). Beyond $K^* = $ inner/outer, more samples take at most half
+#   of what is left, and ever less; $K^*$ grows like 1/τ, and $B$ can do all that $K$ can.
 # - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
 #   there is no gradient left.
 # - As τ → 0, GR tends to ZGR: half a bump at each tie (section 6). Its bias vanishes for quadratic $f$, not for all.

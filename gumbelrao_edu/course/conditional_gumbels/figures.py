@@ -58,7 +58,7 @@ def many_noises(logits: Tensor, *, num_samples: int = 40, seed: int = 1) -> Pane
     ]
     ring = points("the largest", hollow(FORWARD), places, highest[order].tolist(), size=MARK)
     counts = torch.bincount(winner, minlength=3).tolist()
-    axes = layout("draws of θ + G, sorted by the class that wins", "θ + G", height=400)
+    axes = layout("draws of θ + G, sorted by the winner", "θ + G", height=400)
     figure = go.Figure([*entries, ring], {**axes, "showlegend": True})
     top = perturbed.max().item() + 0.8
     first = 0.5

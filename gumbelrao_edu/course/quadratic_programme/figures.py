@@ -116,8 +116,8 @@ def variances(*, rows: int = 60, height: int = 500) -> Panel:
         where = f"largest at p = ({at}) on this grid" if k != 1 else "GR with K = 1 is ST-GS"
         return (
             f"τ = {label(tau)}, K = {label(k)}, {DERIVATIVES[derivative]}. "
-            f"The variance of ST-GS is 10^x times that of GR; at {len(p):,} points of the simplex "
-            f"x goes from {low:.2f} to {high:.2f}, the median is {middle:.2f}; {where}."
+            f"The variance of ST-GS is 10 to the power x times that of GR; at {len(p):,} points of "
+            f"the simplex x goes from {low:.2f} to {high:.2f}, the median is {middle:.2f}; {where}."
         )
 
     heat = simplex_map(p, torch.zeros(len(p)), name="log10 ratio", title=RATIO)

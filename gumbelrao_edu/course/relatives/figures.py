@@ -47,8 +47,8 @@ def heun() -> Panel:
     Example:
         >>> print(heun().captions(a=[2.0])[0])
         The sentence under the figure:
-        f(x) = x^2. From class 0 to class 1 it rises by 1.00. From class 1, one slope says 2.00,
-        the mean of both 1.00.
+        f(x) is x to the power 2. From class 0 to class 1 it rises by 1.00. From class 1, one
+        slope says 2.00, the mean of both 1.00.
     """
     x = torch.linspace(0, 1, 41)
 
@@ -59,8 +59,8 @@ def heun() -> Panel:
         for name, slope in (("one slope", a), ("mean of two slopes", middle)):
             trace(figure, name).y = [1 - slope, 1.0]
         return (
-            f"f(x) = x^{label(a)}. From class 0 to class 1 it rises by 1.00. From class 1, "
-            f"one slope says {a:.2f}, the mean of both {middle:.2f}."
+            f"f(x) is x to the power {label(a)}. From class 0 to class 1 it rises by 1.00. From "
+            f"class 1, one slope says {a:.2f}, the mean of both {middle:.2f}."
         )
 
     figure = go.Figure(

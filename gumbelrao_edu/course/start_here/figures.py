@@ -44,7 +44,8 @@ def race(*, steps: int = 200, runs: int = 8) -> Panel:
         return (
             f"The loss starts at {gr[0]:.0f}. After {steps} steps at τ = {label(tau)} it is "
             f"{st_gs[-1]:.1f} with ST-GS and {gr[-1]:.1f} with Gumbel-Rao, K = {label(k)}: "
-            f"the same start, steps and mean gradient (means of {runs} runs)."
+            f"the same start and steps, and at the same weights the same mean gradient (means of "
+            f"{runs} runs)."
         )
 
     steps_done = range(steps + 1)

@@ -248,8 +248,8 @@ def jacobians(logits: Tensor, *, drawn: int = 0, count: int = 4, seed: int = 7) 
         return (
             f"τ = {label(tau)}. Class {drawn + 1} was drawn. The Jacobians of {count} noises that "
             f"lead to it: the largest number in them is {each.max():.1f}. Of {len(every):,} such "
-            f"noises {100 * quiet:.0f} % have no number that reaches 0.1. At the right is the mean "
-            f"over all such noises, where the largest is {mean.max():.1f}."
+            f"noises {100 * quiet:.0f} % have no number that reaches 0.1. The last picture is the "
+            f"mean over all such noises, where the largest is {mean.max():.1f}."
         )
 
     classes = [str(i + 1) for i in range(n)]
@@ -318,7 +318,7 @@ def tie(p: float) -> Panel:
         ),
         curve("how likely x is", EXACT, x.tolist(), density.tolist()),
     ]
-    axes = layout("x, by how much the winner is ahead of class j", "bump, density", height=340)
+    axes = layout("x, lead of the winner over class j", "bump, density", height=340)
     return Panel(
         go.Figure(traces, axes),
         update,
