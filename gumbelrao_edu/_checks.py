@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ._generators import Generators
 Tau = float | Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_LARGEST = sys.float_info.max
 MIN_TAU, MAX_TAU = 1e-40, 1e30  # outside, τ or differences of logits divided by it leave float32
 
 _TAUS = f"at least {MIN_TAU:g} and at most {MAX_TAU:g}"
@@ -73,7 +75,7 @@ def check_tau(
         return tau
     number = _python_number(tau, name, "a number or a tensor")
     # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
-    if not (number < math.inf and (number > 0 or (allow_zero and number == 0))):
+    if not (number <= _LARGEST and (number > 0 or (allow_zero and number == 0))):
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
     if 0 < number < MIN_TAU or number > MAX_TAU:
         raise ValueError(f"{name}: expected {_TAUS}, got {tau}")
@@ -149,7 +151,7 @@ def check_seed(value: Any, name: str = "seed") -> int:
 def check_number(value: Any, name: str) -> float:
     """A finite number."""
     number = _python_number(value, name, "a number")
-    if not -math.inf < number < math.inf:  # no `isfinite`, see `check_tau`
+    if not -_LARGEST <= number <= _LARGEST:  # no `isfinite`, see `check_tau`
         raise ValueError(f"{name}: expected a finite number, got {value}")
     return number
 

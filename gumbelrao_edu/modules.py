@@ -181,7 +181,7 @@ class GumbelRao(nn.Module):
         self.noise: Noise = noise
         self.hard_eval = hard_eval
         self.generator = generator
-        self._tau_now = torch.ones((), dtype=torch.float64, device="cpu")
+        self._cell = torch.ones((), dtype=torch.float64, device="cpu")
         self.steps_done = 0
 
     @property
@@ -198,9 +198,11 @@ class GumbelRao(nn.Module):
     def steps_done(self, count: int) -> None:
         self._steps_done = count
         if callable(self.schedule):
-            check_gumbel_rao(self.tau, self.k, self.noise)
-            self._tau_now.fill_(self.tau)
-            self._at_limit = self.tau == 0
+            tau = self.tau
+            check_gumbel_rao(tau, self.k, self.noise)
+            # Compiled code reads a tensor anew at each call, and is compiled again for each number.
+            # Of a tensor it can't see that it is 0, which stands for the limit.
+            self._compiled_tau: Tau = self._cell.fill_(tau) if tau > 0 else 0.0
 
     def step(self) -> None:
         """One step along the schedule."""
@@ -225,12 +227,10 @@ class GumbelRao(nn.Module):
             check_logits(theta)
             sample = torch.zeros_like(theta).scatter(-1, theta.argmax(-1, keepdim=True), 1.0)
         else:
-            # Compiled code reads a tensor anew at each call; for each number it is compiled again.
             annealed = callable(self.schedule) and torch.compiler.is_compiling()
-            now = 0.0 if annealed and self._at_limit else self._tau_now
             sample = gumbel_rao(
                 theta,
-                tau=now if annealed else self.tau,
+                tau=self._compiled_tau if annealed else self.tau,
                 k=self.k,
                 noise=self.noise,
                 generator=self.generator if generator is None else generator,

@@ -153,7 +153,7 @@ def test_a_schedule_does_not_compile_again():
         layer.step()
     assert graphs == 1
     layer.load_state_dict({"steps_done": torch.tensor(5)})
-    torch.testing.assert_close(layer._tau_now.item(), layer.tau)
+    torch.testing.assert_close(layer._compiled_tau.item(), layer.tau)
 
 
 def test_a_schedule_may_end_at_the_limit():

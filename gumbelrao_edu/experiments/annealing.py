@@ -194,7 +194,7 @@ def arranged(cells: pd.DataFrame) -> pd.DataFrame:
     return table.loc[cells.schedule.unique(), sorted(table.columns, key=label_rank)]
 
 
-# Of each row's own, the rows with GR would have the best and others not.
+# Each row with its own best ones would be a search of its own.
 _CHOSEN = (
     "Learning rate, momentum and weight decay are those of draw 3 of Table 2, the best one for GR; "
     "they may favour it."
