@@ -3,6 +3,7 @@
     python benchmarks/run.py                   # every layer, about three minutes
     python benchmarks/run.py --quick           # one small layer
     python benchmarks/run.py --device cuda
+    python benchmarks/run.py --tau 0.01        # 0.5 otherwise
 
 Each estimator runs in turn within a round, so that a noisy machine disturbs all of them alike; a
 time is the median over the rounds, of the forward and the backward pass of one layer. Memory is the
@@ -41,7 +42,6 @@ LAYERS = {
     "32 1000-ary": (20, 32, 1000),
     "10 7-ary, batch 1": (1, 10, 7),  # as in one merge of a Tree-LSTM: the cost of a call
 }
-TAU = 0.5
 TOO_LARGE = 2e8  # elements: an n × n matrix for each row and k would not fit into memory
 
 
@@ -63,29 +63,31 @@ class AppendixA(torch.autograd.Function):
         return (grad.unsqueeze(-2) @ jacobian).squeeze(-2), None, None
 
 
-def plain(logits: Tensor, k: int) -> Tensor:
-    sample: Tensor = AppendixA.apply(logits, TAU, k)
+def plain(logits: Tensor, tau: float, k: int) -> Tensor:
+    sample: Tensor = AppendixA.apply(logits, tau, k)
     return sample
 
 
-def stacked(logits: Tensor, k: int) -> Tensor:
+def stacked(logits: Tensor, tau: float, k: int) -> Tensor:
     sample, _ = gumbel_max(logits.detach())
     noise = conditional_gumbel(logits.detach(), sample, k) - logits.detach()
-    return replace_gradient(sample, ((logits + noise) / TAU).softmax(-1).mean(0))
+    return replace_gradient(sample, ((logits + noise) / tau).softmax(-1).mean(0))
 
 
-def contestants(shape: tuple[int, ...], ks: list[int]) -> dict[str, Callable[[Tensor], Tensor]]:
+def contestants(
+    shape: tuple[int, ...], tau: float, ks: list[int]
+) -> dict[str, Callable[[Tensor], Tensor]]:
     table: dict[str, Callable[[Tensor], Tensor]] = {
-        "F.gumbel_softmax": functools.partial(F.gumbel_softmax, tau=TAU, hard=True),
-        "gumbel_rao k=∞": functools.partial(gumbel_rao, tau=TAU, k=math.inf),
+        "F.gumbel_softmax": functools.partial(F.gumbel_softmax, tau=tau, hard=True),
+        "gumbel_rao k=∞": functools.partial(gumbel_rao, tau=tau, k=math.inf),
     }
     numel = torch.Size(shape).numel()
     for k in ks:
-        table[f"gumbel_rao k={k}"] = functools.partial(gumbel_rao, tau=TAU, k=k)
+        table[f"gumbel_rao k={k}"] = functools.partial(gumbel_rao, tau=tau, k=k)
         if numel * k <= TOO_LARGE:
-            table[f"stacked k={k}"] = functools.partial(stacked, k=k)
+            table[f"stacked k={k}"] = functools.partial(stacked, tau=tau, k=k)
         if numel * k * shape[-1] <= TOO_LARGE:
-            table[f"appendix A k={k}"] = functools.partial(plain, k=k)
+            table[f"appendix A k={k}"] = functools.partial(plain, tau=tau, k=k)
     return table
 
 
@@ -120,14 +122,16 @@ def peak_bytes(estimator: Callable[[Tensor], Tensor], logits: Tensor, grad: Tens
     return peak
 
 
-def measure(device: torch.device, layers: list[str], ks: list[int], rounds: int) -> pd.DataFrame:
+def measure(
+    device: torch.device, layers: list[str], tau: float, ks: list[int], rounds: int
+) -> pd.DataFrame:
     rows = []
     for layer in layers:
         shape = LAYERS[layer]
         generator = torch.Generator(device).manual_seed(0)
         logits = torch.randn(shape, device=device, generator=generator, requires_grad=True)
         grad = torch.randn(shape, device=device, generator=generator)
-        table = contestants(shape, ks)
+        table = contestants(shape, tau, ks)
         times: dict[str, list[float]] = {name: [] for name in table}
         for estimator in table.values():
             once(estimator, logits, grad)  # warm up
@@ -153,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one small layer, three rounds")
     parser.add_argument("--device", type=torch.device, default=default_device())
+    parser.add_argument("--tau", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1, help="more only on an idle machine")
     arguments = parser.parse_args()
@@ -162,9 +167,11 @@ def main() -> None:
     rounds = 3 if arguments.quick else arguments.rounds
     print(
         f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads, "
-        f"device {arguments.device}, batch 20 unless named, τ = {TAU}, median of {rounds} rounds"
+        f"device {arguments.device}, batch 20 unless named, τ = {arguments.tau}, "
+        f"median of {rounds} rounds"
     )
-    print(measure(arguments.device, layers, ks, rounds).to_string(index=False))
+    found = measure(arguments.device, layers, arguments.tau, ks, rounds)
+    print(found.to_string(index=False))
 
 
 if __name__ == "__main__":

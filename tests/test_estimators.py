@@ -646,6 +646,24 @@ def test_the_streamed_gradient_is_that_of_autograd(k):
     torch.testing.assert_close(streamed, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_weight_is_so_small_that_a_product_would_be_slow(dtype):
+    """A weight is 0 or has a square that is a normal number; a NaN stays one."""
+    theta = torch.tensor([[1.0, 0.0, -math.inf], [0.0, math.nan, 1.0]], dtype=dtype).T
+    index = torch.tensor([[0, 0]])
+    noise = -torch.rand(3, 4000, 2, generator=seeded(), dtype=dtype).clamp_min(1e-6).log()
+    weights = conditional_softmax(theta, index, 0.01, noise.clone())
+    s, least = weights[..., 0], math.sqrt(torch.finfo(dtype).tiny)
+    assert ((s == 0) | (s >= least)).all()
+    assert (s[2] == 0).all()
+    assert weights[1:, :, 1].isnan().all()
+
+    e, p = noise[..., 0].double(), theta[:, 0].double().softmax(0)
+    r = (1 + e[1] / (e[0] * p[1])) ** -100
+    assert (r < least).any()  # there is what is to be cut
+    torch.testing.assert_close(s[1].double(), r / (1 + r), rtol=1e-3, atol=3 * least)
+
+
 def test_float32_is_close_to_float64():
     theta = torch.randn(100, 7, generator=seeded()) * 5
     one_hot, _ = gumbel_max(theta, generator=seeded(1))

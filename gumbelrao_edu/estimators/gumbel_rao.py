@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, library
 from torch._C._functorch import is_legacy_batchedtensor
 from torch.quasirandom import SobolEngine
@@ -495,9 +496,19 @@ def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -
     inverse_p = theta.softmax(0).reciprocal()  # +inf where p_j is 0: r_j is then 0
     at_i = index.unsqueeze(1).expand(1, *noise.shape[1:])
     ratio = noise.div_(noise.gather(0, at_i)).mul_(inverse_p.unsqueeze(1))
-    r = ratio.log1p_().div_(-tau.unsqueeze(0) if isinstance(tau, Tensor) else -tau).exp_()
+    r = _exp(ratio.log1p_().div_(-tau.unsqueeze(0) if isinstance(tau, Tensor) else -tau))
     r.scatter_(0, at_i, 1.0)
     return r.div_(r.sum(0, keepdim=True))
+
+
+def _exp(x: Tensor) -> Tensor:
+    """e^x in place, 0 where its square would be below the normal numbers.
+
+    A CPU takes a hundred times as long for an exponential that underflows, and forty times as long
+    for a product; at τ = 0.01 most classes are of that kind. Beside r_i = 1 they are nothing.
+    """
+    least = math.sqrt(torch.finfo(x.dtype).tiny)
+    return F.threshold_(x.clamp_(min=math.log(least)).exp_(), 2 * least, 0.0)
 
 
 def _classes_first(tensor: Tensor) -> Tensor:
