@@ -2,9 +2,8 @@
 
 import os
 import sys
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 DOCS = Path(os.environ["GUMBELRAO_DOCS"])
 ROOT = DOCS.parent

@@ -96,6 +96,7 @@ def test_no_news_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "@jupyterlab/apputils-extension:announcements" in disabled
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 @pytest.mark.parametrize("broken", ["python", None])
 def test_post_build_stops_at_the_first_error(tmp_path: Path, broken: str | None) -> None:
     tool, status = tmp_path / "python", 1 if broken else 0

@@ -181,6 +181,7 @@ def test_in_this_process_with_one_thread_meanwhile(tmp_path: Path) -> None:
     assert places(tmp_path) == places(tmp_path / "worker") == {os.getpid()}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
@@ -218,6 +219,7 @@ def test_a_killed_command_goes_on(reference: tuple[Path, pd.DataFrame], tmp_path
     assert not (tmp_path / "unfinished").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 def test_a_worker_that_is_killed_loses_nothing(
     reference: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
@@ -234,6 +236,7 @@ def test_a_worker_that_is_killed_loses_nothing(
     assert "under way: rate" in died
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 def test_a_run_that_always_kills_its_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +285,7 @@ def alive(process: int) -> bool:
     return True
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 @pytest.mark.timeout(120)
 def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it

@@ -121,6 +121,7 @@ def test_resumes_bit_for_bit(tmp_path: Path, stop: int) -> None:
     assert_same(whole, second)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     """SIGKILL at any moment of a run that saves all the time."""
     script = textwrap.dedent(

@@ -10,7 +10,7 @@ at whatever moment, or from which something was deleted since, is made anew.
 import sys
 
 # Before anything else, and in words that Python 3.6 can read.
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         "{} is Python {}.{}; the course needs 3.11 or newer. Install one (python.org has them) "
         "and name it: make lab PYTHON=python3.12".format(sys.executable, *sys.version_info)
