@@ -38,7 +38,7 @@ def check_logits(logits: Any, name: str = "logits") -> None:
             f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(logits.shape)}"
         )
     # A NaN, +inf or a row of nothing but -inf shows in the row's maximum.
-    if not _holds(logits.detach().amax(-1).isfinite()):
+    if not holds(logits.detach().amax(-1).isfinite()):
         raise ValueError(
             f"{name}: expected numbers below +inf and in each row one above -inf "
             f"(-inf marks a class that never occurs), got NaN, +inf or a row of -inf"
@@ -64,9 +64,9 @@ def check_tau(
             )
         value = tau.detach()
         valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
-        if not _holds(valid):
+        if not holds(valid):
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {shown(value)}")
-        if not _holds((value >= MIN_TAU) & (value <= MAX_TAU) | (value == 0)):
+        if not holds((value >= MIN_TAU) & (value <= MAX_TAU) | (value == 0)):
             raise ValueError(f"{name}: expected {_TAUS}, got {shown(value)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
@@ -132,11 +132,11 @@ def check_whole(value: Any, name: str) -> int:
     return value if type(value) is int else int(value)
 
 
-def check_count(value: Any, name: str) -> int:
-    """A whole number, at least 1."""
+def check_count(value: Any, name: str, least: int = 1) -> int:
+    """A whole number, at least 1 or `least`."""
     number = check_whole(value, name)
-    if number < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
     return number
 
 
@@ -194,9 +194,9 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
             f"{one_hot.device}"
         )
     rows = one_hot.detach()
-    if not _holds(((rows == 0) | (rows == 1)).all(-1) & (rows.sum(-1) == 1)):
+    if not holds(((rows == 0) | (rows == 1)).all(-1) & (rows.sum(-1) == 1)):
         raise ValueError("one_hot: expected a single 1 and otherwise 0 in each row")
-    if not _holds(logits.detach().masked_fill(rows == 0, 0.0).isfinite()):
+    if not holds(logits.detach().masked_fill(rows == 0, 0.0).isfinite()):
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
 
 
@@ -249,7 +249,7 @@ def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
     )
 
 
-def _holds(condition: Tensor) -> bool:
+def holds(condition: Tensor) -> bool:
     """Whether all of `condition` is true; true as well where its values are not to be read."""
     return _all(condition, unread=True)
 

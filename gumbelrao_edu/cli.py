@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _main(arguments)
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gumbelrao_edu", description=__doc__)
     parser.add_argument("--version", action="version", version=f"gumbelrao_edu {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -120,7 +120,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     judge.set_defaults(run=_verdicts)
 
     cli_compare.add_parser(commands, _add_out)
+    return parser
 
+
+def _main(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
     options = parser.parse_args(arguments)
     if (
         options.run is _reproduce
@@ -134,9 +138,14 @@ def _main(arguments: Sequence[str] | None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             options.run(options)
-    except (ArithmeticError, DataError, BackendError, TakenOverError, RunsFailedError) as error:
-        return _fail(str(error))
-    except DamagedFileError as error:
+    except (
+        ArithmeticError,
+        BackendError,
+        DamagedFileError,
+        DataError,
+        RunsFailedError,
+        TakenOverError,
+    ) as error:
         return _fail(str(error))
     except OSError as error:
         name = error.filename2 or error.filename  # of two the second is what was to be made

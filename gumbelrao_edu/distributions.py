@@ -9,7 +9,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import OneHotCategorical
 
-from ._checks import Tau, _holds, check_floating, check_generator, check_logits, check_tau
+from ._checks import Tau, check_floating, check_generator, check_logits, check_tau, holds
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
 from .gumbel import centred, computing_dtype, gumbel_max
 
@@ -105,7 +105,7 @@ def check_probs(probs: Any) -> Tensor:
         raise ValueError(f"probs: expected shape [*batch, n] with n >= 1, got {tuple(probs.shape)}")
     value = probs.detach()
     total = value.sum(-1)
-    if not _holds((value >= 0).all(-1) & total.isfinite() & (total > 0)):
+    if not holds((value >= 0).all(-1) & total.isfinite() & (total > 0)):
         raise ValueError(
             "probs: expected numbers from 0, in each row one above 0, "
             "got NaN, infinity, a negative number or a row of zeros"
@@ -158,10 +158,10 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
     dtype = computing_dtype(torch.promote_types(sample.dtype, logits.dtype))
     theta, x = centred(logits.to(dtype)).expand(shape), sample.to(dtype).expand(shape)
     possible = theta > -torch.inf
-    if not _holds((x > 0) | ~possible):
+    if not holds((x > 0) | ~possible):
         raise ValueError("sample: expected entries above 0 for the classes that can occur")
     rounding = max(1e-3, x.shape[-1] * torch.finfo(sample.dtype).eps)
-    if not _holds((x.sum(-1) - 1).abs() <= rounding):
+    if not holds((x.sum(-1) - 1).abs() <= rounding):
         raise ValueError("sample: expected entries that sum to 1")
     t = torch.as_tensor(tau, dtype=dtype, device=x.device)
     n = possible.sum(-1).to(dtype)

@@ -142,8 +142,13 @@ def perturb(theta: Tensor, generator: torch.Generator | Generators | None) -> tu
     """D and θ + G for θ from `centred`, in its dtype."""
     log_e = sample_exponential(theta.shape, theta.dtype, theta.device, generator).log_()
     perturbed = theta - log_e  # G = −log E
-    index = perturbed.detach().argmax(-1, keepdim=True)
-    return torch.zeros_like(theta).scatter(-1, index, 1.0), perturbed
+    return one_hot_of_largest(perturbed), perturbed
+
+
+def one_hot_of_largest(scores: Tensor) -> Tensor:
+    """one_hot(argmax), without gradient; of equal scores the first."""
+    scores = scores.detach()
+    return torch.zeros_like(scores).scatter(-1, scores.argmax(-1, keepdim=True), 1.0)
 
 
 def _rounded(perturbed: Tensor, one_hot: Tensor, dtype: torch.dtype) -> Tensor:

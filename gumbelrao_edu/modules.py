@@ -21,6 +21,7 @@ from ._checks import (
     check_whole,
 )
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
+from .gumbel import one_hot_of_largest
 
 Shape = Literal["constant", "linear", "exponential", "cosine"]
 
@@ -225,7 +226,7 @@ class GumbelRao(nn.Module):
         theta = logits.movedim(self.dim, -1)
         if self.hard_eval and not self.training:
             check_logits(theta)
-            sample = torch.zeros_like(theta).scatter(-1, theta.argmax(-1, keepdim=True), 1.0)
+            sample = one_hot_of_largest(theta)
         else:
             annealed = callable(self.schedule) and torch.compiler.is_compiling()
             sample = gumbel_rao(

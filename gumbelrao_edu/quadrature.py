@@ -35,7 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import Tau, _holds, check_logits, check_tau, shown
+from ._checks import Tau, check_logits, check_tau, holds, shown
 
 
 class Rule(NamedTuple):
@@ -476,7 +476,7 @@ def check_tau_limit(tau: Tau) -> None:
         (tau <= MAX_TABLE_TAU, f"at most {MAX_TABLE_TAU:g}"),
         ((tau >= MIN_TABLE_TAU) | (tau == 0), f"at least {MIN_TABLE_TAU:g} with K = ∞"),
     ):
-        if not (_holds(inside) if isinstance(inside, Tensor) else inside):
+        if not (holds(inside) if isinstance(inside, Tensor) else inside):
             raise ValueError(f"tau: expected {wanted}, got {shown(tau)}")
 
 
@@ -496,7 +496,7 @@ def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
         raise TypeError(f"grad: expected a floating-point tensor, got {grad.dtype}")
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
-    if not _holds((index >= 0) & (index < logits.shape[-1])):
+    if not holds((index >= 0) & (index < logits.shape[-1])):
         raise ValueError(f"index: expected classes from 0 to {logits.shape[-1] - 1}")
     if logits.shape[-1] > MAX_CLASSES:
         raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {logits.shape[-1]}")

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from bootstrap import CPU_TORCH, answers  # noqa: E402
+from pins import without_cuda  # noqa: E402
 
 INSTALLED = "gumbelrao_edu"  # the package itself
 
@@ -116,10 +117,9 @@ def environment(system: System, python: str) -> dict[str, str]:
 
 def pins(requirements: Path, system: System) -> list[str]:
     """Returns what to download; on Linux the build of torch that has no CUDA in it."""
-    lines = [line.partition("#")[0].strip() for line in requirements.read_text().splitlines()]
+    lines = without_cuda(requirements.read_text("utf-8"))
     on_linux = system.markers["sys_platform"] == "linux"
-    named = [f"{line}+cpu" if on_linux and line.startswith("torch==") else line for line in lines]
-    return [line for line in named if line]
+    return [line if on_linux else line.removesuffix("+cpu") for line in lines]
 
 
 def download(wheels: Path, wanted: list[str], system: System, python: str) -> None:

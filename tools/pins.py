@@ -15,9 +15,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+from bootstrap import CPU_TORCH
+
 ROOT = Path(__file__).resolve().parent.parent
 
-CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 # The newest that the tests run on and that repo2docker knows.
 BINDER_PYTHON = "3.11"
 
@@ -52,13 +53,18 @@ def colab_link(repo: str, notebook: str) -> str:
     return f"https://colab.research.google.com/github/{repo}/blob/main/notebooks/{notebook}.ipynb"
 
 
-def binder_requirements(requirements: str) -> str:
-    """Returns the pins of requirements.txt with the build of torch that has no CUDA in it."""
+def without_cuda(requirements: str) -> list[str]:
+    """Returns the lines of requirements.txt, with the build of torch that has no CUDA in it."""
     pins = [line.partition("#")[0].strip() for line in requirements.splitlines()]
+    return [re.sub(r"^(torch==\S+)$", r"\1+cpu", pin) for pin in pins if pin]
+
+
+def binder_requirements(requirements: str) -> str:
+    """Returns binder/requirements.txt."""
     lines = [
         "# Written by tools/pins.py from requirements.txt; change that one.",
         f"--extra-index-url {CPU_TORCH}",
-        *(re.sub(r"^(torch==\S+)$", r"\1+cpu", pin) for pin in pins if pin),
+        *without_cuda(requirements),
     ]
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from crossrefs import slug
 from pins import repository
 
 import notebooks as tools
@@ -170,11 +171,6 @@ def sections(root: Path = ROOT) -> dict[str, list[Place]]:
                     if place not in found[entry]:
                         found[entry].append(place)
     return dict(found)
-
-
-def slug(heading: str) -> str:
-    """The anchor that MyST gives to a heading."""
-    return re.sub(r"[^\w\u4e00-\u9fff\- ]", "", heading.strip().lower().replace(" ", "-"))
 
 
 def marked_tests(root: Path = ROOT) -> dict[str, list[Place]]:

@@ -268,10 +268,11 @@ def expect_of(
     expected: Tensor | float,
     given: Mapping[str, Any],
     mistakes: Mistakes,
+    otherwise: Otherwise = _UNKNOWN,
 ) -> None:
     """Do as `expect` does, for one of several numbers: `which` precedes what is wrong."""
     try:
-        expect(got, expected, given, mistakes)
+        expect(got, expected, given, mistakes, otherwise)
     except Wrong as wrong:
         raise Wrong(f"{which}: {wrong}") from None
 

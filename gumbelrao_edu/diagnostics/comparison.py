@@ -278,11 +278,8 @@ def compare(
     check_function(f)
     check_logits(logits)
     check_generator(generator, logits.device)
-    num_samples = check_count(num_samples, "num_samples")
-    reference_samples = check_count(reference_samples, "reference_samples")
-    for count, name in ((num_samples, "num_samples"), (reference_samples, "reference_samples")):
-        if count < 2:
-            raise ValueError(f"{name}: expected at least 2, got {count}")
+    num_samples = check_count(num_samples, "num_samples", least=2)
+    reference_samples = check_count(reference_samples, "reference_samples", least=2)
     if logits.numel() == 0:
         raise ValueError(f"logits: expected at least one variable, got {tuple(logits.shape)}")
     if not isinstance(batch_sizes, Iterable):

@@ -132,9 +132,7 @@ def nested_terms(draw: Callable[[], Tensor], num_samples: int) -> Terms:
     Source: Proposition 3.
     """
     check_function(draw, "draw")
-    num_samples = check_count(num_samples, "num_samples")
-    if num_samples < 2:
-        raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
+    num_samples = check_count(num_samples, "num_samples", least=2)
     means, inner, left, outer = (Moments() for _ in range(4))
     shape: torch.Size | None = None
     for _ in range(num_samples):

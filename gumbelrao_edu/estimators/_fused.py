@@ -378,7 +378,8 @@ def exact(grad: Tensor, logits: Tensor, one_hot: Tensor, tau: Tau) -> Tensor:
         return out.zero_()
     if out.numel():
         rule = FINE if logits.dtype == torch.float64 else FAST
-        lam, *rest = _constants(theta.shape[-1], rule, computing_dtype(theta.dtype), theta.device)
+        arity, dtype = _arity(theta.shape[-1]), computing_dtype(theta.dtype)
+        lam, *rest = _constants(arity, rule, dtype, theta.device)
         rows, n, tile = _tile(theta, 32, depth=len(lam))
         h = rule.z_step
         outside = h / -math.expm1(-h) - h
@@ -387,15 +388,9 @@ def exact(grad: Tensor, logits: Tensor, one_hot: Tensor, tau: Tau) -> Tensor:
     return out
 
 
+@functools.lru_cache(maxsize=32)
 def _constants(n: int, rule: Rule, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
     """λ and ω e^(−λ), filled up to a power of two, and the nodes y = log e with their weights."""
-    return _constants_of(_arity(n), rule, dtype, device)
-
-
-@functools.lru_cache(maxsize=32)
-def _constants_of(
-    n: int, rule: Rule, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, ...]:
     lam, omega = _exp_sum(2, rule.sum_error, n)
     missing = _arity(len(lam)) - len(lam)
     filled = (torch.nn.functional.pad(x, (0, missing)) for x in (lam, omega * torch.exp(-lam)))

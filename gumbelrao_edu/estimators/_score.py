@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import _holds, check_floating, check_number, check_real, seen_true
+from .._checks import check_floating, check_number, check_real, holds, seen_true
 
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
@@ -74,7 +74,7 @@ def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
             f"baseline: expected real numbers of the shape {tuple(shape)} of the losses, or of its "
             f"trailing part, got {tuple(baseline.shape)} of {baseline.dtype}"
         )
-    if not _holds(baseline.isfinite()):
+    if not holds(baseline.isfinite()):
         raise ValueError("baseline: expected finite numbers, got NaN or infinity")
     return baseline.detach()
 

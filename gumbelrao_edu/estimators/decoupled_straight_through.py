@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._checks import Tau, check_generator, check_logits, check_tau
-from ..gumbel import centred, divided, perturb
+from ..gumbel import centred, divided, one_hot_of_largest, perturb
 from ..surrogate import first_order, replace_gradient
 from ._registry import register
 
@@ -61,7 +61,6 @@ def decoupled_straight_through(
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
-    winner = (divided(theta.detach(), tau_forward) + noise).argmax(-1, keepdim=True)
-    one_hot = torch.zeros_like(theta).scatter(-1, winner, 1.0)
+    one_hot = one_hot_of_largest(divided(theta.detach(), tau_forward) + noise)
     relaxed = (divided(theta, tau) + noise).softmax(-1).to(theta.dtype)
     return replace_gradient(one_hot, relaxed).to(logits.dtype)

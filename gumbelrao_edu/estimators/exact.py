@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._checks import check_function, check_logits
+from ..gumbel import one_hot_of_largest
 from ._registry import register
 from ._score import check_losses
 
@@ -49,8 +50,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     check_logits(logits)
     *batch, n = logits.shape
     with torch.no_grad():
-        first = torch.zeros_like(logits.detach()).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-        losses = f(first.unsqueeze(0))
+        losses = f(one_hot_of_largest(logits).unsqueeze(0))
     check_losses(losses, torch.Size([1, *batch]))
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each value, got a single number")

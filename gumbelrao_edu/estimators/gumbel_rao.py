@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, library
 from torch._C._functorch import is_legacy_batchedtensor
 from torch.quasirandom import SobolEngine
@@ -508,7 +507,7 @@ def _exp(x: Tensor) -> Tensor:
     for a product; at τ = 0.01 most classes are of that kind. Beside r_i = 1 they are nothing.
     """
     least = math.sqrt(torch.finfo(x.dtype).tiny)
-    return F.threshold_(x.clamp_(min=math.log(least)).exp_(), 2 * least, 0.0)
+    return torch.threshold_(x.clamp_(min=math.log(least)).exp_(), 2 * least, 0.0)
 
 
 def _classes_first(tensor: Tensor) -> Tensor:

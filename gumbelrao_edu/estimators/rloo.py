@@ -57,9 +57,7 @@ def rloo(
     check_function(f)
     check_logits(logits)
     check_generator(generator, logits.device)
-    num_samples = check_count(num_samples, "num_samples")
-    if num_samples < 2:
-        raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
+    num_samples = check_count(num_samples, "num_samples", least=2)
     theta = centred(logits.detach()).expand(num_samples, *logits.shape)
     one_hot, _ = perturb(theta, generator)
     index = one_hot.argmax(-1)  # before f, which may overwrite what it is given

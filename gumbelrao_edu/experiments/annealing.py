@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..figures.rows import GR_INF, ST_GS, label_rank, row_of
+from ..figures.rows import GR_INF, ST_GS, label_rank, labels_of, row_of
 from ..modules import GumbelRao, Schedule
 from ..vae import DiscreteVAE
 from . import search
@@ -149,10 +149,9 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: see `table_of`.
     """
-    configs = runs.to_dict("records")
     return runs.assign(
-        schedule=[schedule_title(config) for config in configs],
-        row=[row_of(config).label for config in configs],
+        schedule=[schedule_title(config) for config in runs.to_dict("records")],
+        row=labels_of(runs),
         bound=-runs.valid_bound,
     )
 

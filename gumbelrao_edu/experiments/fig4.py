@@ -17,7 +17,7 @@ from ..figures.rows import (
     label_rank,
     row_of_label,
 )
-from ..figures.style import MARK, TEMPLATE, error_bars, hollow, label
+from ..figures.style import MARK, error_bars, hollow, label
 from . import search, table2, table3
 from .experiment import Outcome, Tables
 
@@ -112,21 +112,15 @@ def figure_4(table: pd.DataFrame, *, height: int = 760) -> go.Figure:
         >>> [trace.name for trace in figure_4(pd.DataFrame([row], columns=names)).data]
         ['ST-GS', 'ST-GS, paper']
     """
-    from plotly.subplots import make_subplots
-
     from ..figures.traces import curve
+    from ._curves import plots
 
     arities = sorted({*table.arity})
-    figure = make_subplots(
-        2,
-        len(arities),
-        shared_yaxes="rows",
-        subplot_titles=[search.arity_name(arity) for arity in arities] + [""] * len(arities),
-        horizontal_spacing=0.02,
-        vertical_spacing=0.15,
+    titles = [search.arity_name(arity) for arity in arities]
+    figure = plots(
+        2, len(arities), titles, spacing=0.02, shared_yaxes="rows", vertical_spacing=0.15
     )
-    figure.update_layout(template=TEMPLATE, height=height, margin={"t": 130})
-    figure.update_layout(legend={"y": 1.08})  # above the titles
+    figure.update_layout(height=height, margin={"t": 130})
     named: set[str] = set()
     for (part, arity), cells in table.groupby(["part", "arity"], sort=False):
         at = {"row": 1 if part == "batch_size" else 2, "col": arities.index(arity) + 1}

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..figures.rows import GR_10, GR_100, GR_INF, ST_GS, Row, row_of
+from ..figures.rows import GR_10, GR_100, GR_INF, ST_GS, Row, labels_of
 from ..training.errors import DamagedFileError
 from . import search, table1, table2
 
@@ -110,7 +110,7 @@ class Stored:
             return None
         runs = runs[runs.status == "done"]
         try:
-            labels = [row_of(run).label for run in runs.to_dict("records")]
+            labels = labels_of(runs)
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedFileError(f"{path} has a run of an unknown kind: {error}") from error
         return runs.assign(row=labels, tau=runs.tau.fillna(0.0))

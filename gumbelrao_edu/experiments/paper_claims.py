@@ -332,10 +332,7 @@ CLAIMS = (
         Rule(0.0),
         gain_on_digits(GS, ST_GS, GR_10, GR_100, GR_INF),
         _MORE_SEEDS,
-        min(
-            table2.PRINTED[row, 8, 20]
-            for row in ("ST", "ST-GS", "GR-MC10", "GR-MC100", "GR-MC1000")
-        )
+        min(table2.PRINTED[row, 8, 20] for row in table2.STRAIGHT_THROUGH)
         - table2.PRINTED["GS", 8, 20],
     ),
     Claim(

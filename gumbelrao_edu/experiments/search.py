@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import estimators
 from ..device import default_device
 from ..diagnostics import measured
-from ..figures.rows import Row, row_of
+from ..figures.rows import Row, labels_of, row_of
 from ..gumbel import gumbel_max
 from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from ..training.files import load_state, save_state, set_aside
@@ -548,7 +548,7 @@ def bounds(
 
 @contextmanager
 def _exploded(what: str, model: DiscreteVAE) -> Iterator[None]:
-    """Turns what exploded weights do to a computation into the result that it is."""
+    """Report as `TrainingDivergedError` what exploded weights break."""
     try:
         yield
     except (ArithmeticError, ValueError) as error:  # argument checks refuse logits that are NaN
@@ -573,7 +573,7 @@ def choose(runs: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    runs = runs.assign(row=[row_of(run).label for run in runs.to_dict("records")])
+    runs = runs.assign(row=labels_of(runs))
     if "valid_bound" not in runs:
         runs = runs.assign(valid_bound=math.nan)
     cells: dict[Any, dict[str, Any]] = {}

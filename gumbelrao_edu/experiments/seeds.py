@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from .. import estimators
 from .._download import DataError
-from ..figures.rows import GR_10, GR_100, GR_INF, GS, REINFORCE, ST, ST_GS, Row, label_rank, row_of
+from ..figures.rows import (
+    GR_10,
+    GR_100,
+    GR_INF,
+    GS,
+    REINFORCE,
+    ST,
+    ST_GS,
+    Row,
+    label_rank,
+    labels_of,
+)
 from . import fig4, search, table2
 from .experiment import Config, Experiment, Outcome, Tables
 from .search import Cell
@@ -142,7 +153,7 @@ def tables(outcome: Outcome) -> Tables:
 
     runs = outcome.runs[outcome.runs.status == "done"]
     runs = runs.assign(
-        row=[row_of(run).label for run in runs.to_dict("records")],
+        row=labels_of(runs),
         bound=-runs.valid_bound,
         tau=runs.tau.fillna(0.0),
     )

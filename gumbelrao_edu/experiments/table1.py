@@ -23,6 +23,7 @@ from ..figures.rows import (
     ZGR,
     Row,
     label_rank,
+    labels_of,
     row_of,
 )
 from ..listops import (
@@ -338,7 +339,7 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     done = runs[runs.status == "done"]
     return done.assign(
         tau=done.tau.fillna(0.0).astype(float),
-        row=[row_of(run).label for run in done.to_dict("records")],
+        row=labels_of(done),
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import estimators
 from .style import MORE_COLORS, MORE_SYMBOLS, PALETTE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # One colour for an estimator in the whole course. Those that are not named here get the next of
 # MORE_COLORS.
@@ -136,6 +139,15 @@ def row_of(config: Mapping[str, Any]) -> Row:
     }
     clip = config.get("clip")
     return Row(config["estimator"], hyper, None if clip is None or math.isnan(clip) else clip)
+
+
+def labels_of(runs: pd.DataFrame) -> list[str]:
+    """Return what tables print for the row of each run.
+
+    Args:
+        runs: a table of runs, see `row_of`.
+    """
+    return [row_of(run).label for run in runs.to_dict("records")]
 
 
 GS = Row("gumbel_softmax")

@@ -159,7 +159,7 @@ def align(figure: go.Figure) -> go.Figure:
         (0, 1)
     """
     for number, ternary in enumerate(figure.select_ternaries(), 1):
-        shared = {"domain": None, "constrain": "domain", "visible": False, "fixedrange": True}
+        shared = {"constrain": "domain", "visible": False, "fixedrange": True}
         x = {**shared, "domain": ternary.domain.x or [0, 1], "range": [0, 1]}
         y = {**shared, "domain": ternary.domain.y or [0, 1], "range": [0, math.sqrt(3) / 2]}
         x["anchor"], y["anchor"], y["scaleanchor"] = f"y{number}", f"x{number}", f"x{number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count, check_function, check_generator, check_logits
+from .._checks import check_count, check_function, check_generator, check_logits, holds
+from ..gumbel import one_hot_of_largest
 from .data import VOCABULARY, Batch
 from .trees import Span
 
@@ -57,7 +59,7 @@ class Parse(NamedTuple):
         ]
 
     def spans(self, lengths: Sequence[int]) -> list[frozenset[Span]]:
-        """Return the inner nodes of each sentence's binary tree, see `trees`; arguments as above.
+        """Return the inner nodes of each sentence's binary tree, see `trees`.
 
         Args:
             lengths: of the sentences of the batch.
@@ -117,8 +119,7 @@ def greedy(logits: Tensor) -> Tensor:
         tensor([0., 1., 0.])
     """
     check_logits(logits)
-    index = logits.detach().argmax(-1, keepdim=True)
-    return torch.zeros_like(logits).scatter(-1, index, 1.0)
+    return one_hot_of_largest(logits)
 
 
 class TreeLSTM(nn.Module):
@@ -250,11 +251,9 @@ class TreeLSTM(nn.Module):
                 f"{tuple(batch.tokens.shape)}"
             )
         words = self.embedding.num_embeddings
-        if not _holds((batch.tokens >= 0) & (batch.tokens < words)):
+        if not holds((batch.tokens >= 0) & (batch.tokens < words)):
             raise ValueError(f"batch: expected tokens from 0 to {words - 1}, got others")
-        starts = [0]
-        for length in lengths:
-            starts.append(starts[-1] + length)
+        starts = [0, *itertools.accumulate(lengths)]
         order = sorted(range(len(lengths)), key=lambda sentence: -lengths[sentence])
         at = [i for sentence in order for i in range(starts[sentence], starts[sentence + 1])]
         device = batch.tokens.device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import _holds
+from .._checks import holds
 from ..estimators import samples_of, score_loss
 from .data import FILLER, Batch, Split, filled
 from .model import TreeLSTM
@@ -44,7 +44,7 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
     """
     classes = model.output.out_features
     known = (batch.labels >= 0) & (batch.labels < classes) | (batch.labels == FILLER)
-    if not _holds(known):
+    if not holds(known):
         raise ValueError(
             f"labels: expected 0 to {classes - 1}, or {FILLER} for no loss, got "
             f"{batch.labels[~known][0]}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .._checks import _holds, check_floating, check_number
+from .._checks import check_floating, check_number, holds
 
 _ROUNDING = 1e-5  # of a sum of probabilities that were given with few digits
 
@@ -21,7 +21,7 @@ def check_kind(value: Any, kind: type, name: str) -> None:
 def check_finite(tensor: Any, name: str) -> None:
     """A floating tensor without NaN or infinity."""
     check_floating(tensor, name)
-    if not _holds(tensor.detach().isfinite()):
+    if not holds(tensor.detach().isfinite()):
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
@@ -33,7 +33,7 @@ def check_probabilities(p: Any, name: str = "p") -> None:
     rows = p.detach()
     away = (rows.sum(-1) - 1).abs()
     rounding = max(_ROUNDING, rows.shape[-1] * torch.finfo(p.dtype).eps)
-    if not _holds((rows >= 0).all(-1) & (away <= rounding)):
+    if not holds((rows >= 0).all(-1) & (away <= rounding)):
         raise ValueError(
             f"{name}: expected probabilities in each row, got a negative one or a sum other than 1"
         )

@@ -126,9 +126,7 @@ def monte_carlo(
     """
     check_kind(programme, QuadraticProgramme, "programme")
     check_probabilities(p)
-    num_samples = check_count(num_samples, "num_samples")
-    if num_samples < 2:
-        raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
+    num_samples = check_count(num_samples, "num_samples", least=2)
     device = p.device if generator is None else generator.device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in DERIVATIVES}
     hypers: dict[str, tuple[str, dict[str, Any]]] = {

@@ -51,8 +51,8 @@ class Training:
         seed: of the order of the minibatches.
         generators: those that the loss draws from. They are saved and restored with the rest; the
             global generator is not.
-        about: what else the result depends on, such as τ, by name; see `storable`. Only a
-            checkpoint with the same one is gone on from.
+        about: what else the result depends on, such as τ, by name; see `storable`. A checkpoint
+            is resumed only if its `about` is the same.
 
     Attributes:
         step: number of steps done.
@@ -315,7 +315,7 @@ class Training:
         self.step += 1
 
     def _descend_unseen(self, loss: Tensor, norm: Tensor) -> None:
-        """`descend`, with numbers that are left on the device.
+        """`_descend`, with numbers that are left on the device.
 
         From the first step on whose loss or gradient is not finite, the weights stay as they are,
         until `_look` finds out.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import _holds, check_count, check_function, check_generator, check_real
+from .._checks import check_count, check_function, check_generator, check_real, holds
 from ..estimators import RunningMean, log_probability, samples_of, score_loss
 
 Estimator = Callable[[Tensor], Tensor]
@@ -137,7 +137,7 @@ class DiscreteVAE(nn.Module):
         check_real(x, "x", "pixels")
         if x.dim() == 0 or x.shape[-1] != pixels:
             raise ValueError(f"x: expected images [*, {pixels}], got shape {tuple(x.shape)}")
-        if not _holds((x >= 0) & (x <= 1)):
+        if not holds((x >= 0) & (x <= 1)):
             raise ValueError("x: expected pixels from 0 to 1, got others (0 to 255: divide by 255)")
 
     def kl(self, logits: Tensor) -> Tensor:

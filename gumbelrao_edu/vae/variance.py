@@ -213,9 +213,7 @@ def squared_bias(
     (2019) for RLOO.
     """
     num_samples = check_count(num_samples, "num_samples")
-    reference_samples = check_count(reference_samples, "reference_samples")
-    if reference_samples < 2:
-        raise ValueError(f"reference_samples: expected at least 2, got {reference_samples}")
+    reference_samples = check_count(reference_samples, "reference_samples", least=2)
     _check_batches(batches)
     if len(batches) < 2:
         raise ValueError(f"batches: expected at least 2 minibatches, got {len(batches)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ PS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 LOW, HIGH, BINS = -8.0, 8.0, 64
 _CLOCKS = ("1", "2", "3")
 _NAMES = ("class 1, the winner", "class 2")
-EULER = 0.5772156649015329  # the mean of a standard Gumbel
+EULER = np.euler_gamma  # the mean of a standard Gumbel
 
 
 def many_noises(logits: Tensor, *, num_samples: int = 40, seed: int = 1) -> Panel:

@@ -6,13 +6,14 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ..verdict import Wrong, call, check, expect, number, numbers, plain, try_out
 
-_EULER = 0.5772156649015329  # the mean of a standard Gumbel
+_EULER = np.euler_gamma  # the mean of a standard Gumbel
 _LOG_OF_EXP = math.log(math.exp(2) + math.exp(3) + math.exp(5))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
@@ -30,7 +31,7 @@ from ...figures.traces import bars, curve, trace
 from ...gumbel import gumbel_max, tempered_softmax
 
 TAUS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-EULER = 0.5772156649015329  # the mean of a standard Gumbel
+EULER = np.euler_gamma  # the mean of a standard Gumbel
 LOW, HIGH, BINS = -3.0, 8.0, 55  # of histograms; what falls outside is not drawn
 SLOPE_TAUS = (0.1, 0.5, 2.0)
 _NAMES = tuple(f"D = class {i}" for i in (1, 2, 3))

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from ...estimators.gumbel_rao import conditional_softmax
-from ..verdict import Wrong, advised, call, check, expect, number, numbers, random, try_out
+from ..verdict import (
+    Wrong,
+    advised,
+    call,
+    check,
+    expect,
+    expect_of,
+    number,
+    numbers,
+    random,
+    try_out,
+)
 
 
 def _vjp(s: Tensor, g: Tensor, tau: float) -> Tensor:
@@ -139,10 +150,7 @@ def check_backward(function: Any) -> None:
             forward, gradient = _passes(function, **given, g=g)
         except (Exception, SystemExit) as error:
             raise Wrong(f"your class raised {advised(error)}") from error
-        try:
-            expect(forward, one_hot, given, {})
-        except Wrong as wrong:
-            raise Wrong(f"the forward pass has to return D itself: {wrong}") from None
+        expect_of("the forward pass has to return D itself", forward, one_hot, given, {})
         if gradient is None:
             raise Wrong(
                 "the backward pass gives no gradient for the logits. Return it first, and None for "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...problems import QuadraticProgramme
-from ..verdict import Wrong, call, check, close, expect, gradient, numbers, random
+from ..verdict import Wrong, call, check, close, expect, expect_of, gradient, numbers, random
 
 
 @check("and with it E[f(D)] is the value of the programme.")
@@ -238,10 +238,8 @@ def check_fixed_loss(function: Any) -> None:
             "it is 0: whatever contains θ cancels.": torch.zeros_like(wanted),
             "its sign is wrong.": -wanted,
         }
-        try:
-            expect(derivative, wanted, given, mistakes)
-        except Wrong as wrong:
-            raise Wrong(f"the value is right, its derivative is not: {wrong}") from None
+        which = "the value is right, its derivative is not"
+        expect_of(which, derivative, wanted, given, mistakes)
 
 
 @check("0 for K = 1, and never negative: this is all that the sliders compute.")

@@ -204,8 +204,6 @@ def trade_off(num_samples: int = 2000) -> Panel:
         xaxis=log_axis(ticks, [0.7 * _FLOOR, 20]),
         yaxis=log_axis(ticks, [0.7 * _FLOOR, 200]),
     )
-    figure.update_xaxes(title="bias² / ‖∇‖²")
-    figure.update_yaxes(title=f"variance of {BUDGET} evaluations / ‖∇‖²")
     return Panel(
         figure,
         draw,

@@ -9,7 +9,19 @@ import torch
 from torch import Tensor
 
 from ...gumbel import conditional_gumbel
-from ..verdict import Wrong, call, check, close, expect, gradient, numbers, plain, random, shown
+from ..verdict import (
+    Wrong,
+    call,
+    check,
+    close,
+    expect,
+    expect_of,
+    gradient,
+    numbers,
+    plain,
+    random,
+    shown,
+)
 
 
 @check("within the classes, between the classes: together all of the variance.")
@@ -369,19 +381,15 @@ def check_relaxed_mean(function: Any) -> None:
             )[0],
             "no softmax is differentiated, θ is added to it: the derivative of θ itself is g.": g,
         }
-        try:
-            expect(
-                derivative,
-                wanted,
-                {**given, "g": g},
-                mistakes,
-                (
-                    "it is not that of the mean of softmax(θ + G) with G held fixed, the noise "
-                    "perturbed − θ."
-                ),
-            )
-        except Wrong as wrong:
-            raise Wrong(f"the value is right, its gradient is not: {wrong}") from None
+        expect_of(
+            "the value is right, its gradient is not",
+            derivative,
+            wanted,
+            {**given, "g": g},
+            mistakes,
+            "it is not that of the mean of softmax(θ + G) with G held fixed, the noise "
+            "perturbed − θ.",
+        )
 
 
 @check("low and wide at a large τ, high and narrow at a small one.")
