@@ -14,12 +14,16 @@ MISS_RATE = 1e-3
 
 def assert_mean(samples: Tensor, expected: Tensor, *, notice: float) -> None:
     """The mean over the first axis is `expected`, entry by entry."""
-    assert discrepancy(samples, expected, notice=notice) <= 1.0
+    _within(discrepancy(samples, expected, notice=notice))
 
 
 def assert_same_mean(first: Tensor, second: Tensor, *, notice: float) -> None:
     """Two independent sets of draws have the same mean."""
-    assert discrepancy(first, second.mean(0), notice=notice, extra=_variance(second)) <= 1.0
+    _within(discrepancy(first, second.mean(0), notice=notice, extra=_variance(second)))
+
+
+def _within(found: float) -> None:
+    assert found <= 1.0, f"the means differ by {found:.2g} times what chance allows"
 
 
 def discrepancy(

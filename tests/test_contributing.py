@@ -1,11 +1,16 @@
-"""The map of the folders in CONTRIBUTING is that of the project."""
+"""The map of the folders in CONTRIBUTING is that of the project, and links lead somewhere."""
 
 import re
 
 import pins
+import pytest
 from conftest import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+PAGES = sorted(
+    page for place in ("", "docs", "benchmarks", "binder") for page in (ROOT / place).glob("*.md")
+)
+FOLDERS = ("benchmarks", "binder", "docs", "gumbelrao_edu", "notebooks", "tests", "tools")
 
 
 def mapped():
@@ -27,14 +32,24 @@ def test_the_map_names_every_folder_and_no_other():
     folders = {parts[0] for parts in files if parts}
     inner = {"gumbelrao_edu", "notebooks", "tools"}
     folders |= {"/".join(parts[:2]) for parts in files if len(parts) > 1 and parts[0] in inner}
-    assert mapped() == folders
+    assert mapped() == folders, (
+        "the map in CONTRIBUTING.md, 'The folders', is not that of the folders: change it, or "
+        "remove what is not of the project"
+    )
 
 
-def test_the_files_to_touch_exist():
-    names = re.findall(r"`((?:gumbelrao_edu|tools|tests|notebooks)/[\w/.]+)`", TEXT)
-    assert len(names) > 8
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_names_of_files_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    names = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w/.-]+)`", text)
     placeholder = re.compile("NAME|NN_topic|/topic/")
     assert [n for n in names if not placeholder.search(n) and not (ROOT / n).exists()] == []
+
+
+def test_the_files_to_touch_are_named():
+    assert len(re.findall(rf"`(?:{'|'.join(FOLDERS)})/[\w/.-]+`", TEXT)) > 8
 
 
 def test_no_module_of_tests_takes_from_another():

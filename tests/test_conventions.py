@@ -26,7 +26,7 @@ def cells_of(source):
     """As learners read it, with the stored outputs."""
     stored = for_learners(read_script(source)).cells
     built = list(read(source.parents[1] / source.name).cells)
-    assert [cell.source for cell in built] == [cell.source for cell in stored], "build it first"
+    assert [cell.source for cell in built] == [cell.source for cell in stored], "run make notebooks"
     return built
 
 

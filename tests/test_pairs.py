@@ -40,12 +40,13 @@ def test_every_notebook_has_a_source_and_nothing_else_is_stored():
 
 @each_pair
 def test_pair_has_the_same_cells(script):
-    assert cells(read(script)) == cells(read_script(script))
+    assert cells(read(script)) == cells(read_script(script)), "run make notebooks"
 
 
 @each_source
 def test_learners_version_is_made_from_the_source(source):
-    assert cells(read_script(FOLDER / source.name)) == cells(for_learners(read_script(source)))
+    same = cells(read_script(FOLDER / source.name)) == cells(for_learners(read_script(source)))
+    assert same, f"write into {SOLUTIONS}/{source.name} only, and run make notebooks"
 
 
 @pytest.mark.parametrize("script", SOURCES + LEARNERS, ids=name_of)
@@ -81,7 +82,7 @@ def test_title_links_and_installation_come_first_and_are_up_to_date(source):
     notebook = read_script(source)
     before = cells(notebook)
     complete(notebook, source)
-    assert cells(notebook) == before
+    assert cells(notebook) == before, "run make notebooks"
     assert title(notebook).number == str(int(source.stem[:2]))
     assert f"notebooks/{source.stem}.ipynb" in notebook.cells[1].source
     assert 'find_spec("gumbelrao_edu") is None' in notebook.cells[2].source
@@ -92,7 +93,7 @@ def test_the_map_says_what_each_notebook_says_of_itself():
     """A second time, without the functions that write the map."""
     text = (FOLDER / "00_start_here.py").read_text("utf-8")
     rows = re.findall(r"^# \| (\d+) \| (.+) \| (.+) \| (\d+) \|$", text, re.MULTILINE)
-    assert [int(row[0]) for row in rows] == list(range(len(LEARNERS)))
+    assert [int(row[0]) for row in rows] == list(range(len(LEARNERS))), "run make notebooks"
     for (number, name, about, minutes), script in zip(rows, LEARNERS, strict=True):
         said = script.read_text("utf-8")
         assert name in (f"[{name[1:].partition(']')[0]}]({script.stem}.ipynb)", "**Start here**")
@@ -130,6 +131,8 @@ def course(tmp_path, monkeypatch):
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.execution_count = len(executed)
+                data = {"text/plain": "first line\nsecond line", "text/html": "<p></p>"}
+                cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
         known = {"code": digest(notebooks.code(notebook)), "imports": []}
         known["results"] = notebooks.digest_results(notebooks.results_of(notebook))
         notebook.metadata.gumbelrao_edu = {**known, "modules": notebooks.digest_modules([])}
@@ -202,6 +205,14 @@ def test_changed_code_is_executed_in_both(course):
     edit(folder / SOLUTIONS / "01_two.py", "answer = None", "answer = ...")
     build(folder)
     assert [where for where, _ in executed] == [SOLUTIONS, folder.name]
+
+
+def test_outputs_that_were_edited_are_made_anew(course):
+    folder, executed = course
+    edit(folder / "01_two.ipynb", "second line", "another line")
+    build(folder)
+    assert [where for where, _ in executed] == [folder.name]
+    assert "another line" not in (folder / "01_two.ipynb").read_text("utf-8")
 
 
 def test_no_script_is_older_than_its_notebook(course):
@@ -413,6 +424,7 @@ def test_a_notebook_is_stale_when_results_that_it_reads_have_changed(tmp_path, m
         "imports": [],
         "modules": notebooks.digest_modules([]),
         "results": notebooks.digest_results(["read.csv"]),
+        "outputs": digest(notebooks.outputs(notebook)),
     }
     assert notebooks.is_current(notebook, notebook)
     (folder / "other.csv").write_text("2")

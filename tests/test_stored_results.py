@@ -17,7 +17,7 @@ NAMES = ["table1", "table2", "fig2", "fig3", "seeds", "clipping", "annealing", "
 
 def test_all_are_tested():
     folders = [path.name for path in STORED.iterdir() if path.is_dir()]
-    assert sorted(folders) == sorted(NAMES)
+    assert sorted(folders) == sorted(NAMES), "name each stored experiment in NAMES"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,7 +37,8 @@ def test_nothing_is_left_to_compute_and_the_tables_are_those_of_the_rows(
     assert cli.main(arguments) == 0, capsys.readouterr()
     assert {path.relative_to(out) for path in out.rglob("*.csv")} == tables
     for path, table in before.items():
-        pd.testing.assert_frame_equal(pd.read_csv(out / path), table, obj=str(path))
+        of = f"{path} (left: from the rows in runs/, right: stored)"
+        pd.testing.assert_frame_equal(pd.read_csv(out / path), table, obj=of)
         if "status" in table:
             assert {*table.status} <= {"done", "diverged"}
 

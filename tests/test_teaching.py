@@ -112,7 +112,7 @@ def test_every_exercise_has_points():
         for title in sections(notebook)
         if title.startswith("Exercise")
     ]
-    assert listed == there
+    assert listed == there, "write it into docs/teaching.md, 'Exercises and points'"
     assert all(1 <= int(row[2]) <= 10 for row in rows(part("## Exercises and points")))
 
 

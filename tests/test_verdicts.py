@@ -26,9 +26,10 @@ STORED = Path(__file__).parents[1] / "notebooks" / "results"
 
 
 def test_what_is_stored_is_what_the_rows_give():
-    made = verdicts.verdicts(STORED)
-    pd.testing.assert_frame_equal(verdicts.read(str(STORED / "verdicts.csv")), made)
-    assert (STORED / "README.md").read_text("utf-8") == verdicts.readme(made)
+    made, stored = verdicts.verdicts(STORED), verdicts.read(str(STORED / "verdicts.csv"))
+    advice = "run python -m gumbelrao_edu verdicts --out notebooks/results"
+    pd.testing.assert_frame_equal(stored, made, obj=f"verdicts.csv ({advice})")
+    assert (STORED / "README.md").read_text("utf-8") == verdicts.readme(made), advice
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ def test_a_damaged_table_is_named(tmp_path, capsys, name, damage, message):
     assert said.startswith(f"{path} ")
     assert message in said
     if "unknown" not in message:
-        again = f"`reproduce {path.parent.name}`, with the profile that it is of, writes it anew"
+        again = f"was committed, `reproduce {path.parent.name}` makes it anew"
         assert again in said
     assert not (tmp_path / "README.md").exists()
 
@@ -423,7 +424,7 @@ def test_runs_are_read_from_their_own_files(tmp_path, capsys):
     assert cli.main(["verdicts", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"{row} is damaged: ")
-    assert "`reproduce table2`, with the profile that it is of, writes it anew" in said
+    assert "`git checkout` brings back what was committed, `reproduce table2` makes it" in said
 
 
 def test_command_writes_both_files(tmp_path, capsys):

@@ -162,7 +162,7 @@ def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     chosen = [mutation for mutation in MUTATIONS if wanted in mutation[0]]
     if not chosen:
-        sys.exit(f"no mutation is of a file with {wanted!r} in its name")
+        sys.exit(f"MUTATIONS has none of a file with {wanted!r} in its name; write them into it")
     for fused in {file == _FUSED for file, *_ in chosen}:  # else each would count as noticed
         if not survives(_FUSED if fused else "gumbel.py", "", ""):
             sys.exit("the tests fail without any mutation")

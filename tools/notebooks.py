@@ -137,8 +137,13 @@ def code(notebook: NotebookNode) -> list[list[Any]]:
     ]
 
 
+def outputs(notebook: NotebookNode) -> list[Any]:
+    """The outputs of the cells of code, which an edit by hand would change."""
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def digest_results(names: list[str]) -> str:
@@ -317,13 +322,14 @@ def write_script(notebook: NotebookNode, script: Path) -> None:
 
 
 def is_current(built: NotebookNode, wanted: NotebookNode) -> bool:
-    """Whether a stored notebook was executed with this code and these modules."""
+    """Whether a stored notebook was executed with this code and these modules, and then left."""
     known = built.metadata.get("gumbelrao_edu", {})
     return bool(
         code(built) == code(wanted)
         and known.get("code") == digest(code(wanted))
         and known.get("modules") == digest_modules(known.get("imports", []))
         and known.get("results") == digest_results(results_of(wanted))
+        and known.get("outputs") == digest(outputs(built))
     )
 
 
@@ -410,6 +416,7 @@ def renderer() -> Any:
 def tidy(notebook: NotebookNode) -> None:
     """Drop what changes from run to run, and give the cells ids that follow from their text."""
     notebook.metadata.gumbelrao_edu["cells"] = digest(cells(notebook))
+    notebook.metadata.gumbelrao_edu["outputs"] = digest(outputs(notebook))
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.get("jupytext", {}).pop("text_representation", None)

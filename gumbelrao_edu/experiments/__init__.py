@@ -6,7 +6,7 @@ from .experiment import PROFILES, Experiment, Outcome, RunsFailedError, reproduc
 _PAPER = (fig1, fig2, fig3, fig4, table1, table2, table3)
 _MORE = (seeds, clipping, annealing, successors)
 
-# By the names of the paper, and four more.
+# By the names of the paper, and more.
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT for module in (*_PAPER, *_MORE)
 }

@@ -211,7 +211,7 @@ _PROTOCOL_OF_GRIDS = ["epochs", "dim", "validations"]
 
 
 def _damaged(what: object, name: str) -> DamagedFileError:
-    again = f"`reproduce {name}`, with the profile that it is of, writes it anew"
+    again = f"`git checkout` brings back what was committed, `reproduce {name}` makes it anew"
     return DamagedFileError(f"{what}; {again}")
 
 
