@@ -10,6 +10,8 @@ DOCS = Path(os.environ["GUMBELRAO_DOCS"])
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS / "extensions"), str(ROOT)]
 
+import not_found  # noqa: E402
+
 meta = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 repository = meta["urls"]["Repository"]
 
@@ -26,9 +28,11 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "formulas",
+    "not_found",
     "tables",
 ]
 exclude_patterns = ["_build"]
+site_root = not_found.root(repository.removeprefix("https://github.com/"))
 
 nb_execution_mode = "off"
 nb_merge_streams = True
