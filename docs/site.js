@@ -236,10 +236,9 @@ function keepBrackets(formula) {
       }
       last.append(part);
     } else last = part;
-    for (const { classList, textContent } of part.children) {
-      open += classList.contains("mopen") - classList.contains("mclose");
-      if (textContent.startsWith("∥")) inNorm = !inNorm;
-    }
+    const count = (signs) => part.textContent.match(signs)?.length ?? 0;
+    open += count(/[([{⟨⌊⌈]/g) - count(/[)\]}⟩⌋⌉]/g);
+    if (count(/∥/g) % 2) inNorm = !inNorm;
   }
 }
 

@@ -211,6 +211,29 @@ def test_formulas_are_read_on_a_phone(open_page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.skipif("notebooks/04_why_it_works.html" not in PAGES, reason="not built")
+def test_a_formula_is_broken_between_brackets(open_page):
+    page = open_page("notebooks/04_why_it_works.html", wait=False, **PHONE)
+    lines = page.locator(".formula.lines .katex-html").evaluate_all(
+        """all => all.map(formula => {
+            const found = {};
+            for (const part of formula.querySelectorAll('.katex-base')) {
+                const {bottom, top, height} = part.getBoundingClientRect();
+                if (height === 0) continue;
+                const seen = Object.keys(found).find(y => y > top && y < bottom);
+                const line = seen ?? (top + bottom) / 2;
+                found[line] = (found[line] ?? '') + part.textContent;
+            }
+            return Object.values(found);
+        }).filter(lines => lines.length > 1)"""
+    )
+    assert lines
+    for line in (each for formula in lines for each in formula):
+        for opening, closing in ("()", "[]", "⟨⟩"):
+            assert line.count(opening) == line.count(closing), lines
+        assert line.count("∥") % 2 == 0, lines
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_cells_print_is_read_on_a_phone(open_page, name):
     """Sentences wrap; names with numbers fit; what is wider scrolls in its box, and says so."""
