@@ -274,11 +274,15 @@ def panel_html(id: str, record: dict[str, Any], caption: str, up: str = "../") -
         if record["controls"]
         else ""
     )
-    return (
-        f'<figure class="gumbelrao-still" data-states="{id}" style="min-height: {room}px">'
+    image = (
         f'<img class="{kind.strip()}" src="{up}_static/states/{id}.webp" alt="{text}" width="700" '
         f'height="{height}">'
-        f"<figcaption>{text}</figcaption>{needs}</figure>"
+    )
+    if record["figure"]["layout"].get("meta", {}).get("least"):  # a diagram: small type is no use
+        image = f'<div class="sideways">{image}</div>'
+    return (
+        f'<figure class="gumbelrao-still" data-states="{id}" style="min-height: {room}px">'
+        f"{image}<figcaption>{text}</figcaption>{needs}</figure>"
     )
 
 

@@ -9,6 +9,8 @@ DOCS = Path(os.environ["GUMBELRAO_DOCS"])
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS / "extensions"), str(ROOT)]
 
+import not_found  # noqa: E402
+
 meta = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 repository = meta["urls"]["Repository"]
 
@@ -25,9 +27,12 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "formulas",
+    "icons",
+    "not_found",
     "tables",
 ]
 exclude_patterns = ["_build"]
+site_root = not_found.root(repository.removeprefix("https://github.com/"))
 
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -45,10 +50,7 @@ default_role = "literal"
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["katex.min.css", "figures.css", "site.css"]
-# The theme's icons are drawn once. Their script would look at every change of the page for more of
-# them, which takes a third of the time in which a figure of many points follows its slider.
-ICONS = "window.FontAwesomeConfig = {observeMutations: false};"
-html_js_files = [(None, {"body": ICONS}), ("live.js", {"defer": "defer"})]
+html_js_files = [("live.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
 html_copy_source = False

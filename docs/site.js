@@ -3,6 +3,8 @@
 
 const BASE = new URL(".", document.currentScript.src);
 const records = {};
+// What is too wide for its place gets smaller, to this share of its size.
+const [LEAST_FORMULA, LEAST_PRINTED] = [0.85, 0.75];
 
 // What the scripts use of the models of Jupyter's widgets.
 class Model {
@@ -142,6 +144,16 @@ async function show(panel) {
   panel.append(live);
   await front.plot.render({ model: plot, el });
   panel.replaceWith(live);
+  if (panel.querySelector(".sideways")) sideways(el.querySelector(".gumbelrao-frame"));
+}
+
+// A diagram scrolls where the page is narrow; its caption and its button stay.
+function sideways(frame) {
+  const around = document.createElement("div");
+  around.className = "sideways";
+  frame.replaceWith(around);
+  around.append(frame);
+  scrollable();
 }
 
 // Numbers are compared down their columns: the tables that pandas makes stay as they are.
@@ -183,6 +195,77 @@ function stack(table) {
 function nameOf(table) {
   const columns = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
   return `Table of ${columns.join(", ")}; it scrolls sideways`;
+}
+
+// What is wider than the page scrolls by itself, with the keyboard too.
+const WIDE = ".formula, .bd-article table, pre, .output, .sideways";
+const isWide = (element) => element.scrollWidth > element.clientWidth + 1;
+
+function isCut(element) {
+  const left = element.scrollWidth - element.clientWidth - element.scrollLeft;
+  element.classList.toggle("cut", left > 1);
+}
+
+// Gets smaller, as far as it can be read. Returns whether there is room now.
+function shrink(element, least) {
+  element.style.fontSize = "";
+  if (!isWide(element)) return true;
+  const { fontSize, paddingLeft, paddingRight } = getComputedStyle(element);
+  const around = parseFloat(paddingLeft) + parseFloat(paddingRight); // which stays as it is
+  const share = (0.99 * (element.clientWidth - around)) / (element.scrollWidth - around);
+  element.style.fontSize = `${Math.max(least, share) * parseFloat(fontSize)}px`;
+  return !isWide(element);
+}
+
+// Sentences wrap. Columns do not: they have two spaces within a line.
+const isSentences = (text) => !/\S {2,}\S/.test(text);
+
+// A formula may be broken after its relations and sums, but not within brackets or a norm.
+function keepBrackets(formula) {
+  let open = 0;
+  let inNorm = false;
+  let last = null;
+  for (const part of formula.querySelectorAll(".katex-html > .katex-base")) {
+    if (open > 0 || inNorm) {
+      if (!last.matches(".whole")) {
+        const whole = document.createElement("span");
+        whole.className = "whole";
+        last.replaceWith(whole);
+        whole.append(last);
+        last = whole;
+      }
+      last.append(part);
+    } else last = part;
+    const count = (signs) => part.textContent.match(signs)?.length ?? 0;
+    open += count(/[([{⟨⌊⌈]/g) - count(/[)\]}⟩⌋⌉]/g);
+    if (count(/∥/g) % 2) inNorm = !inNorm;
+  }
+}
+
+function scrollable() {
+  // A formula gets a little smaller, or else goes on in the next line; at last it does both.
+  for (const formula of document.querySelectorAll(".formula")) {
+    formula.classList.remove("lines");
+    if (shrink(formula, LEAST_FORMULA)) continue;
+    formula.classList.add("lines");
+    shrink(formula, LEAST_FORMULA);
+  }
+  for (const printed of document.querySelectorAll(".cell_output pre")) {
+    printed.classList.toggle("sentences", isSentences(printed.textContent));
+    shrink(printed, LEAST_PRINTED);
+  }
+  for (const table of document.querySelectorAll(".bd-article table")) {
+    table.classList.remove("small", "stacked");
+    if (isWide(table)) table.classList.add("small");
+    if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
+  }
+  for (const element of document.querySelectorAll(WIDE)) {
+    if (isWide(element)) element.tabIndex = 0;
+    else element.removeAttribute("tabindex");
+    if (element.tabIndex === 0 && element.matches("table")) element.ariaLabel = nameOf(element);
+    isCut(element);
+    element.onscroll = () => isCut(element);
+  }
 }
 
 function start() {
@@ -268,32 +351,7 @@ function start() {
     for (const chosen of document.querySelectorAll(".chosen")) chosen.remove();
   });
 
-  // What is wider than the page scrolls by itself, with the keyboard too.
-  const isWide = (element) => element.scrollWidth > element.clientWidth + 1;
-  const isCut = (element) => {
-    const left = element.scrollWidth - element.clientWidth - element.scrollLeft;
-    element.classList.toggle("cut", left > 1);
-  };
-  const scrollable = () => {
-    // A formula gets smaller first, as far as it can be read.
-    for (const element of document.querySelectorAll(".formula")) {
-      element.style.fontSize = "";
-      const share = element.clientWidth / element.scrollWidth;
-      if (share < 1) element.style.fontSize = `${Math.max(0.7, 0.99 * share)}em`;
-    }
-    for (const table of document.querySelectorAll(".bd-article table")) {
-      table.classList.remove("small", "stacked");
-      if (isWide(table)) table.classList.add("small");
-      if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
-    }
-    for (const element of document.querySelectorAll(".formula, .bd-article table, pre, .output")) {
-      if (isWide(element)) element.tabIndex = 0;
-      else element.removeAttribute("tabindex");
-      if (element.tabIndex === 0 && element.matches("table")) element.ariaLabel = nameOf(element);
-      isCut(element);
-      element.onscroll = () => isCut(element);
-    }
-  };
+  document.querySelectorAll(".formula").forEach(keepBrackets);
   scrollable();
   window.addEventListener("resize", scrollable);
   document.fonts.addEventListener("loadingdone", scrollable); // letters have other widths now

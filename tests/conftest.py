@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from data_server import folder, server  # noqa: F401  (fixtures)
 from lab_server import chromium, lab  # noqa: F401  (fixtures)
+from site_server import address, open_page  # noqa: F401  (fixtures)
 from small_search import few  # noqa: F401  (fixture)
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,6 +13,8 @@ from plotly.offline import get_plotlyjs_version
 
 sys.path.insert(0, str(ROOT / "docs" / "extensions"))
 import house_docstrings
+import icons
+import not_found
 import paper_index
 import reference
 import tables
@@ -142,7 +144,7 @@ def test_pins_of_the_site_agree_with_those_of_the_tests():
 
 
 @pytest.mark.parametrize(
-    "module", [house_docstrings, paper_index, tables], ids=lambda m: m.__name__
+    "module", [house_docstrings, icons, not_found, paper_index, tables], ids=lambda m: m.__name__
 )
 def test_examples_in_the_extensions_hold(module):
     failed, tried = doctest.testmod(module)
