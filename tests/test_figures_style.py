@@ -28,6 +28,8 @@ def test_every_estimator_and_every_row_has_a_look_of_its_own():
     }
     assert {row.estimator for row in [*rows(), *others]} == {*estimators.names()}
     assert len({*everything.values()}) == len(everything) >= 17
+    # In a legend, where a line is 30 px long, a long dash is one short stroke.
+    assert {dash for *_, dash in everything.values()} <= {"solid", "dot", "dash", "dashdot"}
     # Where a line is not seen, the symbols tell apart what has one colour.
     assert len({(color, symbol) for color, symbol, _ in everything.values()}) == len(everything)
 

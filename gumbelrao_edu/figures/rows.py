@@ -42,7 +42,7 @@ _FORMS = {
     "GR-MC10": ("triangle-down", "solid"),
     "GR-MC100": ("triangle-up", "dot"),
     "GR-MC1000": ("square", "dash"),
-    "GR-∞": ("diamond", "longdash"),
+    "GR-∞": ("diamond", "dashdot"),
     "ZGR": ("x", "solid"),
     "ST-GS, clipped at 1": ("circle-x", "dash"),
     "GR-MC10, clipped at 1": ("triangle-left", "dash"),
