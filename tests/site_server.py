@@ -8,10 +8,10 @@ import math
 import os
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("GUMBELRAO_SITE", ROOT / "build" / "site"))
