@@ -297,17 +297,18 @@ def sample_exponential(
             return torch.rand(size, dtype=wide, device=device)
         return torch.rand(size, dtype=wide, device=device, generator=generator)
 
+    # Copies, since selective activation checkpointing may keep what was drawn, and draw no more.
     if device.type == "cpu" and dtype == torch.float32 and not torch.compiler.is_compiling():
-        draws = exponential_of(uniform(size, dtype), grid=2.0**-24)
+        draws = exponential_of(uniform(size, dtype).clone(), grid=2.0**-24)
         some_small = _some_below(draws, _SMALL)
         if some_small:
             small = draws < _SMALL
-            again = uniform((int(small.sum()),), dtype).mul_(_SMALL)
+            again = uniform((int(small.sum()),), dtype) * _SMALL
             draws.masked_scatter_(small, exponential_of(again, grid=2.0**-24 * _SMALL))
         if some_small is not None:
             return draws
     wide = dtype if device.type == "mps" else torch.float64
-    return exponential_of(uniform(size, wide).to(dtype), grid=torch.finfo(wide).eps / 2)
+    return exponential_of(uniform(size, wide).to(dtype, copy=True), grid=torch.finfo(wide).eps / 2)
 
 
 def exponential_of(uniform: Tensor, *, grid: float) -> Tensor:

@@ -197,13 +197,14 @@ class GumbelRao(nn.Module):
 
     @steps_done.setter
     def steps_done(self, count: int) -> None:
-        self._steps_done = count
+        count = check_count(count, "steps_done", least=0)
         if callable(self.schedule):
-            tau = self.tau
+            tau = self.schedule(count)
             check_gumbel_rao(tau, self.k, self.noise)
             # Compiled code reads a tensor anew at each call, and is compiled again for each number.
             # Of a tensor it can't see that it is 0, which stands for the limit.
             self._compiled_tau: Tau = self._cell.fill_(tau) if tau > 0 else 0.0
+        self._steps_done = count
 
     def step(self) -> None:
         """One step along the schedule."""
@@ -236,7 +237,8 @@ class GumbelRao(nn.Module):
                 noise=self.noise,
                 generator=self.generator if generator is None else generator,
             )
-        return sample.movedim(-1, self.dim)
+        sample = sample.movedim(-1, self.dim)
+        return sample.contiguous() if logits.is_contiguous() else sample
 
     def extra_repr(self) -> str:
         text = f"tau={self.tau:.4g}, k={self.k}"

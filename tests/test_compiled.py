@@ -14,7 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from statistical import assert_frequencies, assert_mean
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
 
 from gumbelrao_edu import estimators, gumbel_rao
 from gumbelrao_edu.modules import GumbelRao, Schedule
@@ -284,6 +288,30 @@ def test_checkpointed_the_gradient_is_that_of_the_sample(k, use_reentrant):
     want = gradient(f, rows)
     torch.manual_seed(9)
     got = gradient(lambda x: checkpoint(f, x, use_reentrant=use_reentrant), rows)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["gumbel_rao", "st_gumbel_softmax", "zgr"])
+def test_random_numbers_that_a_checkpoint_keeps_stay_as_they_are(name, dtype):
+    """A selective checkpoint may keep what torch.rand gave, and go on from there."""
+
+    def policy(context, operator, *args, **kwargs):
+        keep = operator == torch.ops.aten.rand.default
+        return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE
+
+    def f(x):
+        changes = {"k": math.inf} if name == "gumbel_rao" else {}
+        d = estimators.sampler(name, **changes)(x * 1)
+        return (d * torch.arange(3.0, dtype=dtype)).sum(), d
+
+    context = functools.partial(create_selective_checkpoint_contexts, policy)
+    rows = THETA.to(dtype).expand(50, 3)
+    torch.manual_seed(9)
+    want = gradient(f, rows)
+    torch.manual_seed(9)
+    got = gradient(lambda x: checkpoint(f, x, use_reentrant=False, context_fn=context), rows)
     for a, b in zip(got, want, strict=True):
         assert torch.equal(a, b)
 

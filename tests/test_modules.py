@@ -30,6 +30,24 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_contiguous_input_gives_a_contiguous_sample(training):
+    layer = GumbelRao(0.5, 5, dim=1, hard_eval=True).train(training)
+    x = torch.randn(2, 4, 3, 5, generator=seeded())
+    assert layer(x).is_contiguous()
+    assert layer(x).sum(1).allclose(torch.ones(2, 3, 5))
+    assert not layer(x.transpose(2, 3)).is_contiguous()
+
+
+@pytest.mark.parametrize("count", [-3, 2.5, "a"])
+def test_a_wrong_count_of_steps_is_named_and_leaves_the_layer(count):
+    layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), 5)
+    layer.steps_done = 4
+    with pytest.raises((TypeError, ValueError), match="steps_done: expected"):
+        layer.steps_done = count
+    assert (layer.steps_done, layer.tau) == (4, pytest.approx(0.64))
+
+
 def loss(d):
     return (d - TARGET).square().sum(-1)
 

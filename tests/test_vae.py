@@ -211,6 +211,31 @@ def test_score_function_elbo_has_the_same_value() -> None:
     torch.testing.assert_close(value, model.elbo(IMAGES, estimator=draw))
 
 
+def test_what_is_not_finite_and_what_is_empty_leave_the_baseline_of_reinforce() -> None:
+    model = tiny(estimator=estimators.sampler("reinforce", generator=seeded(14)))
+    model._baseline(torch.tensor([-3.0, -5.0]))
+    once = model.running_mean.clone()
+    torch.testing.assert_close(once, 0.01 * torch.tensor([-4.0, 1.0]))
+    for values in ([], [math.nan], [math.inf, -math.inf]):
+        model._baseline(torch.tensor(values))
+        assert torch.equal(model.running_mean, once)
+    model._baseline(torch.tensor([math.nan, -6.0]))
+    assert model.running_mean[0].item() == pytest.approx(0.99 * -0.04 - 0.06)
+    model.elbo(IMAGES[:0])
+    assert model.elbo(IMAGES).isfinite().all()
+
+
+def test_a_class_that_never_occurs_adds_nothing_to_the_kl() -> None:
+    model = tiny()
+    logits = torch.zeros(1, model.num_variables, 4)
+    logits[..., 1] = -math.inf
+    logits.requires_grad_()
+    kl = model.kl(logits)
+    assert kl.item() == pytest.approx(model.num_variables * math.log(4 / 3), rel=1e-6)
+    kl.sum().backward()
+    assert logits.grad.abs().max() < 1e-6  # uniform over the others: the least of all
+
+
 def test_the_baseline_of_reinforce_is_the_mean_of_the_past() -> None:
     model = tiny(estimator=estimators.sampler("reinforce", generator=seeded(14)))
     twin, past = estimators.sampler("reinforce", generator=seeded(14)), estimators.RunningMean()

@@ -213,7 +213,8 @@ class _GumbelRao(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         arguments = (*ctx.saved_tensors, *ctx.settings)
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
-            vjp = (grads[0].unsqueeze(-2) @ _jacobian(*arguments)).squeeze(-2)
+            # No matrix product, which autocast would take in half precision.
+            vjp = (grads[0].unsqueeze(-1) * _jacobian(*arguments)).sum(-2)
         elif _eager() and not torch.is_grad_enabled():
             # No rule for transforms is asked for, and finding that out takes time.
             vjp = _computed(grads[0], *arguments)

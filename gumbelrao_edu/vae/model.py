@@ -148,7 +148,9 @@ class DiscreteVAE(nn.Module):
                 f"got {tuple(logits.shape)}"
             )
         log_q = logits.log_softmax(-1)
-        return (log_q.exp() * log_q).sum((-2, -1)) + self.num_variables * math.log(self.arity)
+        # A class that never occurs adds nothing: 0 · log 0 is 0.
+        plogp = log_q.exp() * log_q.masked_fill(log_q == -torch.inf, 0.0)
+        return plogp.sum((-2, -1)) + self.num_variables * math.log(self.arity)
 
     def elbo(self, x: Tensor, *, estimator: Estimator | None = None) -> Tensor:
         """Return log p(x|D) − KL with D drawn from q(D|x), `[batch]`: the objective, in nats.
@@ -157,7 +159,8 @@ class DiscreteVAE(nn.Module):
         of `estimators.score_loss`. All variables of an image are one outcome here, and the KL and
         its gradient are exact as with any other estimator. A model's own REINFORCE has the running
         mean of log p(x|D) as its baseline. Each call in which gradients are enabled adds to it,
-        after its use.
+        after its use; so does the second one of activation checkpointing, which does not go
+        together with it.
 
         Args:
             x: images `[batch, pixels]`, 0 or 1, of any dtype.
@@ -181,9 +184,12 @@ class DiscreteVAE(nn.Module):
         """The mean of log p(x|D) in past steps, to which one adds its own; see `RunningMean`."""
         mean, weight = self.running_mean.clone()
         if torch.is_grad_enabled():
-            new = torch.stack([values.detach().mean(), values.new_ones(())])
-            decay, new = RunningMean.decay, new.to(self.running_mean)
-            self.running_mean.mul_(decay).add_(new, alpha=1 - decay)
+            finite = values.detach().isfinite()  # what is not is left out
+            count = finite.sum()
+            value = values.detach().where(finite, 0.0).sum() / count.clamp(min=1)
+            new = torch.stack([value, torch.ones_like(value)]).to(self.running_mean)
+            after = RunningMean.decay * self.running_mean + (1 - RunningMean.decay) * new
+            self.running_mean.copy_(after.where(count > 0, self.running_mean))
         past: Tensor = mean / weight.clamp(min=1e-9)  # 0 before the first step
         return past
 
