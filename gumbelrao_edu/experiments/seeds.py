@@ -238,8 +238,8 @@ EXPERIMENT = Experiment(
     title="Table 2 with other seeds",
     # The cpu profile: 62 trainings of 7 to 40 minutes of a core, beside four of Table 2. Cut: all
     # draws but the best of Table 2, and in cells that it has not all but two or three; most cells.
-    # Beside its runs lie three at B = 200, of ST-GS (draws 3 and 2) and GR-∞ (draw 3), which have no
-    # second seed yet; the verdicts read them.
+    # Beside its runs lie three at B = 200, of ST-GS (draws 3 and 2) and GR-∞ (draw 3), which have
+    # no second seed yet; the verdicts read them.
     profiles={
         "smoke": _profile("smoke", (0,), (6,)),
         "lecture": _profile("lecture", (0,), (6, 7)),
