@@ -44,7 +44,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # of this course. Start, step size and seed of the random numbers are the same; one line of code differs. Run
 # the cell (click on it and press **Shift + Enter**), and compare the two curves.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from gumbelrao_edu.course.start_here.figures import race
 
 race()

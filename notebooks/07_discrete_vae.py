@@ -811,7 +811,8 @@ places = ["Figure 2", "Figure 3", "Figure 4", "Table 2", "Table 3"]
 HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), *places))
 
 # %% [markdown]
-# What is *not measured here* needs the profile `paper`: thousands of trainings on the full data.
+# What is said of batches of 200 rests on one training for each draw, without a second seed: it is undecided
+# whatever the number. The profile `paper` has thousands of trainings on the full data.
 
 # %% [markdown]
 # ## What to take along

@@ -437,7 +437,7 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 #
 # **Predict:** who gets stuck? (Think of the two slopes at $x = 0$ and $x = 1$, and of their mean.)
 
-# %% tags=["hide-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 from gumbelrao_edu.problems.polynomial import train
 
 powers = [1.5, 2.0, 3.0]
@@ -517,7 +517,7 @@ def final_losses(k, schedule, steps=200):
 # %% [markdown]
 # **Predict:** is the best constant τ of ST-GS also that of GR? Does cooling help both?
 
-# %% tags=["hide-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 schedules = {f"τ = {tau}": Schedule(tau) for tau in [1.0, 0.3, 0.1]}
 for shape in ["linear", "exponential", "cosine"]:
     schedules[f"{shape}, 1 to 0.1"] = Schedule(1.0, 0.1, steps=200, shape=shape)
