@@ -26,7 +26,7 @@ MUTATIONS = [
     ("gumbel.py", ".clamp_max_(largest)", ".clamp_max_(largest).log().neg()", "Gumbels where exponentials belong"),
     ("gumbel.py", ".neg_().log1p_().neg_()", ".neg_().add_(1 + 1e-3).log_().neg_().abs_()", "ε inside a log"),
     ("gumbel.py", "some_small = _some_below(draws, _SMALL)", "some_small = False", "no Gumbel above 17.4"),
-    ("gumbel.py", "dtype).mul_(_SMALL)", "dtype)", "the tail drawn as if it were all"),
+    ("gumbel.py", "dtype) * _SMALL", "dtype)", "the tail drawn as if it were all"),
     ("gumbel.py", "return perturbed + excess", "return perturbed", "rounding makes two entries the largest"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta", "D = argmax θ, without noise"),
     ("gumbel.py", "perturbed = theta - log_e", "perturbed = theta + log_e", "Gumbels of the wrong sign"),
