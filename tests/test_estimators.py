@@ -971,9 +971,8 @@ def test_second_derivatives_are_right_for_a_linear_loss_or_refused(name):
         relaxed = torch.stack([draw(seed, "gumbel_softmax") for seed in range(50, 90)])
         assert_same_mean(draws, relaxed, notice=0.1)
         return
-    wanted = hessian(lambda leaf: exact(lambda d: d @ HARD, leaf))
-    found = discrepancy(draws, wanted, notice=0.1)
-    assert found <= 1.0, "second derivatives are wrong: refuse them, as others do with first_order"
+    # An estimator that fails here refuses them, as those above do with `first_order`.
+    assert_mean(draws, hessian(lambda leaf: exact(lambda d: d @ HARD, leaf)), notice=0.1)
 
 
 @pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from bootstrap import CPU_TORCH, answers  # noqa: E402
-from pins import without_cuda  # noqa: E402
+from pins import pinned, without_cuda  # noqa: E402
 
 INSTALLED = "gumbelrao_edu"  # the package itself
 
@@ -117,9 +117,8 @@ def environment(system: System, python: str) -> dict[str, str]:
 
 def pins(requirements: Path, system: System) -> list[str]:
     """Returns what to download; on Linux the build of torch that has no CUDA in it."""
-    lines = without_cuda(requirements.read_text("utf-8"))
-    on_linux = system.markers["sys_platform"] == "linux"
-    return [line if on_linux else line.removesuffix("+cpu") for line in lines]
+    lines = pinned(requirements.read_text("utf-8"))
+    return without_cuda(lines) if system.markers["sys_platform"] == "linux" else lines
 
 
 def download(wheels: Path, wanted: list[str], system: System, python: str) -> None:

@@ -53,10 +53,15 @@ def colab_link(repo: str, notebook: str) -> str:
     return f"https://colab.research.google.com/github/{repo}/blob/main/notebooks/{notebook}.ipynb"
 
 
-def without_cuda(requirements: str) -> list[str]:
-    """Returns the lines of requirements.txt, with the build of torch that has no CUDA in it."""
-    pins = [line.partition("#")[0].strip() for line in requirements.splitlines()]
-    return [re.sub(r"^(torch==\S+)$", r"\1+cpu", pin) for pin in pins if pin]
+def pinned(requirements: str) -> list[str]:
+    """Returns the lines of requirements.txt without its comments."""
+    lines = [line.partition("#")[0].strip() for line in requirements.splitlines()]
+    return [line for line in lines if line]
+
+
+def without_cuda(pins: list[str]) -> list[str]:
+    """Returns the same with the build of torch that has no CUDA in it."""
+    return [re.sub(r"^(torch==\S+)$", r"\1+cpu", pin) for pin in pins]
 
 
 def binder_requirements(requirements: str) -> str:
@@ -64,7 +69,7 @@ def binder_requirements(requirements: str) -> str:
     lines = [
         "# Written by tools/pins.py from requirements.txt; change that one.",
         f"--extra-index-url {CPU_TORCH}",
-        *without_cuda(requirements),
+        *without_cuda(pinned(requirements)),
     ]
     return "\n".join(lines) + "\n"
 
