@@ -92,11 +92,14 @@ def test_the_best_of_the_profile_s_own_draws_gets_more_seeds(tmp_path):
     again = reproduce(seeds.EXPERIMENT, profile, tmp_path, say=lines.append)
     assert lines[0].startswith("6 of 6")
     assert again["seeds"].equals(tables["seeds"])
-    # Draws that are named get them, too.
+    # Trainings that are named are made beside them, and none of them twice.
     best = seeds.chosen(profile, tmp_path).again
     assert len(best) == 2
-    named = seeds.chosen(replace(profile, again=draws), tmp_path).again
-    assert sorted(named, key=draws.index) == list(draws)
+    named = tuple((cell, draw, seed) for cell, draw in draws for seed in (6, 9))
+    found = seeds.chosen(replace(profile, again=named), tmp_path)
+    assert found.again[:2] == best
+    assert sorted(found.again, key=named.index) == list(named)
+    assert len(seeds.configurations(found)) == len(draws) + len(named)
 
 
 def test_a_damaged_row_of_a_search_is_passed_over(tmp_path):
