@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from gumbelrao_edu.training.files import write
 from gumbelrao_edu.training.loop import Training
-from gumbelrao_edu.training.runs import Run, run_all, runs_of, table_of
+from gumbelrao_edu.training.run import Run, runs_of, table_of
+from gumbelrao_edu.training.runs import run_all
 
 STEPS = 60
 CONFIGS = [

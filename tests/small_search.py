@@ -14,7 +14,7 @@ from gumbelrao_edu.experiments import search
 from gumbelrao_edu.experiments.experiment import Experiment, reproduce
 from gumbelrao_edu.experiments.search import Cell, Search
 from gumbelrao_edu.figures.rows import GR_INF, RLOO, ST_GS, ZGR
-from gumbelrao_edu.training.runs import Run, runs_of
+from gumbelrao_edu.training.run import Run, runs_of
 from gumbelrao_edu.vae import Digits
 
 CELLS = tuple((row, 4, 5) for row in (ST_GS, GR_INF, ZGR, RLOO))

@@ -10,7 +10,7 @@ from small_search import never
 from gumbelrao_edu.experiments import annealing, search
 from gumbelrao_edu.experiments.experiment import reproduce
 from gumbelrao_edu.modules import GumbelRao
-from gumbelrao_edu.training.runs import read_row, runs_of
+from gumbelrao_edu.training.run import read_row, runs_of
 
 pytestmark = pytest.mark.usefixtures("few")
 

@@ -21,7 +21,7 @@ import pytest
 from small_runs import CONFIGS, compute, files, fit
 
 from gumbelrao_edu.training.errors import TakenOverError
-from gumbelrao_edu.training.runs import Run
+from gumbelrao_edu.training.run import Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

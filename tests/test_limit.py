@@ -16,7 +16,7 @@ from gumbelrao_edu.experiments import EXPERIMENTS, table2
 from gumbelrao_edu.training.errors import LimitReachedError
 from gumbelrao_edu.training.limit import time_limit
 from gumbelrao_edu.training.merge import merge
-from gumbelrao_edu.training.runs import Run, read_row
+from gumbelrao_edu.training.run import Run, read_row
 
 
 def test_a_limit_wakes_what_waits_and_is_gone_afterwards():

@@ -25,7 +25,7 @@ import pytest
 import torch
 from small_runs import CONFIGS, STEPS, compute, files, fit, load_row, quiet
 
-from gumbelrao_edu.training import claims, runs
+from gumbelrao_edu.training import claims, runs, workers
 from gumbelrao_edu.training.errors import (
     BackendError,
     DamagedFileError,
@@ -33,7 +33,8 @@ from gumbelrao_edu.training.errors import (
     TakenOverError,
     TrainingDivergedError,
 )
-from gumbelrao_edu.training.runs import Run, run_all, runs_of
+from gumbelrao_edu.training.run import Run, runs_of
+from gumbelrao_edu.training.runs import run_all
 from gumbelrao_edu.training.stacked import Together
 
 STATUS = ["done", "done", "done", "diverged", "failed"]
@@ -247,7 +248,7 @@ def test_a_run_that_always_kills_its_worker(
 
     tried: list[tuple[float, int]] = []
 
-    def compute_one(function: Any, run: Run) -> Any:
+    def dying(function: Any, run: Run) -> Any:
         tried.append((run.config["rate"], run.config["seed"]))
         if run.config == CONFIGS[1]:
             run.note(0.2, 7.0)
@@ -255,11 +256,11 @@ def test_a_run_that_always_kills_its_worker(
         return runs._compute(function, run)
 
     @contextlib.contextmanager
-    def workers(backend: str, jobs: int, number: int) -> Iterator[Any]:
+    def sequential(compute: Any, backend: str, jobs: int, number: int) -> Iterator[Any]:
         with joblib.parallel_config("sequential"):
-            yield compute_one, (LostError,)
+            yield dying, (LostError,)
 
-    monkeypatch.setattr(runs, "_workers", workers)
+    monkeypatch.setattr(runs, "workers", sequential)
     table = compute(fit, CONFIGS[:3], tmp_path)
     assert table.status.tolist() == ["done", "failed", "done"]
     assert tried == [(0.1, 0), (0.1, 1), (0.1, 1), (0.1, 0), (0.1, 1)]
@@ -632,7 +633,7 @@ def test_shared_memory_of_killed_commands_is_removed(tmp_path: Path) -> None:
         (tmp_path / f"joblib_memmapping_folder_{process}_ab" / "array").write_bytes(b"x")
         (tmp_path / f"sem.loky-{process}-ab").write_bytes(b"x")
     (tmp_path / f"other-{ended.pid}-ab").write_bytes(b"x")
-    runs._remove_shared_memory_of_the_dead(tmp_path)
+    workers._remove_shared_memory_of_the_dead(tmp_path)
     mine = {f"joblib_memmapping_folder_{os.getpid()}_ab", f"sem.loky-{os.getpid()}-ab"}
     assert {path.name for path in tmp_path.iterdir()} == mine | {f"other-{ended.pid}-ab"}
 

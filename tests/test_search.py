@@ -20,7 +20,8 @@ from gumbelrao_edu.experiments.experiment import Outcome, RunsFailedError, repro
 from gumbelrao_edu.figures.rows import GR_10, row_of_label, rows
 from gumbelrao_edu.training.errors import DamagedFileWarning
 from gumbelrao_edu.training.files import load_state
-from gumbelrao_edu.training.runs import Run, read_row, run_all, runs_of
+from gumbelrao_edu.training.run import Run, read_row, runs_of
+from gumbelrao_edu.training.runs import run_all
 from gumbelrao_edu.vae import importance_weighted_bound
 
 TINY = small()

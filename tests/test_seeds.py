@@ -9,7 +9,7 @@ from gumbelrao_edu._download import DataError
 from gumbelrao_edu.experiments import fig4, search, seeds, table2
 from gumbelrao_edu.experiments.experiment import reproduce
 from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS, ZGR
-from gumbelrao_edu.training.runs import read_row
+from gumbelrao_edu.training.run import read_row
 
 pytestmark = pytest.mark.usefixtures("few")
 

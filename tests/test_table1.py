@@ -17,7 +17,7 @@ from gumbelrao_edu.experiments.table1 import Grid
 from gumbelrao_edu.figures.rows import CLIPPED, GR_10, GR_INF, ST_GS, ST_GS_CLIPPED, ZGR
 from gumbelrao_edu.listops import ListOps, Split, generate
 from gumbelrao_edu.listops.scores import Scores
-from gumbelrao_edu.training.runs import Run, read_row, runs_of
+from gumbelrao_edu.training.run import Run, read_row, runs_of
 
 TINY = Grid((0, 1), (0.5,), (0.1,), (ST_GS, GR_INF, ZGR), epochs=2, train=60, dim=8)
 

@@ -14,7 +14,7 @@ from gumbelrao_edu.experiments.fig2 import figure_2
 from gumbelrao_edu.experiments.fig3 import figure_3
 from gumbelrao_edu.experiments.trajectories import Trajectories
 from gumbelrao_edu.figures.rows import GR_10, GR_INF, RLOO, ST, ST_GS, ZGR
-from gumbelrao_edu.training.runs import Run
+from gumbelrao_edu.training.run import Run
 from gumbelrao_edu.vae import squared_bias, variance_split
 
 TINY = Trajectories(

@@ -18,7 +18,7 @@ from .experiment import Config, Experiment, Outcome, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
 
 ROWS = (ST_GS, GR_INF)
 SCHEDULES = (

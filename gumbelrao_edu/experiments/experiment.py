@@ -22,7 +22,7 @@ from ..training.files import copy, write
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
     from ..training.stacked import Together
 
 Config = dict[str, Any]
@@ -55,7 +55,7 @@ class Outcome:
     @property
     def runs(self) -> pd.DataFrame:
         """The rows as a table, without results that are lists."""
-        from ..training.runs import table_of
+        from ..training.run import table_of
 
         return table_of(self.rows)
 
@@ -172,7 +172,8 @@ def _reproduce(
 
     from ..device import default_device
     from ..figures.page import page
-    from ..training.runs import Run, run_all, runs_of
+    from ..training.run import Run, runs_of
+    from ..training.runs import run_all
 
     folder = out / experiment.name
     options: dict[str, Any] = {"jobs": jobs, "backend": backend, "say": say}
@@ -235,7 +236,7 @@ def _reproduce(
 
 def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
     """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
-    from ..training.runs import load_quietly
+    from ..training.run import load_quietly
 
     def ended(run: Run) -> bool:
         row = load_quietly(run)

@@ -24,7 +24,7 @@ from .experiment import Config, Experiment, Outcome, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
 
 _FALSE_ALARM = 1e-6
 _NUMBERS = ("tau", "p1", "p2", "p3", "st_gs", "gr", "gap")

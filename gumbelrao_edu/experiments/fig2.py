@@ -56,7 +56,7 @@ def steps_to_thresholds(
     """
     import pandas as pd
 
-    from ..training.runs import check_form, read_row
+    from ..training.run import check_form, read_row
 
     found, counted = [], set()
     for path in sorted((folder / "runs").glob("*.json")):

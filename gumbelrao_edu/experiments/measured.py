@@ -91,7 +91,7 @@ class Stored:
         return self._read[name]
 
     def _trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        from ..training.runs import read_row, table_of
+        from ..training.run import read_row, table_of
 
         columns = ["estimator", "k", "status", *columns]
         path = self.folder / name / "runs"

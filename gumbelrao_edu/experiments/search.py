@@ -32,7 +32,7 @@ from .experiment import Config, Experiment, Outcome, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
 
 Cell = tuple[Row, int, int]  # a row, an arity, a batch size
 
@@ -443,7 +443,7 @@ def trained(run: Run) -> DiscreteVAE:
     Args:
         run: a training of a search.
     """
-    from ..training.runs import load_quietly
+    from ..training.run import load_quietly
 
     model, _ = build(run.config)
     row = load_quietly(run)

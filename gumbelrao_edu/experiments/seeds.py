@@ -103,7 +103,7 @@ def _again(profile: Seeds, draws: Sequence[tuple[Cell, int]]) -> Seeds:
 
 def _stored(config: Config, out: Path) -> dict[str, Any] | None:
     """The row of a training, from a search that has it whole; a failed one if there is no other."""
-    from ..training.runs import Run, load_quietly
+    from ..training.run import Run, load_quietly
 
     title = search.run_title(config)
     runs = [Run(config, out / name, title, form=search.RESULTS) for name in search.SHARED_BY]

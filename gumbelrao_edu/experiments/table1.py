@@ -47,7 +47,7 @@ from .experiment import Config, Experiment, Outcome, Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
 
 WEIGHT_DECAY = 1e-4  # appendix D.1
 _FILLED = 10  # up to this length, batches of other seeds are filled up to be computed together

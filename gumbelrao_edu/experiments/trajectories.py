@@ -20,7 +20,7 @@ from .experiment import Config, Outcome
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.runs import Run
+    from ..training.run import Run
 
 # All K have one mean (total expectation), so the bias is measured with the K of least variance.
 _BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000)}

@@ -9,7 +9,7 @@ from typing import Any
 from . import claims
 from .errors import DamagedFileError
 from .files import copy, set_aside
-from .runs import read_row
+from .run import read_row
 
 
 def merge(source: Path, target: Path) -> dict[str, int]:

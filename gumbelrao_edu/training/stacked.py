@@ -27,7 +27,7 @@ from .files import set_aside
 from .loop import Callback, Pauses, Training, in_one_piece, interrupts_held
 
 if TYPE_CHECKING:
-    from .runs import Run
+    from .run import Run
 
 # Minibatches as one, for `vmap` the axis of the models in each part of it, and which rows of each
 # model's logits something is drawn for, `[models, rows]` on the CPU; None for all.
