@@ -14,7 +14,8 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch import Tensor
 from ._generators import Generators
 
 Tau = float | Tensor
+Checked = TypeVar("Checked")
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST = sys.float_info.max
@@ -154,6 +156,21 @@ def check_number(value: Any, name: str) -> float:
     if not -_LARGEST <= number <= _LARGEST:  # no `isfinite`, see `check_tau`
         raise ValueError(f"{name}: expected a finite number, got {value}")
     return number
+
+
+def check_several(
+    values: Any, name: str, check: Callable[[Any], Checked], of: str = "number"
+) -> list[Checked]:
+    """At least one value, each of which `check` takes; `of` says what they are."""
+    if (
+        not isinstance(values, Iterable)
+        or isinstance(values, str)
+        or getattr(values, "ndim", 1) == 0  # an array without an axis
+    ):
+        raise TypeError(f"{name}: expected several {of}s, got {values!r}")
+    if not (checked := [check(value) for value in values]):
+        raise ValueError(f"{name}: expected at least one {of}, got none")
+    return checked
 
 
 def check_k(value: Any) -> int | float:

@@ -15,6 +15,7 @@ from typing import TextIO, cast
 
 from . import __version__, cli_compare
 from ._download import DATA_DIR_VARIABLE, INSTALL, DataError, data_dir
+from .cli_numbers import one_number
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
 from .training import MAX_JOBS
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_out(compute)
     compute.add_argument(
         "--jobs",
-        type=_count,
+        type=one_number(int, f"a whole number from 1 to {MAX_JOBS}", lambda n: 1 <= n <= MAX_JOBS),
         default=1,
         help="runs at a time, one thread each; at most one for each core, two on a single one",
     )
@@ -93,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     compute.add_argument(
         "--limit",
-        type=_count_of_seconds,
+        type=one_number(
+            float, "a positive number of seconds", lambda s: 0 < s < threading.TIMEOUT_MAX
+        ),
         metavar="SECONDS",
         help="stop after so long and say what is left, with exit status 124; the same command goes "
         "on",
@@ -220,26 +223,6 @@ class _Listener(io.TextIOBase):
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
     """A sentence, without the place in the code."""
     print(message, file=sys.stderr)
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-    if not 1 <= number <= MAX_JOBS:
-        raise argparse.ArgumentTypeError(f"expected 1 to {MAX_JOBS}, got {number}")
-    return number
-
-
-def _count_of_seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-    if not 0 < number < threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text}")
-    return number
 
 
 def _folder(text: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import check_seed
+from .cli_numbers import one_number, several_numbers
 from .diagnostics import compare
 
 
@@ -41,22 +41,26 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
         help="a tensor [variables, n], or a function that returns one; in place of --n, "
         "--variables and --scale",
     )
-    parser.add_argument("--n", type=_count, default=8, help="classes (default: 8)")
-    parser.add_argument("--variables", type=_count, default=1, help="variables (default: 1)")
+    count = one_number(int, "a whole number, at least 1", lambda n: n >= 1)
+    parser.add_argument("--n", type=count, default=8, help="classes (default: 8)")
+    parser.add_argument("--variables", type=count, default=1, help="variables (default: 1)")
     parser.add_argument(
         "--scale",
-        type=_positive,
+        type=one_number(float, "a number from 0", lambda scale: 0 <= scale < math.inf),
         default=1.0,
         help="standard deviation of the logits, which are normal (default: 1)",
     )
     parser.add_argument(
         "--tau",
-        type=_numbers,
+        type=several_numbers(float, "numbers"),
         default=[0.1, 0.5, 1.0],
         help="temperatures (default: 0.1,0.5,1)",
     )
     parser.add_argument(
-        "--k", type=_ks, default=[10, math.inf], help="inner samples (default: 10,inf)"
+        "--k",
+        type=several_numbers(_k, "whole numbers or inf"),
+        default=[10, math.inf],
+        help="inner samples (default: 10,inf)",
     )
     parser.add_argument(
         "--estimators",
@@ -65,9 +69,10 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
         help="names with commas between, or all (the default)",
     )
     parser.add_argument(
-        "--samples", type=_count, default=2000, help="gradients to draw for each (default: 2000)"
+        "--samples", type=count, default=2000, help="gradients to draw for each (default: 2000)"
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of all draws (default: 0)")
+    seed = one_number(int, "a whole number from −2^63 to 2^64 − 1", lambda n: -(2**63) <= n < 2**64)
+    parser.add_argument("--seed", type=seed, default=0, help="of all draws (default: 0)")
     add_out(parser)
     parser.set_defaults(run=run)
 
@@ -138,52 +143,9 @@ def _named(text: str) -> Any:
     return found
 
 
-def _several(text: str, kind: Callable[[str], Any], what: str) -> list[Any]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected {what} with commas between, got {text!r}"
-        ) from None
-
-
-def _numbers(text: str) -> list[float]:
-    return _several(text, float, "numbers")
-
-
-def _ks(text: str) -> list[float]:
-    def k(part: str) -> float:
-        return math.inf if part.strip().lower() in ("inf", "∞") else int(part)
-
-    return _several(text, k, "whole numbers or inf")
+def _k(text: str) -> float:
+    return math.inf if text.strip().lower() in ("inf", "∞") else int(text)
 
 
 def _words(text: str) -> str | list[str]:
     return text if text == "all" else [part.strip() for part in text.split(",")]
-
-
-def _seed(text: str) -> int:
-    try:
-        return check_seed(int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number from −2^63 to 2^64 − 1, got {text!r}"
-        ) from None
-
-
-def _count(text: str) -> int:
-    try:
-        if (number := int(text)) >= 1:
-            return number
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {text!r}")
-
-
-def _positive(text: str) -> float:
-    try:
-        if 0 <= (number := float(text)) < math.inf:
-            return number
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r}")

@@ -20,8 +20,11 @@ from gumbelrao_edu.figures.page import embedded
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["table1", "--jobs", "abc"], "--jobs: expected a whole number, got 'abc'"),
-        (["table1", "--jobs", "3000000000"], "--jobs: expected 1 to 1000, got 3000000000"),
+        (["table1", "--jobs", "abc"], "--jobs: expected a whole number from 1 to 1000, got 'abc'"),
+        (
+            ["table1", "--jobs", "3000000000"],
+            "--jobs: expected a whole number from 1 to 1000, got '3000000000'",
+        ),
         (["table1", "--out", __file__], r"--out: expected a folder, but .* is a file"),
         (["table9"], "invalid choice: 'table9'"),
         (["table1", "--profile", "big"], "invalid choice: 'big'"),

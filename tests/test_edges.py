@@ -248,7 +248,7 @@ THREE, CODES = torch.zeros(3), torch.zeros(2, 4, 4)
             "taus: expected several temperatures, got 0.5",
         ),
         (lambda: diagnostics.compare(len, THREE, batch_sizes=10), "batch_sizes: expected several"),
-        (lambda: diagnostics.compare(len, THREE, estimators=5), "estimators: expected names"),
+        (lambda: diagnostics.compare(len, THREE, estimators=5), "estimators: expected several"),
         (lambda: RunningMean("0.9"), "decay: expected a number, got str"),
         (
             lambda: RunningMean().update([1.0]),

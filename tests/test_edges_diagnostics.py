@@ -245,6 +245,12 @@ NAN = torch.tensor([[1.0, math.nan], [0.0, 1.0]])
         (lambda: running_means(torch.ones(3), []), ValueError, "counts: .* at least one number"),
         (lambda: running_means(torch.ones(3), [2.0]), TypeError, "counts: .* whole number"),
         (lambda: running_means(torch.ones(3), 2), TypeError, "counts: expected several numbers"),
+        (lambda: running_means(torch.ones(3), "2"), TypeError, "counts: expected several numbers"),
+        (
+            lambda: running_means(torch.ones(3), torch.tensor(2)),
+            TypeError,
+            "counts: expected several numbers",
+        ),
         (lambda: Measurements(linear, THETA, [1.0], None), TypeError, "ks: expected several"),
         (lambda: Measurements(linear, THETA, [1.0], []), ValueError, "ks: expected at least one"),
         (lambda: Draws(linear, THETA, generator=5), TypeError, "generator: .* got int"),
@@ -268,12 +274,12 @@ NAN = torch.tensor([[1.0, math.nan], [0.0, 1.0]])
         (
             lambda: compare(square, torch.zeros(2, 3), estimators=[["zgr"]]),
             TypeError,
-            r"estimators: expected names, got \[\['zgr'\]\]",
+            r"estimators: expected names, got \['zgr'\]",
         ),
         (
             lambda: compare(square, torch.zeros(2, 3), estimators=None),
             TypeError,
-            "estimators: expected names, got None",
+            "estimators: expected several names, got None",
         ),
     ],
 )

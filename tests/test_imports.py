@@ -20,7 +20,7 @@ FLOORS = (
     {"training"},
     {"experiments"},
     {"course"},
-    {"cli", "cli_compare", "__init__", "__main__"},
+    {"cli", "cli_compare", "cli_numbers", "__init__", "__main__"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

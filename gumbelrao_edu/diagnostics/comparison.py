@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from .._checks import (
     check_logits,
     check_number,
     check_real,
+    check_several,
     check_tau,
 )
 from ..estimators.exact import exact
@@ -282,12 +283,8 @@ def compare(
     reference_samples = check_count(reference_samples, "reference_samples", least=2)
     if logits.numel() == 0:
         raise ValueError(f"logits: expected at least one variable, got {tuple(logits.shape)}")
-    if not isinstance(batch_sizes, Iterable):
-        raise TypeError(f"batch_sizes: expected several numbers, got {batch_sizes!r}")
-    batch_sizes = [check_count(m, "batch_sizes") for m in batch_sizes]
-    if not batch_sizes:
-        raise ValueError("batch_sizes: expected at least one number, got none")
-    settings = _settings(estimators, _several(tau, "tau"), _several(k, "k"))
+    batch_sizes = check_several(batch_sizes, "batch_sizes", lambda m: check_count(m, "batch_sizes"))
+    settings = _settings(estimators, _one_or_more(tau, "tau", _tau), _one_or_more(k, "k", check_k))
     theta = logits.detach()
     with torch.enable_grad():
         loss = _Counted(f, theta)
@@ -318,17 +315,25 @@ def compare(
 # --- What is compared -----------------------------------------------------------------------------
 
 
-def _several(value: float | Sequence[float], name: str) -> list[float]:
-    values: list[Any] = [value]
-    if isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0:
-        values = [*value]
-    if not values:
-        raise ValueError(f"{name}: expected at least one number, got none")
-    if name == "k":
-        return [*dict.fromkeys(check_k(each) for each in values)]
-    if any(isinstance(each, Tensor) for each in values):
+def _one_or_more(
+    value: float | Sequence[float], name: str, check: Callable[[Any], float]
+) -> list[float]:
+    """A number or several, each of them once."""
+    alone = isinstance(value, str) or not isinstance(value, Iterable)
+    alone |= getattr(value, "ndim", 1) == 0  # an array without an axis
+    return [*dict.fromkeys(check_several([value] if alone else value, name, check))]
+
+
+def _tau(value: Any) -> float:
+    if isinstance(value, Tensor):
         raise TypeError("tau: expected numbers, got a tensor")
-    return [*dict.fromkeys(float(check_tau(each, torch.Size())) for each in values)]
+    return float(check_tau(value, torch.Size()))
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"estimators: expected names, got {name!r}")
+    return name
 
 
 def _settings(
@@ -337,15 +342,9 @@ def _settings(
     """Names and hyper-parameters."""
     if isinstance(estimators, str):
         estimators = registry.names() if estimators == "all" else [estimators]
-    if not isinstance(estimators, Iterable):
-        raise TypeError(f"estimators: expected names, got {estimators!r}")
-    estimators = list(estimators)
-    if not all(isinstance(name, str) for name in estimators):
-        raise TypeError(f"estimators: expected names, got {estimators!r}")
-    if not estimators:
-        raise ValueError("estimators: expected at least one name, got none")
+    names = check_several(estimators, "estimators", _name, "name")
     settings: list[tuple[str, dict[str, Any]]] = []
-    for name in dict.fromkeys(estimators):
+    for name in dict.fromkeys(names):
         if name not in registry.names():
             known = ", ".join(registry.names())
             raise ValueError(f"estimators: expected some of {known}, or 'all', got {name!r}")

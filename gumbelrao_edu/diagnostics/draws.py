@@ -16,6 +16,7 @@ from .._checks import (
     check_logits,
     check_real,
     check_seed,
+    check_several,
     check_tau,
 )
 from ..estimators.gumbel_rao import conditional_softmax
@@ -29,12 +30,9 @@ _CHUNK = 1024  # draws of D at a time
 
 def temperatures(taus: Iterable[float]) -> list[float]:
     """Several temperatures as Python's numbers."""
-    if not isinstance(taus, Iterable) or isinstance(taus, str):
-        raise TypeError(f"taus: expected several temperatures, got {taus!r}")
-    numbers = [check_tau(tau, torch.Size(), name="taus") for tau in taus]
-    if not numbers:
-        raise ValueError("taus: expected at least one temperature, got none")
-    return [float(tau) for tau in numbers]
+    return check_several(
+        taus, "taus", lambda tau: float(check_tau(tau, torch.Size(), name="taus")), "temperature"
+    )
 
 
 class Draws:
@@ -190,11 +188,7 @@ class Measurements:
     ) -> None:
         check_function(f)
         taus = temperatures(taus)
-        if not isinstance(ks, Iterable):
-            raise TypeError(f"ks: expected several numbers, got {ks!r}")
-        ks = [check_k(k) for k in ks]
-        if not ks:
-            raise ValueError("ks: expected at least one number, got none")
+        ks = check_several(ks, "ks", check_k)
         num_samples = check_count(num_samples, "num_samples")
         drawn = [int(k) for k in ks if not math.isinf(k)]
         generator = torch.Generator("cpu").manual_seed(check_seed(seed))

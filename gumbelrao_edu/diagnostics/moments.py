@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_draws
+from .._checks import check_count, check_draws, check_several
 
 
 class Measured(NamedTuple):
@@ -191,11 +191,7 @@ def running_means(draws: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]
     Source: definition.
     """
     draws = check_draws(draws)
-    if not isinstance(counts, Iterable):
-        raise TypeError(f"counts: expected several numbers, got {counts!r}")
-    counts = [check_count(count, "counts") for count in counts]
-    if not counts:
-        raise ValueError("counts: expected at least one number, got none")
+    counts = check_several(counts, "counts", lambda count: check_count(count, "counts"))
     steps = [0, 1, *counts, len(draws) + 1]
     if not all(fewer < more for fewer, more in pairwise(steps)):
         raise ValueError(f"counts: expected growing numbers from 2 to {len(draws)}, got {counts}")

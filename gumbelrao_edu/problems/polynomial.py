@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count, check_seed
+from .._checks import check_count, check_seed, check_several
 from ._arguments import check_positive
 
 CENTRE = 0.45  # c; 0 is a little nearer to it than 1
@@ -86,11 +86,7 @@ def train(
         (21, torch.Size([21, 1, 4]), 1.0)
     """
     record = estimators.get(name)
-    if not isinstance(powers, Iterable) or isinstance(powers, str):
-        raise TypeError(f"powers: expected several numbers, got {powers!r}")
-    powers = [check_positive(power, "powers") for power in powers]
-    if not powers:
-        raise ValueError("powers: expected at least one number, got none")
+    powers = check_several(powers, "powers", lambda power: check_positive(power, "powers"))
     evaluations, runs = check_count(evaluations, "evaluations"), check_count(runs, "runs")
     variables = check_count(variables, "variables")
     learning_rate = check_positive(learning_rate, "learning_rate")
