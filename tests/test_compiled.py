@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from statistical import assert_frequencies, assert_mean
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -334,6 +335,34 @@ def test_an_exported_program_has_the_gradient_and_any_batch(k):
     check_law(*first, k)
     check_law(*second, k)
     assert not torch.equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("k", [10, math.inf])
+@pytest.mark.parametrize("mode", ["real", "symbolic"])
+def test_a_graph_of_a_step_draws_anew_and_has_the_gradient(k, mode):
+    """As `make_fx` records it: the backward pass is one operation."""
+
+    def step(logits):
+        leaf = logits.detach().requires_grad_()
+        loss, d = losses(leaf, k)
+        return torch.autograd.grad(loss.sum(), leaf)[0], d
+
+    logits = THETA.expand(ROWS, 3)
+    graph = make_fx(step, tracing_mode=mode, _allow_non_fake_inputs=True)(logits)
+    names = [str(node.target) for node in graph.graph.nodes]
+    assert names.count("gumbelrao_edu.vjp.default") == 1
+    assert "aten.rand.default" in names
+    torch.manual_seed(21)
+    grad, d = graph(logits)
+    other, _ = graph(logits)
+    assert not torch.equal(grad, other)
+    assert_frequencies(d.sum(0), THETA.softmax(0))
+    g = 2 * (d @ WEIGHTS).unsqueeze(1) * WEIGHTS
+    want = conditional_vjp(g, logits, d.argmax(-1), TAU)
+    if k == math.inf:
+        torch.testing.assert_close(grad, want, rtol=1e-3, atol=1e-5)
+    else:
+        assert_mean(grad - want, torch.zeros(3), notice=0.03)
 
 
 def test_copies_of_a_layer_work_side_by_side():

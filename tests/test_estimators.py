@@ -4,11 +4,13 @@ import functools
 import importlib
 import math
 import pkgutil
+from contextlib import nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
 from statistical import assert_frequencies, assert_mean, assert_same_mean, discrepancy
+from torch._subclasses import FakeTensor, FakeTensorMode
 
 import gumbelrao_edu
 from gumbelrao_edu import (
@@ -1025,15 +1027,19 @@ def test_losses_that_are_sparse_are_named(name):
         estimators.get(name).loss(lambda d: d[..., 0].to_sparse(), torch.zeros(2, 3))
 
 
+@pytest.mark.parametrize("where", ["meta", "fake"])
 @pytest.mark.parametrize("name", estimators.names())
-def test_shapes_are_found_without_numbers(name):
-    """On the device "meta", where models are planned: forward and backward."""
-    logits = torch.zeros(4, 3, device="meta", requires_grad=True)
-    loss = estimators.get(name).loss(lambda d: d.square().sum(-1), logits)
-    loss.sum().backward()
+def test_shapes_are_found_without_numbers(name, where):
+    """On the device "meta", where models are planned, and as compilers do it."""
+    with (fake := FakeTensorMode()) if where == "fake" else torch.device("meta"):
+        logits = torch.zeros(4, 3, requires_grad=True)
+        loss = estimators.get(name).loss(lambda d: d.square().sum(-1), logits)
+    # The backward pass of torch.where wants the mode, that of samplers does without.
+    with fake if where == "fake" and not estimators.get(name).samples else nullcontext():
+        loss.sum().backward()
     assert loss.shape == (4,)
     assert logits.grad.shape == (4, 3)
-    assert logits.grad.device.type == "meta"
+    assert isinstance(logits.grad, FakeTensor) if where == "fake" else logits.grad.is_meta
 
 
 def test_exact_inside_vmap_and_with_a_loss_that_overwrites_its_input():

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, library
 from torch._C._functorch import is_legacy_batchedtensor
+from torch._subclasses import FakeTensor
 from torch.quasirandom import SobolEngine
 
 from .._checks import Tau, check_generator, check_k, check_logits, check_tau
@@ -258,18 +259,26 @@ def _computed(
     noise: Any,
 ) -> Tensor:
     """gᵀ times the Jacobian of (10) or (7)."""
+    if _traced(logits):  # the operator knows the shape, and is whole in the graph
+        vjp: Tensor = _vjp(grad, logits, one_hot, seed, *_as_schema(tau, k, noise))
+        return vjp
     if _fused.usable(logits, k, noise):
         if k == math.inf:
             return _fused.exact(grad, logits, one_hot, tau)
         return _fused.averaged(grad, logits, one_hot, seed, tau, int(k), noise)
-    if logits.is_meta:  # shapes without numbers
-        return torch.empty_like(logits)
     if k == math.inf:
         return exact_vjp(grad, logits, one_hot.argmax(-1), tau)
     if seed.dim():
         return _each(grad, logits, one_hot, seed, tau, k, noise)
     generator = torch.Generator(logits.device).manual_seed(int(seed))
     return averaged_vjp(grad, logits, one_hot, tau, int(k), generator, noise)
+
+
+def _traced(tensor: Tensor) -> bool:
+    """Whether a tensor has a shape only, or operations are recorded, as `make_fx` does it."""
+    return (
+        tensor.is_meta or isinstance(tensor, FakeTensor) or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def _each(
