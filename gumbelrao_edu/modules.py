@@ -152,38 +152,52 @@ class GumbelRao(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not (callable(tau) or isinstance(tau, numbers.Real)) or isinstance(tau, bool):
-            raise TypeError(
-                f"tau: expected a number, a Schedule or a function of the step, got "
-                f"{type(tau).__name__}"
-                + (": no gradient reaches it, it is not learned" * isinstance(tau, Tensor))
-            )
         dim = check_whole(dim, "dim")
         if not isinstance(hard_eval, bool):
             raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
         if generator is not None:
             check_generator(generator, getattr(generator, "device", torch.device("cpu")))
-        temperatures: list[Any] = [tau]
-        if isinstance(tau, Schedule):
-            temperatures = [max(tau.floor, end) for end in (tau.start, tau.last)]
-        elif callable(tau):
-            temperatures = [tau(0)]
-        for temperature in temperatures:
-            if isinstance(temperature, Tensor):
-                raise TypeError(
-                    f"tau: expected a function that returns numbers, got {temperature!r}"
-                )
-        checked = [check_gumbel_rao(temperature, k, noise) for temperature in temperatures]
-        number: Tau
-        number, k = checked[-1]
-        self.schedule: float | Callable[[int], float] = tau if callable(tau) else float(number)
         self.k: int | float = k
         self.dim = dim
         self.noise: Noise = noise
         self.hard_eval = hard_eval
         self.generator = generator
         self._cell = torch.ones((), dtype=torch.float64, device="cpu")
-        self.steps_done = 0
+        self._steps_done = 0
+        self.schedule = tau
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "schedule":  # nn.Module would keep a parameter for itself
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def schedule(self) -> float | Callable[[int], float]:
+        """What gives the temperature of a step, or the temperature; it may be replaced."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, tau: float | Callable[[int], float]) -> None:
+        if not (callable(tau) or isinstance(tau, numbers.Real)) or isinstance(tau, bool):
+            raise TypeError(
+                f"tau: expected a number, a Schedule or a function of the step, got "
+                f"{type(tau).__name__}"
+                + (": no gradient reaches it, it is not learned" * isinstance(tau, Tensor))
+            )
+        temperatures: list[Any] = [tau]
+        if isinstance(tau, Schedule):
+            temperatures = [max(tau.floor, end) for end in (tau.start, tau.last)]
+        elif callable(tau):
+            temperatures = [tau(self.steps_done)]
+        for temperature in temperatures:
+            if isinstance(temperature, Tensor):
+                raise TypeError(
+                    f"tau: expected a function that returns numbers, got {temperature!r}"
+                )
+            number, self.k = check_gumbel_rao(temperature, self.k, self.noise)
+        self._schedule = tau if callable(tau) else float(number)
+        self.steps_done = self.steps_done  # for compiled code
 
     @property
     def tau(self) -> float:

@@ -159,6 +159,13 @@ def test_a_schedule_does_not_compile_again():
     assert graphs == 1
     layer.load_state_dict({"steps_done": torch.tensor(5)})
     torch.testing.assert_close(layer._compiled_tau.item(), layer.tau)
+    for schedule in (Schedule(0.8, 0.2, steps=9, shape="exponential"), 0.3):  # replaced
+        layer.schedule = schedule
+        x = THETA.expand(20, 3).clone().requires_grad_()
+        d = compiled(x)
+        (d @ WEIGHTS).sum().backward()
+        want = conditional_vjp(WEIGHTS.expand(20, 3), x.detach(), d.argmax(-1), layer.tau)
+        torch.testing.assert_close(x.grad, want, rtol=1e-3, atol=1e-6)
 
 
 def test_a_schedule_may_end_at_the_limit():

@@ -194,6 +194,22 @@ def test_the_layer_takes_what_the_function_takes():
         assert torch.equal(x.grad, y.grad)
 
 
+def test_a_schedule_may_be_replaced_and_is_checked_then_too():
+    layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), k=3)
+    layer.step()
+    layer.schedule = lambda step: 0.5 + 0.25 * step
+    assert layer.tau == 0.75
+    for wrong in (torch.nn.Parameter(torch.tensor(0.5)), "0.5"):
+        with pytest.raises(TypeError, match=r"tau: expected a number, a Schedule .* got"):
+            layer.schedule = wrong
+    with pytest.raises(ValueError, match=r"tau: .* got -0\.5"):
+        layer.schedule = lambda step: -0.5
+    assert layer.tau == 0.75
+    layer.schedule = 0.3
+    assert layer.tau == 0.3
+    assert "steps_done" not in layer.state_dict()
+
+
 @pytest.mark.parametrize("hard_eval", [False, True])
 def test_the_classes_may_lie_along_any_axis(hard_eval):
     logits = torch.randn(2, 3, 4, 5, generator=seeded())
