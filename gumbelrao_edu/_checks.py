@@ -195,9 +195,9 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
     """One-hot rows of the same shape as `logits`."""
     if not isinstance(one_hot, Tensor):
         raise TypeError(f"one_hot: expected a tensor, got {type(one_hot).__name__}")
-    if one_hot.layout != torch.strided or one_hot.is_complex():
+    if not is_dense(one_hot) or one_hot.is_complex():
         raise TypeError(
-            f"one_hot: expected a dense tensor of real numbers, got {one_hot.layout} of "
+            f"one_hot: expected a dense tensor of real numbers, got {layout_of(one_hot)} of "
             f"{one_hot.dtype}"
         )
     if one_hot.shape != logits.shape:
@@ -245,8 +245,23 @@ def check_floating(tensor: Any, name: str) -> None:
         raise TypeError(
             f"{name}: expected a floating-point tensor of 16 to 64 bits, got {tensor.dtype}"
         )
-    if tensor.layout != torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}")
+    if not is_dense(tensor):
+        raise TypeError(f"{name}: expected a dense tensor, got {layout_of(tensor)}")
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor is neither sparse nor nested."""
+    return tensor.layout == torch.strided and not tensor.is_nested
+
+
+def layout_of(tensor: Tensor) -> str:
+    """What a tensor is, for an error."""
+    return "a nested one" if tensor.is_nested else str(tensor.layout)
+
+
+def without_gradient() -> str:
+    """The end of an error about a missing gradient, where nothing has one."""
+    return "; nothing is in torch.inference_mode" if torch.is_inference_mode_enabled() else ""
 
 
 def _python_number(value: Any, name: str, expected: str) -> float:

@@ -94,7 +94,8 @@ class Schedule:
             raise TypeError(f"step: expected a number, got {type(step).__name__}")
         if not step >= 0:
             raise ValueError(f"step: expected at least 0, got {step}")
-        a, b, x = self.start, self.last, min(float(step) / (self.steps or 1), 1.0)
+        steps = self.steps or 1
+        a, b, x = self.start, self.last, 1.0 if step >= steps else float(step) / steps
         if self.shape == "linear":
             tau = (1 - x) * a + x * b
         elif self.shape == "cosine":

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import check_floating, check_function, check_logits, check_real
+from ._checks import check_floating, check_function, check_logits, check_real, without_gradient
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
         A tensor equal to `value`.
 
     Raises:
-        TypeError: when an argument is not a tensor or the dtypes differ.
+        TypeError: when an argument is no floating-point tensor or the dtypes differ.
         ValueError: when the shapes differ.
 
     Example:
@@ -41,9 +41,8 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
 
     Source: Bengio, Léonard & Courville (2013) for the idea.
     """
-    for name, tensor in (("value", value), ("surrogate", surrogate)):
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    check_floating(value, "value")
+    check_floating(surrogate, "surrogate")
     if value.dtype != surrogate.dtype:
         raise TypeError(f"surrogate: expected the dtype {value.dtype}, got {surrogate.dtype}")
     if value.shape != surrogate.shape:
@@ -108,12 +107,23 @@ def sample_gradients(losses: Any, samples: list[Tensor]) -> list[Tensor]:
     if losses.requires_grad:
         gradients = torch.autograd.grad(losses.sum(), samples, allow_unused=True)
     if all(gradient is None for gradient in gradients):
-        where = "; nothing is in torch.inference_mode" if torch.is_inference_mode_enabled() else ""
-        raise ValueError(f"f: expected losses that are differentiable in the samples{where}")
+        raise ValueError(
+            f"f: expected losses that are differentiable in the samples{without_gradient()}"
+        )
     return [
         torch.zeros_like(sample) if gradient is None else gradient
         for gradient, sample in zip(gradients, samples, strict=True)
     ]
+
+
+def _leaf(sample: Tensor) -> Tensor:
+    """A sample by which a loss is differentiated at once."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "f: a surrogate differentiates it with torch.autograd, which torch.func does not allow "
+            "inside of its transforms; the estimators, such as gumbel_rao, can be transformed"
+        )
+    return sample.detach().requires_grad_()
 
 
 def no_second_derivative(name: str) -> str:
@@ -145,6 +155,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type or shape.
+        RuntimeError: inside of a transform of `torch.func`.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)
@@ -164,7 +175,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         )
     check_function(f)
     with torch.enable_grad():
-        (gradient,) = sample_gradients(f(leaf := one_hot.detach().requires_grad_()), [leaf])
+        (gradient,) = sample_gradients(f(leaf := _leaf(one_hot)), [leaf])
     return (gradient * relaxed).sum()
 
 
@@ -195,7 +206,9 @@ def sequential(
         other terms carry those in the parameters of h.
 
     Raises:
-        TypeError, ValueError: if a sample is of the wrong type, or there is none.
+        TypeError, ValueError: if a sample, or what a function returns, is of the wrong type or
+            shape, or there is no sample.
+        RuntimeError: inside of a transform of `torch.func`.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)
@@ -216,13 +229,15 @@ def sequential(
     for one_hot in one_hots:
         check_floating(one_hot, "one_hots")
     with torch.enable_grad():
-        leaves = [d.detach().requires_grad_() for d in one_hots]
+        leaves = [_leaf(d) for d in one_hots]
         direct = sample_gradients(f(leaves), leaves)
         objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
         downstream = torch.zeros_like(leaves[-1])
         for j in reversed(range(len(leaves))):
             theta = logits if j == 0 else h(leaves[j - 1])
+            check_floating(theta, "h")
             relaxed = relax(theta, j)
+            check_floating(relaxed, "relax")
             if relaxed.shape != leaves[j].shape:
                 raise ValueError(
                     f"relax: expected the shape {tuple(leaves[j].shape)} of one_hots[{j}], "

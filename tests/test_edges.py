@@ -6,6 +6,7 @@ import functools
 import gzip
 import lzma
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -218,6 +219,21 @@ def test_messages_name_the_argument(call, message):
 THREE, CODES = torch.zeros(3), torch.zeros(2, 4, 4)
 
 
+def sentence(**other):
+    parts = {"tokens": [7], "lengths": [1], "labels": [7]}
+    return Batch(**{**{name: torch.tensor(part) for name, part in parts.items()}, **other})
+
+
+def sum_of_first(samples):
+    return samples[0].sum()
+
+
+def nested():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are a prototype
+        return torch.nested.nested_tensor([torch.zeros(3), torch.zeros(2)])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -281,6 +297,36 @@ THREE, CODES = torch.zeros(3), torch.zeros(2, 4, 4)
         (lambda: importance_weighted_bound(vae(), [0], num_samples=2), "x: expected a tensor of"),
         (lambda: TreeLSTM(greedy, dim=4)(Example((7,), 7)), "batch: expected a Batch, such as"),
         (lambda: evaluate("[MAX 1 2 ]"), "tokens: expected ids, got the text"),
+        (
+            lambda: TreeLSTM(greedy, dim=4)(sentence(), estimator=3),
+            "estimator: expected a function, got int",
+        ),
+        *(
+            (
+                lambda wrong=wrong: TreeLSTM(greedy, dim=4)(sentence(**wrong)),
+                f"batch: expected {next(iter(wrong))} in a tensor of int64, got",
+            )
+            for wrong in (
+                {"tokens": torch.tensor([7.0])},
+                {"tokens": [7]},
+                {"lengths": torch.tensor([1.0])},
+                {"lengths": [1]},
+                {"labels": torch.tensor([True])},
+            )
+        ),
+        (lambda: gumbel_rao(nested(), tau=0.5, k=3), "logits: expected a dense .* a nested one"),
+        (
+            lambda: surrogate.sequential(sum_of_first, len, THREE, [THREE], lambda x, j: None),
+            "relax: expected a tensor, got NoneType",
+        ),
+        (
+            lambda: surrogate.sequential(sum_of_first, len, THREE, [THREE] * 2, lambda x, j: x),
+            "h: expected a tensor, got int",
+        ),
+        (
+            lambda: surrogate.replace_gradient(torch.tensor(True), torch.tensor(True)),
+            "value: expected a floating-point tensor .* got torch.bool",
+        ),
     ],
 )
 def test_a_wrong_type_is_named(call, message):
@@ -322,6 +368,18 @@ def test_a_wrong_type_is_named(call, message):
             r"relax: expected the shape \(2, 3\) of one_hots\[0\], got \(3,\)",
         ),
         (lambda: vae().decode(CODES[:, :3]), r"sample: expected codes \[\*, 4, 4\]"),
+        (
+            lambda: vae().log_likelihood(torch.zeros(3, 16), CODES),
+            r"x, sample: expected as many images as codes, got the shapes \(3, 16\) and \(2, ",
+        ),
+        (
+            lambda: TreeLSTM(greedy, dim=4)(sentence(lengths=torch.tensor([[1]]))),
+            r"batch: expected lengths of one axis, got shape \(1, 1\)",
+        ),
+        (
+            lambda: losses(TreeLSTM(greedy, dim=4), sentence(labels=torch.tensor([1, 2]))),
+            "batch: expected as many labels as lengths, 1, got 2",
+        ),
         (
             lambda: DiscreteVAE(2, greedy, pixel_mean=torch.ones(1), hidden=(0,)),
             "hidden: expected at least 1, got 0",

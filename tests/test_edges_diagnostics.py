@@ -554,3 +554,9 @@ def test_a_loss_without_gradient_inside_the_simplex_is_a_row_that_failed():
 
     found = compare(f, torch.zeros(2), tau=0.5, estimators=["gumbel_softmax", "zgr"])
     assert [bool(result.failed) for result in found.results] == [True, False]
+
+
+@torch.inference_mode()
+def test_a_missing_gradient_is_explained_in_inference_mode():
+    with pytest.raises(ValueError, match=r"f: .*; nothing is in torch\.inference_mode"):
+        compare(lambda d: d[..., 0], torch.zeros(2))

@@ -84,6 +84,7 @@ def test_schedules_begin_and_end_exactly_and_stay_between(shape, start, end):
         schedule = Schedule(start, end, steps=steps, shape=shape)
         values = [schedule(t) for t in range(steps + 1)]
         assert (values[0], values[-1], schedule(steps + 7), schedule(INF)) == (start, end, end, end)
+        assert schedule(10**400) == end  # more than a float can be
         assert min(start, end) <= min(values) <= max(values) <= max(start, end)
         rising = values if start <= end else values[::-1]
         assert sorted(rising) == rising

@@ -257,6 +257,18 @@ def test_losses_have_to_depend_on_the_samples():
         surrogate.parallel(torch.sum, d, d)
 
 
+def test_objectives_say_that_they_cannot_be_transformed():
+    weights, d = torch.ones(3), torch.eye(3)[0]
+    objectives = (
+        lambda x: surrogate.parallel(lambda d: d @ weights, d, x),
+        lambda x: surrogate.sequential(lambda d: d[0] @ weights, h, x, [d], lambda x, j: x),
+    )
+    for objective in objectives:
+        for transform in (torch.func.grad, torch.func.jacrev):
+            with pytest.raises(RuntimeError, match=r"f: a surrogate .* torch\.func does not allow"):
+                transform(objective)(weights)
+
+
 def test_objectives_refuse_wrong_arguments():
     with pytest.raises(ValueError, match=r"relaxed: expected the shape \(3,\) .* got \(2,\)"):
         surrogate.parallel(torch.sum, torch.eye(3)[0], torch.zeros(2))

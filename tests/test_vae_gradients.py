@@ -363,6 +363,13 @@ def test_chunks_weigh_as_much_as_they_hold() -> None:
     assert measure([second, first], 101).value != pytest.approx(expected(), rel=1e-4)
 
 
+@torch.inference_mode()
+def test_a_missing_gradient_is_explained_in_inference_mode() -> None:
+    for measure in (gradient_variance, squared_bias):
+        with pytest.raises(ValueError, match=r"estimator: .* nothing is in torch\.inference_mode"):
+            measure(tiny(), BATCHES[:2], draws_of("st_gs", 0), num_samples=4)
+
+
 def all_three(model: DiscreteVAE, seed: int) -> tuple:
     draw, generator = draws_of("st_gs", seed), seeded(seed)
     return (

@@ -23,6 +23,7 @@ from .._checks import (
     check_real,
     check_several,
     check_tau,
+    without_gradient,
 )
 from ..estimators.exact import exact
 from ..gumbel import gumbel_max
@@ -418,6 +419,7 @@ def _probe(
             raise ValueError(
                 f"f: expected losses with a gradient in the sample, got {losses.dtype} without one "
                 f"(reinforce and rloo do without: estimators=['reinforce', 'rloo'])"
+                f"{without_gradient()}"
             )
         (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
         if grad is None:

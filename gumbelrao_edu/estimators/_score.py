@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import check_floating, check_number, check_real, holds, seen_true
+from .._checks import (
+    check_floating,
+    check_number,
+    check_real,
+    holds,
+    is_dense,
+    layout_of,
+    seen_true,
+)
 
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
@@ -105,8 +113,8 @@ def log_probability(logits: Tensor, index: Tensor, axes: int) -> Tensor:
 def check_losses(losses: Any, batch: torch.Size, name: str = "f") -> None:
     """Real losses that have the leading axes of the batch."""
     check_real(losses, name, "losses")
-    if losses.layout != torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor of losses, got {losses.layout}")
+    if not is_dense(losses):
+        raise TypeError(f"{name}: expected a dense tensor of losses, got {layout_of(losses)}")
     if losses.shape != batch[: losses.dim()]:
         raise ValueError(
             f"{name}: expected losses of the shape {tuple(batch)} of the batch, or of its leading "

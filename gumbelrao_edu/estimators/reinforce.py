@@ -20,7 +20,8 @@ class RunningMean:
 
         m ← γ m + (1 − γ) f̄,    value = m / (1 − γ^t)
 
-    The caller owns it and passes the same object at each step.
+    The caller owns it and passes the same object at each step. It holds Python's numbers: an update
+    waits for a GPU, and breaks a compiled graph.
 
     Args:
         decay: γ in [0, 1).

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -422,6 +422,23 @@ class Batch(NamedTuple):
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
+
+
+def check_batch(batch: Any) -> None:
+    """Whole numbers of one axis each, and as many labels as lengths."""
+    if not isinstance(batch, Batch):
+        raise TypeError(f"batch: expected a Batch, such as split[:10], got {type(batch).__name__}")
+    for name, tensor in batch._asdict().items():
+        if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.int32, torch.int64):
+            got = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(f"batch: expected {name} in a tensor of int64, got {got}")
+        if tensor.dim() != 1:
+            raise ValueError(f"batch: expected {name} of one axis, got shape {tuple(tensor.shape)}")
+    if len(batch.labels) != len(batch.lengths):
+        raise ValueError(
+            f"batch: expected as many labels as lengths, {len(batch.lengths)}, got "
+            f"{len(batch.labels)}"
+        )
 
 
 def filled(batch: Batch, parts: int) -> Batch:

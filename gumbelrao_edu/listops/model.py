@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._checks import check_count, check_function, check_generator, check_logits, holds
 from ..gumbel import one_hot_of_largest
-from .data import VOCABULARY, Batch
+from .data import VOCABULARY, Batch, check_batch
 from .trees import Span
 
 Estimator = Callable[[Tensor], Tensor]
@@ -235,11 +235,9 @@ class TreeLSTM(nn.Module):
 
     def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
         """Draw a tree for each sentence and compose it; arguments as for `forward`."""
-        draw = estimator or self.estimator
-        if not isinstance(batch, Batch):
-            raise TypeError(
-                f"batch: expected a Batch, such as split[:10], got {type(batch).__name__}"
-            )
+        draw = self.estimator if estimator is None else estimator
+        check_function(draw, "estimator")
+        check_batch(batch)
         lengths = batch.lengths.tolist()
         if min(lengths, default=0) < 1:
             raise ValueError(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._checks import holds
 from ..estimators import samples_of, score_loss
-from .data import FILLER, Batch, Split, filled
+from .data import FILLER, Batch, Split, check_batch, filled
 from .model import TreeLSTM
 from .scores import on
 
@@ -29,8 +29,8 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
         `[B]`; with S > 1 means over the trees. 0 for a sentence whose label is `data.FILLER`.
 
     Raises:
-        ValueError: if a label is none of the model's classes; if the estimator's samples have the
-            wrong shape.
+        TypeError, ValueError: if the batch has the wrong types or shapes; if a label is none of the
+            model's classes; if the estimator's samples have the wrong shape.
 
     Example:
         >>> import torch
@@ -42,6 +42,7 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
 
     Source: Choi, Yoo & Lee (2018); Kool, van Hoof & Welling (2019) for RLOO.
     """
+    check_batch(batch)
     classes = model.output.out_features
     known = (batch.labels >= 0) & (batch.labels < classes) | (batch.labels == FILLER)
     if not holds(known):

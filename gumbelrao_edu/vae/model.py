@@ -130,7 +130,13 @@ class DiscreteVAE(nn.Module):
     def log_likelihood(self, x: Tensor, sample: Tensor) -> Tensor:
         """Return log p(x|D), `[*]`, for images `[*, pixels]` and codes `[*, V, n]`."""
         self._check_images(x)
-        return _log_bernoulli(x.to(self.pixel_mean), self.decode(sample))
+        pixels = self.decode(sample)
+        if x.shape != pixels.shape:
+            raise ValueError(
+                f"x, sample: expected as many images as codes, got the shapes {tuple(x.shape)} and "
+                f"{tuple(sample.shape)}"
+            )
+        return _log_bernoulli(x.to(self.pixel_mean), pixels)
 
     def _check_images(self, x: Tensor) -> None:
         pixels = len(self.pixel_mean)

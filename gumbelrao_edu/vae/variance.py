@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count, check_generator, check_real
+from .._checks import check_count, check_generator, check_real, without_gradient
 from ..diagnostics import Measured, measured
 from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
@@ -242,6 +242,10 @@ def squared_bias(
 def _gradient(model: DiscreteVAE, batch: Tensor, estimator: Estimator) -> Tensor:
     """The gradient of the encoder's weights of the mean loss, as one vector."""
     loss = -model.elbo(batch, estimator=estimator).mean()
+    if not loss.requires_grad:
+        raise ValueError(
+            f"estimator: expected a gradient in the encoder's weights, got none{without_gradient()}"
+        )
     return nn.utils.parameters_to_vector(torch.autograd.grad(loss, [*model.encoder.parameters()]))
 
 
