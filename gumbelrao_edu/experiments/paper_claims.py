@@ -141,7 +141,7 @@ def _paper3(arity: int, batch_size: int) -> float:
 
 
 _TAUS = table2.PAPER_TAUS
-_MORE_SEEDS = "more than three seeds of each of these cells"
+_MORE_SEEDS = "more seeds of each of these cells"
 _GPU = "the profile `paper` of"
 
 CLAIMS = (

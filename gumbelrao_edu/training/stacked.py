@@ -118,23 +118,29 @@ def run_together(
                         due = pauses.over() or interrupted.is_set()
                         if looks := due or bool(reporting):
                             errors |= {going[at]: error for at, error in whole.look().items()}
-                        for i in reporting:
-                            try:
-                                if i not in errors:
-                                    trainings[i].report(until, every, callbacks[i])
-                            except TrainingDivergedError as error:
+                        for i in (i for i in reporting if i not in errors):
+                            if error := _reported(trainings[i], until, every, callbacks[i]):
                                 errors[i] = error
                     stop = looks and interrupted.is_set()
-                    all_of_them = due or stop
-                    with pauses.saving() if all_of_them else nullcontext():
-                        for i in going:
-                            if i not in errors and (all_of_them or trainings[i].step == until):
-                                trainings[i].save(checkpoints[i])
+                    well = [i for i in going if i not in errors]
+                    with pauses.saving() if due or stop else nullcontext():
+                        for i in (i for i in well if due or stop or trainings[i].step == until):
+                            trainings[i].save(checkpoints[i])
                     if stop:
                         raise KeyboardInterrupt(_STOPPED)
         if interrupted.is_set():  # while the last ones were saved
             raise KeyboardInterrupt(_STOPPED)
     return [errors.get(i) for i in range(len(trainings))]
+
+
+def _reported(
+    training: Training, until: int, every: int, callback: Callback
+) -> TrainingDivergedError | None:
+    try:
+        training.report(until, every, callback)
+    except TrainingDivergedError as error:
+        return error
+    return None
 
 
 _STOPPED = "stopped after a whole step of all; run again to go on"
