@@ -592,10 +592,11 @@ cells[chosen].round({"valid": 1, "test": 1})
 # The numbers are near those of the paper, and in the same order: GS, then GR, then ST-GS. But the gain of GR is
 # larger here, mostly because our ST-GS is worse (six draws, not twenty). ST-GS and GR took
 # the same draw, each with a single training. Is the gap between them the luck of a seed? We trained with
-# this draw again, with other seeds for the weights, the order of the digits and the draws of the estimator
-# (`reproduce seeds`). GS is there with its best draw, and ST, REINFORCE and GR-MC100 with two of the draws, the
+# this draw again, and with the second best one of ST-GS and GR, with other seeds for the weights, the order of the
+# digits and the draws of the estimator (`reproduce seeds`). GS is there with its best draw, and ST, REINFORCE and GR-MC100 with two of the draws, the
 # better of them with three seeds. (ST differentiates a softmax without noise. REINFORCE needs no derivative of the loss, and
-# no temperature; 0 stands for that. Notebook 8 has both.) On the validation set, by seed:
+# no temperature; 0 stands for that. Notebook 8 has both.) On the validation set, by seed. **Look for** the gap
+# between ST-GS and GR at each of the two temperatures.
 
 # %%
 each_seed = pd.read_csv(stored("seeds/seeds.csv")).drop(columns="momentum")
@@ -610,16 +611,21 @@ def by_seed(arity, batch_size):
 by_seed(8, 20)
 
 # %% [markdown]
-# ST-GS is more than three nats behind GR with each of the three seeds. So at this draw the gap is not the luck
-# of one seed. About the other draws the table says nothing, and three seeds tell its size to half a nat or so.
-# (One of the three is the seed by which the draw was chosen. So each mean is a little too good.)
+# At the low temperature ST-GS is more than three nats behind GR with each of the five seeds. So there the gap is
+# not the luck of one seed; five seeds tell its size to a few tenths of a nat. (One of the five is the seed by which
+# the draw was chosen. So each mean is a little too good.) At the higher temperature, with shorter steps, nothing is
+# left of it: the means of the three are within a quarter of a nat, and what a seed changes is more. (That ST-GS was
+# ahead there in the first table was luck.) From the higher to the lower temperature, and to longer steps, GR gains
+# four nats and ST-GS half a nat. Whether ST-GS does not bear the low temperature or the long steps, two draws do
+# not tell.
+#
 # GS and GR can't be told apart: the difference of their means is smaller than what a seed changes. So the lead
 # of GS in the table above may be the luck of one. ST, which draws no Gumbels in its backward pass, is best with
 # the other draw, and seven and a half nats behind ST-GS. REINFORCE is far behind all others, though it has the
 # running mean of past losses as its baseline, as in the paper.
 #
-# How many samples does GR need? GR-MC10 is 0.2 nats behind GR-∞ on average, GR-MC100 0.1. Both differences are
-# smaller than what a seed changes. Whether more than ten samples help, three seeds do not tell.
+# How many samples does GR need? At the low temperature both GR-MC10 and GR-MC100 are 0.1 nats behind GR-∞ on average,
+# over the seeds that both have. That is less than what a seed changes. Whether more than ten samples help, these seeds do not tell.
 #
 # With 16 classes two draws of the hyper-parameters were tried, the better one with three seeds:
 
