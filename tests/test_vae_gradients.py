@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -330,6 +330,24 @@ def test_memory_is_bounded(samples: int, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sum(of_estimator) == 4 * count
     assert max(of_estimator) == {0: 51, 1: 51, 7: 13, 150: 1}[samples]
     assert of_reference == [67, 68, 68] * 4
+
+
+def test_several_estimators_have_one_reference() -> None:
+    """Each gets the number that it gets alone, with the same generator of the reference."""
+    model, counts = tiny(), {"num_samples": 3, "reference_samples": 5}
+
+    def bias(*names: str, several: bool) -> Any:
+        draws = [draws_of(name, 31) for name in names]
+        estimator = draws if several else draws[0]
+        return squared_bias(model, BATCHES[:2], estimator, **counts, generator=seeded(32))
+
+    both = bias("st_gs", "gr_inf", several=True)
+    assert both == [bias(name, several=False) for name in ("st_gs", "gr_inf")]
+    assert bias("st_gs", several=True) == both[:1]
+    with pytest.raises(ValueError, match="estimator: expected at least one estimator, got none"):
+        bias(several=True)
+    with pytest.raises(TypeError, match="estimator: expected a function, got int"):
+        squared_bias(model, BATCHES[:2], 3, **counts)
 
 
 def test_chunks_weigh_as_much_as_they_hold() -> None:

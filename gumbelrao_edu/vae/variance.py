@@ -7,14 +7,21 @@ Squares of means are never estimated by squares: products of independent estimat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count, check_generator, check_real, without_gradient
+from .._checks import (
+    check_count,
+    check_function,
+    check_generator,
+    check_real,
+    check_several,
+    without_gradient,
+)
 from ..diagnostics import Measured, measured
 from ..estimators import sampler, samples_of
 from .model import DiscreteVAE, Estimator
@@ -158,6 +165,7 @@ def variance_split(
     return VarianceSplit(measured(monte_carlo), measured(minibatch))
 
 
+@overload
 def squared_bias(
     model: DiscreteVAE,
     batches: Tensor,
@@ -166,7 +174,30 @@ def squared_bias(
     num_samples: int,
     reference_samples: int,
     generator: torch.Generator | None = None,
-) -> Measured:
+) -> Measured: ...
+
+
+@overload
+def squared_bias(
+    model: DiscreteVAE,
+    batches: Tensor,
+    estimator: Sequence[Estimator],
+    *,
+    num_samples: int,
+    reference_samples: int,
+    generator: torch.Generator | None = None,
+) -> list[Measured]: ...
+
+
+def squared_bias(
+    model: DiscreteVAE,
+    batches: Tensor,
+    estimator: Estimator | Sequence[Estimator],
+    *,
+    num_samples: int,
+    reference_samples: int,
+    generator: torch.Generator | None = None,
+) -> Measured | list[Measured]:
     """Measure the squared bias of the gradient given the minibatch, itself without bias.
 
         E_b ‖E[g | b] − ∇_b‖²  =  E ⟨ĝ₁ − t₁, ĝ₂ − t₂⟩
@@ -184,7 +215,8 @@ def squared_bias(
         model: is not changed.
         batches: minibatches of images `[num_batches, batch, pixels]`, at least 2, the same for
             every estimator that is to be compared.
-        estimator: draws the samples; give it its own generator to repeat the measurement.
+        estimator: draws the samples; give it its own generator to repeat the measurement. Of
+            several all are compared with the same tᵢ, which cost the most.
         num_samples: gradients of the estimator in each ĝᵢ.
         reference_samples: codes of each image in each tᵢ, at least 2. The paper uses REINFORCE;
             RLOO has the same mean and usually far less variance.
@@ -193,7 +225,8 @@ def squared_bias(
 
     Returns:
         The mean over the minibatches, and its standard error as an estimate for all minibatches
-        that these were drawn from. It may come out negative when the bias is small against it.
+        that these were drawn from. It may come out negative when the bias is small against it. Of
+        several estimators a list.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -217,25 +250,44 @@ def squared_bias(
     _check_batches(batches)
     if len(batches) < 2:
         raise ValueError(f"batches: expected at least 2 minibatches, got {len(batches)}")
+    several = isinstance(estimator, Sequence) and not callable(estimator)
+    draws = check_several(estimator if several else [estimator], "estimator", _draw, "estimator")
 
     def rloo(samples: int) -> Estimator:
         return sampler("rloo", generator=generator, num_samples=samples)
 
-    def error(batch: Tensor) -> Tensor:
-        """ĝ − t: copies of a minibatch stand for independent gradients in one backward pass."""
-        estimate = _mean(
-            lambda copies: _gradient(model, batch.repeat(copies, 1), estimator),
-            num_samples,
-            at_a_time=max(1, _CHUNK // max(1, samples_of(estimator))),
-        )
+    def copied(batch: Tensor, draw: Estimator, copies: int) -> Tensor:
+        """Copies of a minibatch stand for independent gradients in one backward pass."""
+        return _gradient(model, batch.repeat(copies, 1), draw)
+
+    def errors(batch: Tensor) -> list[Tensor]:
+        """ĝ − t of each estimator."""
+        estimates = [
+            _mean(
+                partial(copied, batch, draw),
+                num_samples,
+                at_a_time=max(1, _CHUNK // max(1, samples_of(draw))),
+            )
+            for draw in draws
+        ]
         truth = _mean(
             lambda samples: _gradient(model, batch, rloo(samples)),
             reference_samples,
             at_a_time=_CHUNK,
         )
-        return estimate - truth
+        return [estimate - truth for estimate in estimates]
 
-    return measured([_inner(model, error(batch), error(batch)) for batch in batches])
+    products = [
+        [_inner(model, g, h) for g, h in zip(errors(batch), errors(batch), strict=True)]
+        for batch in batches
+    ]
+    found = [measured(values) for values in zip(*products, strict=True)]
+    return found if several else found[0]
+
+
+def _draw(estimator: Any) -> Any:
+    check_function(estimator, "estimator")
+    return estimator
 
 
 @torch.enable_grad()
