@@ -421,18 +421,20 @@ claim("K = 100 has less variance than K = 10", variance[100][-1].value < varianc
 # %% tags=["nbval-ignore-output"]
 from gumbelrao_edu.vae import squared_bias
 
-taus = [0.1, 0.4, 1.0]
-spread, biases = {1: [], 10: [], math.inf: []}, []
-for tau in taus:
-    for k, values in spread.items():
-        noise = torch.Generator().manual_seed(5)
-        estimator = partial(gumbel_rao, tau=tau, k=k, generator=noise)
-        values.append(gradient_variance(model, batches, estimator, num_samples=10))
-    # The estimator is now that with K = ∞.
-    noise, counts = torch.Generator().manual_seed(6), {"num_samples": 50, "reference_samples": 500}
-    biases.append(squared_bias(model, batches, estimator, **counts, generator=noise))
-    print(f"τ = {tau}: bias² {biases[-1].value:.1f} ± {biases[-1].standard_error:.1f}", end=", ")
-    print("variance", *[f"{values[-1].value:.0f} (K = {k})" for k, values in spread.items()])
+
+def gr_at(tau, k):
+    return partial(gumbel_rao, tau=tau, k=k, generator=torch.Generator().manual_seed(5))
+
+
+taus, counts = [0.1, 0.4, 1.0], {"num_samples": 50, "reference_samples": 500}
+of_rloo, exact = torch.Generator().manual_seed(6), [gr_at(tau, math.inf) for tau in taus]
+biases = squared_bias(model, batches, exact, **counts, generator=of_rloo)
+spread = {1: [], 10: [], math.inf: []}
+for tau, bias in zip(taus, biases, strict=True):
+    for k, of_k in spread.items():
+        of_k.append(gradient_variance(model, batches, gr_at(tau, k), num_samples=10))
+    print(f"τ = {tau}: bias² {bias.value:.1f} ± {bias.standard_error:.1f}", end=", ")
+    print("variance", *[f"{of_k[-1].value:.0f} (K = {k})" for k, of_k in spread.items()])
 
 
 # %% [markdown]
