@@ -436,7 +436,8 @@ claim("K = 100 has less variance than K = 10", variance[100][-1].value < varianc
 #
 # The bias is the same for every $K$: GR is a conditional mean of ST-GS, so by the law of total expectation
 # both have the same mean ([notebook 3](../03_gumbel_rao.ipynb)). So we measure it with the $K$ that has the
-# least variance, at three temperatures, on the same minibatches, at the weights that GR-∞ ended with.
+# least variance, at three temperatures, on the same minibatches and against the same draws of RLOO, at the
+# weights that GR-∞ ended with.
 
 # %% tags=["nbval-ignore-output"]
 from gumbelrao_edu.vae import squared_bias
