@@ -243,7 +243,7 @@ def test_commands_say_what_is_wrong_in_a_line(tmp_path, monkeypatch, capsys):
     command = ["reproduce", "table2", "--profile", "smoke", "--out", str(tmp_path)]
     with pytest.raises(SystemExit):
         cli.main([*command, "--jobs", "0"])
-    assert "--jobs: expected 1 to 1000, got 0" in capsys.readouterr().err
+    assert "--jobs: expected a whole number from 1 to 1000, got '0'" in capsys.readouterr().err
     monkeypatch.setitem(table2.EXPERIMENT.profiles, "smoke", TINY)
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
