@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._checks import check_seed
 from .cli_numbers import one_number, several_numbers
 from .diagnostics import compare
 
@@ -71,7 +72,7 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
     parser.add_argument(
         "--samples", type=count, default=2000, help="gradients to draw for each (default: 2000)"
     )
-    seed = one_number(int, "a whole number from −2^63 to 2^64 − 1", lambda n: -(2**63) <= n < 2**64)
+    seed = one_number(lambda text: check_seed(int(text)), "a whole number from −2^63 to 2^64 − 1")
     parser.add_argument("--seed", type=seed, default=0, help="of all draws (default: 0)")
     add_out(parser)
     parser.set_defaults(run=run)

@@ -10,7 +10,7 @@ Number = TypeVar("Number", int, float)
 
 
 def one_number(
-    kind: Callable[[str], Number], expected: str, valid: Callable[[Number], bool]
+    kind: Callable[[str], Number], expected: str, valid: Callable[[Number], bool] = lambda _: True
 ) -> Callable[[str], Number]:
     """Return a parser of a number.
 
