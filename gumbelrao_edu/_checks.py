@@ -159,26 +159,26 @@ def check_number(value: Any, name: str) -> float:
 
 
 def check_several(
-    values: Any, name: str, check: Callable[[Any], Checked], of: str = "number"
+    values: Any, name: str, check: Callable[[Any, str], Checked], of: str = "number"
 ) -> list[Checked]:
-    """At least one value, each of which `check` takes; `of` says what they are."""
+    """At least one value, each of which `check` takes with the name; `of` says what they are."""
     if (
         not isinstance(values, Iterable)
         or isinstance(values, str)
         or getattr(values, "ndim", 1) == 0  # an array without an axis
     ):
         raise TypeError(f"{name}: expected several {of}s, got {values!r}")
-    if not (checked := [check(value) for value in values]):
+    if not (checked := [check(value, name) for value in values]):
         raise ValueError(f"{name}: expected at least one {of}, got none")
     return checked
 
 
-def check_k(value: Any) -> int | float:
+def check_k(value: Any, name: str = "k") -> int | float:
     """The number of draws given D: a whole number, at least 1, or math.inf."""
     if isinstance(value, (float, numbers.Real)) and value == math.inf:
         return math.inf
     try:
-        return check_count(value, "k")
+        return check_count(value, name)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error} (math.inf is allowed, too)") from None
 

@@ -284,7 +284,7 @@ def compare(
     reference_samples = check_count(reference_samples, "reference_samples", least=2)
     if logits.numel() == 0:
         raise ValueError(f"logits: expected at least one variable, got {tuple(logits.shape)}")
-    batch_sizes = check_several(batch_sizes, "batch_sizes", lambda m: check_count(m, "batch_sizes"))
+    batch_sizes = check_several(batch_sizes, "batch_sizes", check_count)
     settings = _settings(estimators, _one_or_more(tau, "tau", _tau), _one_or_more(k, "k", check_k))
     theta = logits.detach()
     with torch.enable_grad():
@@ -317,7 +317,7 @@ def compare(
 
 
 def _one_or_more(
-    value: float | Sequence[float], name: str, check: Callable[[Any], float]
+    value: float | Sequence[float], name: str, check: Callable[[Any, str], float]
 ) -> list[float]:
     """A number or several, each of them once."""
     alone = isinstance(value, str) or not isinstance(value, Iterable)
@@ -325,16 +325,16 @@ def _one_or_more(
     return [*dict.fromkeys(check_several([value] if alone else value, name, check))]
 
 
-def _tau(value: Any) -> float:
+def _tau(value: Any, name: str) -> float:
     if isinstance(value, Tensor):
-        raise TypeError("tau: expected numbers, got a tensor")
-    return float(check_tau(value, torch.Size()))
+        raise TypeError(f"{name}: expected numbers, got a tensor")
+    return float(check_tau(value, torch.Size(), name=name))
 
 
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"estimators: expected names, got {name!r}")
-    return name
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected names, got {value!r}")
+    return value
 
 
 def _settings(
@@ -343,7 +343,7 @@ def _settings(
     """Names and hyper-parameters."""
     if isinstance(estimators, str):
         estimators = registry.names() if estimators == "all" else [estimators]
-    names = check_several(estimators, "estimators", _name, "name")
+    names = check_several(estimators, "estimators", _text, "name")
     settings: list[tuple[str, dict[str, Any]]] = []
     for name in dict.fromkeys(names):
         if name not in registry.names():

@@ -30,9 +30,11 @@ _CHUNK = 1024  # draws of D at a time
 
 def temperatures(taus: Iterable[float]) -> list[float]:
     """Several temperatures as Python's numbers."""
-    return check_several(
-        taus, "taus", lambda tau: float(check_tau(tau, torch.Size(), name="taus")), "temperature"
-    )
+
+    def temperature(tau: float, name: str) -> float:
+        return float(check_tau(tau, torch.Size(), name=name))
+
+    return check_several(taus, "taus", temperature, "temperature")
 
 
 class Draws:

@@ -191,7 +191,7 @@ def running_means(draws: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]
     Source: definition.
     """
     draws = check_draws(draws)
-    counts = check_several(counts, "counts", lambda count: check_count(count, "counts"))
+    counts = check_several(counts, "counts", check_count)
     steps = [0, 1, *counts, len(draws) + 1]
     if not all(fewer < more for fewer, more in pairwise(steps)):
         raise ValueError(f"counts: expected growing numbers from 2 to {len(draws)}, got {counts}")

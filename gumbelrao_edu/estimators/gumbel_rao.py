@@ -230,10 +230,6 @@ class _VJP(torch.autograd.Function):
     @staticmethod
     def forward(grad: Tensor, logits: Tensor, one_hot: Tensor, *rest: Any) -> Tensor:
         # PyTorch inspects the signature at each call, which takes time for each name in it.
-        if torch.compiler.is_dynamo_compiling():  # where a broken graph begins again
-            seed, *settings = rest
-            compiled: Tensor = _vjp(grad, logits, one_hot, seed, *_as_schema(*settings))
-            return compiled
         return _computed(grad, logits, one_hot, *rest)
 
     @staticmethod
@@ -275,9 +271,15 @@ def _computed(
 
 
 def _traced(tensor: Tensor) -> bool:
-    """Whether a tensor has a shape only, or operations are recorded, as `make_fx` does it."""
+    """Whether a tensor has a shape only, or operations are recorded, as `make_fx` does it.
+
+    The compiler records them where a broken graph begins again.
+    """
     return (
-        tensor.is_meta or isinstance(tensor, FakeTensor) or torch._C._len_torch_dispatch_stack() > 0
+        torch.compiler.is_dynamo_compiling()
+        or tensor.is_meta
+        or isinstance(tensor, FakeTensor)
+        or torch._C._len_torch_dispatch_stack() > 0
     )
 
 

@@ -86,7 +86,7 @@ def train(
         (21, torch.Size([21, 1, 4]), 1.0)
     """
     record = estimators.get(name)
-    powers = check_several(powers, "powers", lambda power: check_positive(power, "powers"))
+    powers = check_several(powers, "powers", check_positive)
     evaluations, runs = check_count(evaluations, "evaluations"), check_count(runs, "runs")
     variables = check_count(variables, "variables")
     learning_rate = check_positive(learning_rate, "learning_rate")

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import is_dense, layout_of
 from . import claims
 from .errors import DamagedFileError, DamagedFileWarning, OtherSettingsError
 
@@ -166,8 +167,8 @@ def storable(value: Any, name: str) -> Any:
     if isinstance(value, np.generic) and not isinstance(value, np.clongdouble):
         return storable(value.item(), name)
     if isinstance(value, Tensor):
-        if value.layout != torch.strided:
-            raise TypeError(f"{name}: expected a dense tensor, got one of layout {value.layout}")
+        if not is_dense(value):
+            raise TypeError(f"{name}: expected a dense tensor, got {layout_of(value)}")
         if value.is_meta or value.is_quantized or value.dtype == torch.complex128:
             what = "one without numbers" if value.is_meta else f"one of {value.dtype}"
             raise TypeError(f"{name}: expected a tensor that a file can hold, got {what}")

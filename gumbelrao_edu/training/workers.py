@@ -22,7 +22,6 @@ from .errors import BackendError
 BACKENDS = ("joblib", "dask", "ray")
 _PATIENCE = 60.0  # seconds that a cluster may be without a worker
 
-
 Compute = Callable[..., Any]
 
 
@@ -32,6 +31,10 @@ def workers(
 ) -> Iterator[tuple[Compute, tuple[type[Exception], ...]]]:
     """Set joblib up; gives what computes a run, and the errors that say that a process died.
 
+    On a cluster joblib's threads wait for the cluster's own tasks, and the cluster tries a task
+    again whose process has died. (joblib's backend for dask waits for ever for a task that dask
+    has given up; that for Ray gives nothing back before the last run has ended.)
+
     Args:
         compute: what a worker does for one run; other processes have to be able to import it.
         backend: one of `BACKENDS`.
@@ -40,10 +43,6 @@ def workers(
 
     Raises:
         BackendError: when a cluster is not named or does not answer, or its package is missing.
-
-    On a cluster joblib's threads wait for the cluster's own tasks, and the cluster tries a task
-    again whose process has died. (joblib's backend for dask waits for ever for a task that dask
-    has given up; that for Ray gives nothing back before the last run has ended.)
     """
     if backend == "joblib":
         _remove_shared_memory_of_the_dead()

@@ -285,8 +285,8 @@ def squared_bias(
     return found if several else found[0]
 
 
-def _draw(estimator: Any) -> Any:
-    check_function(estimator, "estimator")
+def _draw(estimator: Any, name: str) -> Any:
+    check_function(estimator, name)
     return estimator
 
 
