@@ -618,6 +618,11 @@ def test_a_callback_may_note_numpy_numbers(tmp_path) -> None:
         (np.clongdouble(1), "got clongdouble"),
         (torch.ones(1, dtype=torch.complex128), "a file can hold, got one of torch.complex128"),
         (torch.ones(1, device="meta"), "a file can hold, got one without numbers"),
+        (torch.eye(2).to_sparse(), "expected a dense tensor, got torch.sparse_coo"),
+        (
+            torch.nested.nested_tensor([torch.ones(1)], layout=torch.jagged),
+            "expected a dense tensor, got a nested one",
+        ),
     ],
 )
 def test_what_cannot_be_loaded_again_is_refused_when_it_is_noted(value, message, tmp_path) -> None:
