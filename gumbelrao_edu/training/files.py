@@ -255,18 +255,28 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
     wanted = storable(about, "about")
     if known != wanted:
-        names = sorted({*known, *wanted}, key=str)
-        texts = [
-            {name: repr(part[name]) if name in part else "missing" for name in names}
-            for part in (known, wanted)
-        ]
-        other = [
-            f"{name} = {texts[0][name]}, not {texts[1][name]}"
-            for name in names
-            if texts[0][name] != texts[1][name]
-        ]
-        raise OtherSettingsError(f"{path} was saved with other settings: {'; '.join(other)}")
+        other = what_differs(known, wanted)
+        raise OtherSettingsError(f"{path} was saved with other settings: {other}")
     return dict(state)
+
+
+def what_differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return in words which values of two mappings differ.
+
+    Args:
+        known: what is there.
+        wanted: what is expected.
+
+    Example:
+        >>> what_differs({"steps": 100, "tau": 0.5}, {"steps": 200, "tau": 0.5, "k": 10})
+        'k missing, not 10; steps 100, not 200'
+    """
+    there, expected = ({name: repr(part[name]) for name in part} for part in (known, wanted))
+    return "; ".join(
+        f"{name} {there.get(name, 'missing')}, not {expected.get(name, 'missing')}"
+        for name in sorted({*there, *expected}, key=str)
+        if there.get(name) != expected.get(name)
+    )
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .._checks import check_count, check_function, check_number, check_seed
 from .errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
-from .files import load_state, save_state, set_aside, storable
+from .files import load_state, save_state, set_aside, storable, what_differs
 
 Callback = Callable[["Training"], object]
 
@@ -451,19 +451,14 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], path: str | os.Pat
     Example:
         >>> check_weights(nn.Linear(2, 1), nn.Linear(2, 1, bias=False).state_dict(), "old")
         Traceback (most recent call last):
-        gumbelrao_edu.training.errors.OtherSettingsError: old is of a model with other weights: ...
+        gumbelrao_edu.training.errors.OtherSettingsError: old has weights of other shapes: ...
     """
     known, wanted = (
-        {name: f"of shape {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()}
+        {name: tuple(getattr(value, "shape", ())) for name, value in part.items()}
         for part in (state, model.state_dict())
     )
-    other = [
-        f"{name} {known.get(name, 'missing')}, not {wanted.get(name, 'missing')}"
-        for name in sorted({*known, *wanted})
-        if known.get(name) != wanted.get(name)
-    ]
-    if other:
-        raise OtherSettingsError(f"{path} is of a model with other weights: {'; '.join(other)}")
+    if other := what_differs(known, wanted):
+        raise OtherSettingsError(f"{path} has weights of other shapes: {other}")
 
 
 def exploded(model: nn.Module) -> bool:
