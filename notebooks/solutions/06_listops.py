@@ -408,7 +408,7 @@ import math
 
 from gumbelrao_edu import gumbel_rao
 
-torch.set_flush_denormal(True)  # below 1e-38 take 0: at a low τ this makes ST-GS a fifth faster
+torch.set_flush_denormal(True)  # numbers below 1e-38 become 0: this makes ST-GS a fifth faster
 st_gs = partial(st_gumbel_softmax, tau=0.01)
 gr_10, gr = (partial(gumbel_rao, tau=0.01, k=k) for k in [10, math.inf])
 trainings = {
