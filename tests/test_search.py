@@ -143,7 +143,7 @@ def test_files_of_a_model_that_lacked_a_buffer_are_set_aside(tmp_path, monkeypat
     assert row["results"]["valid_bound"] == whole["valid_bound"]
     monkeypatch.setattr(search, "build", build)  # and the other way round
     config = {**run.config, "test_samples": 4}
-    with pytest.warns(DamagedFileWarning, match=r"running_more \(2,\), not missing"):
+    with pytest.warns(DamagedFileWarning, match=r"running_more of shape \(2,\), not missing"):
         search.evaluate(Run(config, tmp_path / "test", before=run))
 
 

@@ -470,7 +470,7 @@ def test_a_checkpoint_of_an_older_class_without_a_buffer(tmp_path: Path) -> None
     training.model.register_buffer("running_mean", torch.zeros(2))
     before = {name: value.clone() for name, value in training.model.state_dict().items()}
     with pytest.raises(
-        OtherSettingsError, match=r"running_mean missing, not \(2,\); remove it to start"
+        OtherSettingsError, match=r"running_mean missing, not of shape \(2,\); remove it to start"
     ):
         training.run(10, checkpoint=path)
     after = training.model.state_dict()

@@ -255,27 +255,27 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
     wanted = storable(about, "about")
     if known != wanted:
-        other = what_differs(known, wanted)
+        texts = ({name: repr(part[name]) for name in part} for part in (known, wanted))
+        other = what_differs(*texts)
         raise OtherSettingsError(f"{path} was saved with other settings: {other}")
     return dict(state)
 
 
-def what_differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def what_differs(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     """Return in words which values of two mappings differ.
 
     Args:
-        known: what is there.
+        known: what is there, as a reader is to see it.
         wanted: what is expected.
 
     Example:
-        >>> what_differs({"steps": 100, "tau": 0.5}, {"steps": 200, "tau": 0.5, "k": 10})
+        >>> what_differs({"steps": "100", "tau": "0.5"}, {"steps": "200", "tau": "0.5", "k": "10"})
         'k missing, not 10; steps 100, not 200'
     """
-    there, expected = ({name: repr(part[name]) for name in part} for part in (known, wanted))
     return "; ".join(
-        f"{name} {there.get(name, 'missing')}, not {expected.get(name, 'missing')}"
-        for name in sorted({*there, *expected}, key=str)
-        if there.get(name) != expected.get(name)
+        f"{name} {known.get(name, 'missing')}, not {wanted.get(name, 'missing')}"
+        for name in sorted({*known, *wanted}, key=str)
+        if known.get(name) != wanted.get(name)
     )
 
 

@@ -451,14 +451,14 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], path: str | os.Pat
     Example:
         >>> check_weights(nn.Linear(2, 1), nn.Linear(2, 1, bias=False).state_dict(), "old")
         Traceback (most recent call last):
-        gumbelrao_edu.training.errors.OtherSettingsError: old has weights of other shapes: ...
+        gumbelrao_edu.training.errors.OtherSettingsError: old is of a model with other weights: ...
     """
     known, wanted = (
-        {name: tuple(getattr(value, "shape", ())) for name, value in part.items()}
+        {name: f"of shape {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()}
         for part in (state, model.state_dict())
     )
     if other := what_differs(known, wanted):
-        raise OtherSettingsError(f"{path} has weights of other shapes: {other}")
+        raise OtherSettingsError(f"{path} is of a model with other weights: {other}")
 
 
 def exploded(model: nn.Module) -> bool:
