@@ -832,8 +832,8 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), *places))
 
 # %% [markdown]
 # In section 8 the lead of GR with one draw fell from 25 nats to half a nat as the batches grew. Yet the claim of
-# Table 3 is undecided: it is about each estimator at its best draw, and of these we tried two or three for each
-# size of batches. The profile `paper` has thousands of trainings on the full data.
+# Table 3 is undecided: it is about the best draw of each estimator, and we tried three draws at five digits, two at
+# two hundred. The profile `paper` has thousands of trainings on the full data.
 
 # %% [markdown]
 # ## What to take along
