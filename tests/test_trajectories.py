@@ -57,7 +57,7 @@ def test_profiles_have_what_the_paper_has():
 def test_what_is_measured_is_what_the_library_measures(few):
     config = trajectories.configurations(TINY)[0]
     model, _ = search.build(config)
-    table = trajectories.measure(model, few.train, config)
+    table = [*trajectories.measure(model, few.train, config)]
     cells = {(entry["row"], entry["tau"]): entry for entry in table}
     assert len(cells) == len(table) == 4 * 2 + 2  # ZGR and RLOO have no τ
 
@@ -113,6 +113,32 @@ def test_a_measurement_changes_nothing_and_a_stop_neither(tmp_path):
     config = {**config, "measure_at": [6]}
     last = trajectories.train(Run(config, tmp_path / "c"))
     assert last["measured"] == whole["measured"][10:]
+
+
+def test_what_was_measured_before_a_stop_is_not_measured_again(tmp_path, monkeypatch):
+    config = trajectories.configurations(TINY)[0]
+    whole = trajectories.train(Run(config, tmp_path / "a"))
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append("variance")
+        if len(calls) == 4 + 10:  # while ST-GS is measured at the last step
+            raise KeyboardInterrupt
+        return variance_split(*args, **kwargs)
+
+    def bias(*args, **kwargs):
+        biases.append("bias")
+        return squared_bias(*args, **kwargs)
+
+    biases = []
+    monkeypatch.setattr(trajectories, "variance_split", counted)
+    monkeypatch.setattr(trajectories, "squared_bias", bias)
+    with pytest.raises(KeyboardInterrupt):
+        trajectories.train(Run(config, tmp_path / "b"))
+    assert trajectories.train(Run(config, tmp_path / "b")) == whole
+    assert len(calls) == 20 + 1
+    # At each step: ST and ST-GS (for all K) at two τ, ZGR and RLOO.
+    assert len(biases) == 2 * (2 * 2 + 2)
 
 
 def some_row(folder, seed, estimator, k, losses, **other):

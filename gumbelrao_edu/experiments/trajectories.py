@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..training.run import Run
 
 # All K have one mean (total expectation), so the bias is measured with the K of least variance.
-_BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000)}
+_BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000, GR_INF)}
+_BIAS = ("squared_bias", "squared_bias_error")
 _MEASURED = ("monte_carlo", "minibatch", "squared_bias")
 RESULTS = {
     "measured": [
@@ -109,44 +110,49 @@ def run_title(config: Config) -> str:
     return f"n{config['arity']}_to{config['measure_at'][-1]}"
 
 
-def measure(model: DiscreteVAE, images: Tensor, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Measure variance and bias of all estimators at the weights of a model.
+def measure(
+    model: DiscreteVAE,
+    images: Tensor,
+    config: dict[str, Any],
+    before: Sequence[dict[str, Any]] = (),
+) -> Iterator[dict[str, Any]]:
+    """Measure variance and bias of all estimators at the weights of a model, one by one.
 
     Args:
         model: is not changed.
         images: minibatches are drawn from them, the same for all estimators.
         config: see `configurations`.
+        before: the first of them, which are there already.
 
-    Returns:
-        One dictionary for each estimator and τ: `row`, `tau` (None for one that has none);
+    Yields:
+        One dictionary for each other estimator and τ: `row`, `tau` (None for one that has none);
         `monte_carlo` and `minibatch`, the parts of the variance, `squared_bias` (None where no
         bias was asked for), each with its standard error under the same name and `_error`.
     """
-    biases: dict[tuple[str, float | None], Any] = {}
-    table = []
-    for label in config["rows"]:
-        row = row_of_label(label)
-        for tau in config["taus"] if row.has_tau else (None,):
-            split = variance_split(
-                model,
-                images,
-                _draws(row, tau, images),
-                batch_size=config["batch_size"],
-                num_batches=config["num_batches"],
-                generator=torch.Generator(images.device).manual_seed(_MEASURED_WITH),
-            )
-            entry = {"row": label, "tau": tau}
-            for name, measured in split._asdict().items():
-                entry |= {name: measured.value, f"{name}_error": measured.standard_error}
-            representative = _BIAS_OF.get(label, row)
-            key = (representative.label, tau)
-            if config["bias_batches"] and key not in biases:
-                biases[key] = _bias(model, images, representative, tau, config)
-            bias = biases.get(key)
-            entry["squared_bias"] = bias.value if bias else None
-            entry["squared_bias_error"] = bias.standard_error if bias else None
-            table.append(entry)
-    return table
+    rows = [row_of_label(label) for label in config["rows"]]
+    cells = [(row, tau) for row in rows for tau in (config["taus"] if row.has_tau else (None,))]
+    entries = list(before)
+    for row, tau in cells[len(entries) :]:
+        split = variance_split(
+            model,
+            images,
+            _draws(row, tau, images),
+            batch_size=config["batch_size"],
+            num_batches=config["num_batches"],
+            generator=torch.Generator(images.device).manual_seed(_MEASURED_WITH),
+        )
+        entry: dict[str, Any] = {"row": row.label, "tau": tau}
+        for name, measured in split._asdict().items():
+            entry |= {name: measured.value, f"{name}_error": measured.standard_error}
+        of = _BIAS_OF.get(row.label, row)
+        known = [e for e in entries if e["tau"] == tau and _BIAS_OF.get(e["row"]) == of]
+        if known:
+            entry |= {name: known[0][name] for name in _BIAS}
+        else:
+            bias = _bias(model, images, of, tau, config) if config["bias_batches"] else (None, None)
+            entry |= dict(zip(_BIAS, bias, strict=True))
+        entries.append(entry)
+        yield entry
 
 
 def _draws(row: Row, tau: float | None, images: Tensor) -> Callable[[Tensor], Tensor]:
@@ -174,6 +180,8 @@ def _bias(
 def train(run: Run) -> dict[str, Any]:
     """Train one model and measure on the way, as `run_all` asks for it.
 
+    A stop loses what is being measured, and no more: what was measured before is in the checkpoint.
+
     Args:
         run: see `configurations`.
 
@@ -186,13 +194,16 @@ def train(run: Run) -> dict[str, Any]:
     images = search.digits(config["full"]).train.to(model.pixel_mean.device)
 
     def report(training: Training) -> None:
-        if training.step in steps:
-            entries = measure(model, images, config)
-            training.history[-1]["measured"] = [{"step": training.step, **e} for e in entries]
         run.tick(training.step / steps[-1])
 
     every = math.gcd(1000, *steps)
-    training.run(steps[-1], every=every, callback=report, checkpoint=run.checkpoint)
+    for step in steps:
+        training.run(step, every=every, callback=report, checkpoint=run.checkpoint)
+        (entry,) = (entry for entry in training.history if entry["step"] == step)
+        for one in measure(model, images, config, entry.get("measured", [])):
+            entry["measured"] = [*entry.get("measured", []), {"step": step, **one}]
+            training.save(run.checkpoint)
+            report(training)
     return {
         "device": str(model.pixel_mean.device),
         "measured": [e for entry in training.history for e in entry.get("measured", [])],
