@@ -397,7 +397,7 @@ def convergence(
             )
         return (
             f"τ = {label(tau)}, K = {k}. The mean of ST-GS is {target:.3f}. "
-            f"After {num_samples:,} draws {'; '.join(said)}."
+            f"After {num_samples:,} draws (± is one standard error) {'; '.join(said)}."
         )
 
     traces = []
