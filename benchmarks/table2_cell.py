@@ -1,7 +1,7 @@
 """One cell of Table 2 in full, on a GPU when there is one: how long it takes here, then the cell.
 
     python benchmarks/table2_cell.py GR-MC100                       # says how long; a minute
-    python benchmarks/table2_cell.py GR-MC100 --run --jobs 4        # 20 trainings, and the test
+    python benchmarks/table2_cell.py GR-MC100 --run                 # 20 trainings, and the test
 
 The runs are those of `reproduce table2 --profile paper`, which finds them in the same
 `--out`. The tables there are then of this cell alone, until that command makes those of all.

@@ -70,7 +70,10 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
         help="names with commas between, or all (the default)",
     )
     parser.add_argument(
-        "--samples", type=count, default=2000, help="gradients to draw for each (default: 2000)"
+        "--samples",
+        type=one_number(int, "a whole number, at least 2", lambda n: n >= 2),
+        default=2000,
+        help="gradients to draw for each, at least 2 (default: 2000)",
     )
     seed = one_number(lambda text: check_seed(int(text)), "a whole number from −2^63 to 2^64 − 1")
     parser.add_argument("--seed", type=seed, default=0, help="of all draws (default: 0)")

@@ -24,9 +24,10 @@ class GumbelRaoCategorical(OneHotCategorical):
 
     Args:
         probs, logits: one of them, `[*batch, n]`.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
-            reaches it. With K = ∞ the number 0 is allowed, see `gumbel_rao`.
-        k: K, the number of draws given D, or `math.inf`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`. It is not learned:
+            a tensor that requires a gradient is refused. With K = ∞ it lies between 1e-20 and 100,
+            or is the number 0, see `gumbel_rao`.
+        k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`.
         noise: how the K draws belong together, see `gumbel_rao`.
         generator: source of randomness; the global one when None.
         validate_args: as in torch.distributions. The arguments above are always checked.

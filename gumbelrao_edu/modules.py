@@ -121,7 +121,7 @@ class GumbelRao(nn.Module):
     Args:
         tau: temperature, a number, a `Schedule`, or any function from the step to a number. It is
             not learned: the estimator has no gradient in τ, and a tensor is refused.
-        k: K, the number of draws given D, or `math.inf`.
+        k: K, the number of draws given D, or `math.inf`, with up to 1024 classes and τ ≤ 100.
         dim: the axis of the classes, 1 for `[batch, classes, height, width]`. (The functions take
             classes last.)
         noise: how the K draws belong together, see `gumbel_rao`.

@@ -23,6 +23,22 @@ def test_a_stream_has_the_moments_of_the_whole(sizes):
     torch.testing.assert_close(moments.standard_error, draws.std(0) / 50**0.5, rtol=1e-7, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("chunk", "error", "message"),
+    [
+        (torch.ones(2, 1), ValueError, r"chunk: expected draws of the shape \(3,\), .* got \(1,\)"),
+        (torch.ones(()), ValueError, "chunk: expected the shape"),
+        ([1.0, 2.0], TypeError, "chunk: expected a tensor"),
+    ],
+)
+def test_what_is_no_chunk_of_the_same_stream(chunk, error, message):
+    moments = Moments()
+    moments.update(normal(4, 3))
+    with pytest.raises(error, match=message):
+        moments.update(chunk)
+    assert moments.count == 4
+
+
 def test_measured_is_the_mean_with_its_error():
     values = normal(30).tolist()
     got = measured(values)

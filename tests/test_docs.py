@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib
 import importlib.util
 import json
 import re
@@ -95,6 +96,16 @@ def test_the_reference_has_every_public_name(tmp_path):
         for node in ast.parse(file.read_text("utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 defined.add(".".join((*parts, node.name)))
+    for name in reference.modules():  # what public modules show of private ones
+        module = importlib.import_module(name)
+        for each in getattr(module, "__all__", ()):
+            value = getattr(module, each)
+            private = getattr(value, "__module__", "").startswith("gumbelrao_edu.") and any(
+                part.startswith("_") for part in value.__module__.split(".")
+            )
+            if private and (isinstance(value, type) or callable(value)):
+                defined.add(f"{name}.{each}")
+    assert "gumbelrao_edu.estimators.sampler" in defined
     assert len(defined) > 100
     assert defined - directives == set()
 

@@ -266,6 +266,7 @@ def nested():
         (lambda: diagnostics.compare(len, THREE, batch_sizes=10), "batch_sizes: expected several"),
         (lambda: diagnostics.compare(len, THREE, estimators=5), "estimators: expected several"),
         (lambda: RunningMean("0.9"), "decay: expected a number, got str"),
+        (lambda: RunningMean(0.9, mean=1.0), "unexpected keyword argument 'mean'"),
         (
             lambda: RunningMean().update([1.0]),
             "losses: expected a tensor of numbers, got list",

@@ -254,6 +254,12 @@ def test_generated_examples_agree_with_their_brackets(drawn: list[Example]) -> N
     check_against_brackets(drawn[:2000])
 
 
+@pytest.mark.parametrize("tokens", [(3, 3), (10, 14), (10, 3)])
+def test_what_is_no_whole_expression_has_no_line(tokens: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^tokens: "):
+        format_line(Example(tokens, 3))
+
+
 def test_lines_go_through_unchanged(drawn: list[Example]) -> None:
     for example in drawn[:2000]:
         line = format_line(example)

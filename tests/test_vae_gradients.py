@@ -388,6 +388,22 @@ def test_a_missing_gradient_is_explained_in_inference_mode() -> None:
             measure(tiny(), BATCHES[:2], draws_of("st_gs", 0), num_samples=4)
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        partial(gradient_variance, num_samples=4),
+        partial(squared_bias, num_samples=3, reference_samples=3),
+        lambda model, batches, estimator: variance_split(
+            model, batches[0], estimator, batch_size=1, num_batches=4
+        ),
+    ],
+)
+def test_none_does_not_stand_for_the_estimator_of_the_model(measure: Callable[..., Any]) -> None:
+    """With REINFORCE its running mean would be changed."""
+    with pytest.raises(TypeError, match="estimator: expected a function, got NoneType"):
+        measure(tiny(), BATCHES[:2], None)
+
+
 def all_three(model: DiscreteVAE, seed: int) -> tuple:
     draw, generator = draws_of("st_gs", seed), seeded(seed)
     return (

@@ -19,7 +19,7 @@ from bootstrap import CPU_TORCH
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The newest that the tests run on and that repo2docker knows.
+# One that the tests run on and that repo2docker knows; the sizes in binder/README.md are of it.
 BINDER_PYTHON = "3.11"
 
 GITHUB = "https://github.com/"

@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 PACKAGE = "gumbelrao_edu"
 # Shown under the name that a reader imports, in this order; the others follow.
@@ -36,8 +37,15 @@ def names(module: ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if not name.startswith("_")
         and (inspect.isclass(value) or (callable(value) and _is_function(value)))
-        and value.__module__ == module.__name__
+        and _is_at_home(module, name, value)
     ]
+
+
+def _is_at_home(module: ModuleType, name: str, value: Any) -> bool:
+    """Whether a module defines a value, or is where one of a private module is shown."""
+    origin = value.__module__
+    private = origin.startswith(f"{PACKAGE}.") and any(p.startswith("_") for p in origin.split("."))
+    return origin == module.__name__ or (private and name in getattr(module, "__all__", ()))
 
 
 def _is_function(value: Callable[..., object]) -> bool:

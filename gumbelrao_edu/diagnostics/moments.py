@@ -48,7 +48,10 @@ class Moments:
         """Take in more draws.
 
         Args:
-            chunk: `[m, *shape]` in float64; m may be 0.
+            chunk: real numbers, `[m, *shape]`; m may be 0.
+
+        Raises:
+            TypeError, ValueError: if they have the wrong type, or another shape than those before.
 
         Example:
             >>> moments = Moments()
@@ -56,9 +59,15 @@ class Moments:
             >>> moments.mean.item()
             2.0
         """
+        chunk = check_draws(chunk, "chunk")
         count = chunk.shape[0]
         if count == 0:
             return
+        if self.count and chunk.shape[1:] != self.mean.shape:
+            raise ValueError(
+                f"chunk: expected draws of the shape {tuple(self.mean.shape)}, as before, got "
+                f"{tuple(chunk.shape[1:])}"
+            )
         mean = chunk.mean(0)
         total = self.count + count
         shift = mean - self.mean.to(mean.device)

@@ -37,7 +37,8 @@ def decoupled_straight_through(
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
         tau: backward temperature τ_b > 0, a number or a tensor that broadcasts to `batch` and may
             be learned.
-        tau_forward: forward temperature τ_f > 0, likewise; no gradient reaches it.
+        tau_forward: forward temperature τ_f > 0, likewise, but not learned: a tensor that
+            requires a gradient is refused.
         generator: source of randomness; the global one when None.
 
     Returns:

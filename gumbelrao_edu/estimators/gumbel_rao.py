@@ -58,13 +58,15 @@ def gumbel_rao(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
-            reaches it. With K = ∞ the number 0 is allowed: the limit, which is `zgr`.
-        k: K, the number of draws given D, or `math.inf`. Time grows with K, memory does not. The
-            tables of K = ∞ are made once for each τ and kept for the last few: a tensor of many
-            different τ is slow. For logits in float32 or less the draws are multiples of 2⁻²⁴: at
-            a low τ the gradient of classes less probable than that comes out too small, and of
-            those below 1e-38 it is 0 at any. K = ∞ has no such limit, float64 lower ones.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`. It is not learned:
+            a tensor that requires a gradient is refused. With K = ∞ it lies between 1e-20 and 100,
+            or is the number 0: the limit, which is `zgr`.
+        k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`. Time grows with
+            K, memory does not. The tables of K = ∞ are made once for each τ and kept for the last
+            few: a tensor of many different τ is slow. For logits in float32 or less the draws are
+            multiples of 2⁻²⁴: at a low τ the gradient of classes less probable than that comes out
+            too small, and of those below 1e-38 it is 0 at any. K = ∞ has no such limit, float64
+            lower ones.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
             "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
             (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +26,13 @@ class RunningMean:
     Args:
         decay: γ in [0, 1).
 
+    Attributes:
+        mean: m.
+        weight: 1 − γ^t.
+
+    Raises:
+        TypeError, ValueError: if the decay has the wrong type or range.
+
     Example:
         >>> baseline = RunningMean(decay=0.9)
         >>> baseline.update(torch.tensor([1.0, 3.0]))
@@ -34,8 +41,8 @@ class RunningMean:
     """
 
     decay: float = 0.99
-    mean: float = 0.0
-    weight: float = 0.0
+    mean: float = field(default=0.0, init=False)
+    weight: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.decay = check_number(self.decay, "decay")

@@ -29,8 +29,9 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
-            reaches it. Its authors advise τ ≥ 1; the formula holds below, too.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`. It is not learned:
+            a tensor that requires a gradient is refused. Its authors advise τ ≥ 1; the formula
+            holds below, too.
         generator: source of randomness; the global one when None.
 
     Returns:

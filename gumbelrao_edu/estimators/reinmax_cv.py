@@ -40,9 +40,10 @@ def reinmax_cv(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0 of the bracket, a number or a tensor that broadcasts to `batch`; no
-            gradient reaches it. ReinMax itself is taken at temperature 1.
-        k: K, the number of draws given D, or `math.inf`.
+        tau: temperature τ > 0 of the bracket, a number or a tensor that broadcasts to `batch`, with
+            K = ∞ between 1e-20 and 100. It is not learned: a tensor that requires a gradient is
+            refused. ReinMax itself is taken at temperature 1.
+        k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`.
         eta: η, how much of the bracket is added; 0 gives `reinmax` at τ = 1.
         noise: how the K draws belong together, see `gumbel_rao`.
         generator: source of randomness; the global one when None.

@@ -38,9 +38,9 @@ def reinmax_rao(
 
     Args:
         logits: θ, `[*batch, n]`; −inf marks a class that never occurs.
-        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`; no gradient
-            reaches it.
-        k: K, the number of draws given D, or `math.inf`.
+        tau: temperature τ > 0, a number or a tensor that broadcasts to `batch`, with K = ∞ between
+            1e-20 and 100. It is not learned: a tensor that requires a gradient is refused.
+        k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`.
         noise: how the K draws belong together, see `gumbel_rao`.
         generator: source of randomness; the global one when None.
 

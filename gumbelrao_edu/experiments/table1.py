@@ -289,7 +289,9 @@ def train(run: Run) -> dict[str, Any]:
 
 
 def alike(config: Config) -> Config:
-    """Return what trainings have in common that `train_together` takes: one row of the table.
+    """Return what trainings have in common that `train_together` takes: a row of the table.
+
+    With longer sentences than a few tokens, those with one seed.
 
     Args:
         config: of a training.

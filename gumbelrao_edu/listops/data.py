@@ -236,7 +236,6 @@ def parse_line(line: str) -> Example:
         example = Example(tuple([_IDS[word] for word in words]), int(label))
     except KeyError as error:
         raise ValueError(f"expected a token of VOCABULARY, got {str(error)[:40]}") from None
-    evaluate(example.tokens)
     if format_line(example) != f"{label}\t{text}":
         raise ValueError("the brackets ( ) are not those of the expression's tree")
     return example
@@ -258,6 +257,7 @@ def format_line(example: Example) -> str:
         >>> format_line(Example((10, 3, 5, 14), 3))
         '3\\t( ( ( [MIN 3 ) 5 ) ] )'
     """
+    evaluate(example.tokens)
     words = [VOCABULARY[token] for token in example.tokens]
     return f"{example.label}\t{bracketed(example.spans, words)}"
 

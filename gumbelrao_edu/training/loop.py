@@ -180,7 +180,9 @@ class Training:
                 last one saved. Also when the weights have exploded, so that the callback cannot
                 use them.
             KeyboardInterrupt: when interrupted.
-            TypeError: when the callback has noted what the checkpoint cannot hold.
+            TypeError, ValueError: if an argument has the wrong type or range; when the loss is no
+                single real number with a gradient in the parameters, or the callback has noted
+                what the checkpoint cannot hold.
             OtherSettingsError: when the checkpoint is of a run with other settings.
             RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
 
@@ -243,6 +245,7 @@ class Training:
         """Take up the state that `save` wrote.
 
         Raises:
+            FileNotFoundError: when there is no such file.
             DamagedFileError: when the file was cut off or changed, or is not a checkpoint.
             OtherSettingsError: when it is of a run with other settings.
         """

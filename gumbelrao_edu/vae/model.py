@@ -247,10 +247,10 @@ def importance_weighted_bound(
         generator: source of randomness; the global one when None.
 
     Returns:
-        L_M of each image, `[batch]`, in nats.
+        L_M of each image, `[*batch]`, in nats.
 
     Raises:
-        TypeError, ValueError: when a count is not a positive whole number.
+        TypeError, ValueError: if an argument has the wrong type, shape or range.
 
     Example:
         >>> model = DiscreteVAE(2, torch.softmax, pixel_mean=torch.full([784], 0.13))

@@ -75,6 +75,7 @@ def gradient_variance(
 
     Source: Paulus, Maddison & Krause (2021), Figures 2a and 3 and appendix D.2.
     """
+    check_function(estimator, "estimator")
     num_samples = check_count(num_samples, "num_samples")
     if num_samples < 4 or num_samples % 2:
         raise ValueError(f"num_samples: expected an even number from 4 on, got {num_samples}")
@@ -140,6 +141,7 @@ def variance_split(
 
     Source: Paulus, Maddison & Krause (2021), Figure 3 and appendices D.2 and E.
     """
+    check_function(estimator, "estimator")
     batch_size = check_count(batch_size, "batch_size")
     num_batches = check_count(num_batches, "num_batches")
     if num_batches < 4 or num_batches % 2:
