@@ -42,7 +42,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # Here is what the course is about. A small model makes twenty choices, each among eight, and is to learn
 # which ones make its loss small. It is trained in two ways: *ST-GS* is the usual one, *Gumbel-Rao* is the one
 # of this course. Start, step size and seed of the random numbers are the same; one line of code differs. Run
-# the cell (click on it and press **Shift + Enter**), and compare the two curves.
+# the cell above (click on it and press **Shift + Enter**; on Colab and Kaggle it installs the course), then the
+# one below, and compare the two curves.
 
 # %% tags=["nbval-ignore-output"]
 from gumbelrao_edu.course.start_here.figures import race
@@ -190,11 +191,11 @@ print("All is well.")
 #
 # </details>
 #
-# **2.** Put both sliders of that figure so that the two lines are one. Where is $K$?
+# **2.** Move the sliders of that figure until the two lines are one. Where is $K$? Does τ matter?
 #
 # <details><summary>Answer</summary>
 #
-# At 1. One noise for the way back is what ST-GS uses.
+# At 1, whatever τ is. One noise for the way back is what ST-GS uses.
 #
 # </details>
 #

@@ -476,7 +476,8 @@ checks.check_relaxed_sample(relaxed_sample)
 #
 # </details>
 #
-# **4.** Class 3 has won, and you are told how high its sum is. Does this tell you anything about $p_3$?
+# **4.** You know the logits, and hear that class 3, an improbable one, has won. Does this change how high you
+# expect the winning sum to be?
 #
 # <details><summary>Answer</summary>
 #

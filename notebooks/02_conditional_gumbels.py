@@ -478,8 +478,8 @@ write("up to 12, half precision", by_weights((12 * sure).half(), 0, e.half(), 0.
 # <details><summary>Answer</summary>
 #
 # Nothing special happens: $p_i$ is not in the formula, so that nothing is divided by it. How high it wins does not
-# depend on how probable it was. By how much it wins does: where $p_i$ is small, some other $p_j$ is large, and the
-# margin is small.
+# depend on how probable it was. By how much it wins does: the rates of the other clocks add up to
+# $Z (1 - p_i)$, so that the second ring comes sooner after an improbable winner than after a probable one.
 #
 # </details>
 

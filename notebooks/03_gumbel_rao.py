@@ -23,7 +23,7 @@
 # - say what the straight-through Gumbel-Softmax does, and where its noise comes from,
 # - derive the Gumbel-Rao estimator from it in one line, and compute it,
 # - predict what the temperature τ and the number of samples K do to bias and variance,
-# - write its backward pass yourself,
+# - write its backward pass yourself (optional),
 # - train with it, and change one line of your own code.
 #
 # **You need** [1 · The Gumbel-max trick](01_gumbel_max.ipynb),
@@ -84,8 +84,8 @@ write("f of each class", f(torch.eye(3)))
 # With three classes the gradient can be computed exactly: sum $p_i f_i$ and differentiate. In a network
 # that makes a hundred choices among eight classes the sum has $8^{100}$ terms, a number of 91 digits, and only
 # sampling is left: an *estimator* draws a sample and computes from it a guess at the gradient. How far the
-# guesses are off on average is its *bias*, how much they scatter about their own average its *variance*. We
-# keep the exact gradient as the yardstick. It is negative for class 2: a step *against* the gradient makes
+# average of the guesses is from the gradient is its *bias*, how much they scatter about this average its
+# *variance*. We keep the exact gradient as the yardstick. It is negative for class 2: a step *against* the gradient makes
 # class 2 more probable.
 
 # %%
@@ -284,18 +284,18 @@ for k in gr:
 # ### One draw by hand
 #
 # One sample of (10) can be done by hand. Notebook 2 has drawn noise for the rates $\exp \theta = (2, 1, 1)$, given
-# that class 1 has won. At τ = 1 its weights were $r = (1, \frac14, \frac17)$, so $S_1 = (28, 7, 4)/39$. Let
+# that class 1 has won. At τ = 1 its weights were $r = (1, \frac14, \frac17)$, so $S_\tau = (28, 7, 4)/39$. Let
 # backpropagation bring $g = (0, 5, 1)$, and use exercise 1:
 #
 # | vector | class 1, drawn | class 2 | class 3 | sum |
 # |---|---|---|---|---|
-# | $S_1$ | 28/39 | 7/39 | 4/39 | 1 |
+# | $S_\tau$ | 28/39 | 7/39 | 4/39 | 1 |
 # | $g$ | 0 | 5 | 1 | |
-# | $g \odot S_1$, entry by entry | 0 | 35/39 | 4/39 | $\langle g, S_1 \rangle = 1$ |
-# | $S_1 \odot (g - 1) / \tau$ | −28/39 = −0.718 | 28/39 = 0.718 | 0 | 0 |
+# | $g \odot S_\tau$, entry by entry | 0 | 35/39 | 4/39 | $\langle g, S_\tau \rangle = 1$ |
+# | $S_\tau \odot (g - 1) / \tau$ | −28/39 = −0.718 | 28/39 = 0.718 | 0 | 0 |
 #
 # The last line is one estimate of the gradient; (10) is the mean of $K$ such lines. A step against it raises
-# $\theta_1$ and lowers $\theta_2$; $\theta_3$ stays, since $g_3$ is just the mean $\langle g, S_1 \rangle$. PyTorch
+# $\theta_1$ and lowers $\theta_2$; $\theta_3$ stays, since $g_3$ is just the mean $\langle g, S_\tau \rangle$. PyTorch
 # finds the same, from the times at which the clocks rang, 0.1, 0.4 and 0.7:
 
 # %%
@@ -398,7 +398,7 @@ for name in ["held fixed", "through G^k"]:
     generator.manual_seed(5)
     gradients = estimates(lambda rows, name=name: rao(rows, name == "held fixed"))
     write(f"{name}, mean", gradients.mean(0))
-    write("    ± standard errors", gradients.std(0) / num_samples**0.5)
+    write("    standard errors", gradients.std(0) / num_samples**0.5)
 plain = estimates(lambda rows: st_gumbel_softmax(rows, tau=1.0, generator=generator))
 write("ST-GS at τ = 1, mean", plain.mean(0))
 
@@ -437,8 +437,8 @@ for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
 # 1. None moves with K: neither the truth nor the mean of the estimators depends on it. The dashed line
 #    moves with τ. At a large τ it is near 0. As τ falls it crosses the black line, goes too far, and comes back
 #    towards it below τ = 0.5. (That is one entry of the gradient.)
-# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. At τ = 10 all is in one
-#    bar at 0. Little variance is worth nothing if all that is left is bias.
+# 2. Towards zero, like 1/τ, and with them the mean: a flat softmax has no gradient. At τ = 10 all is in two
+#    bars beside 0. Little variance is worth nothing if all that is left is bias.
 # 3. At small τ. There the bias is small, the variance of ST-GS is large, and most of it is noise that the
 #    loss never saw. At τ = 0.1 and K = 100 more than half of the standard deviation is gone.
 #    That is how GR is used: it makes low temperatures affordable.
@@ -484,8 +484,10 @@ for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
     print(caption, "\n")
 
 # %% [markdown]
-# To the left: with less variance to fear, one can afford a lower temperature, and so less bias. Notebook 4
-# comes back to this figure.
+# To the left, but only from 1 to 0.79: with less variance to fear, one can afford a lower temperature, and so less
+# bias. For this loss the lowest MSE hardly changes. What changes is the price of a low temperature: at τ = 0.05
+# ST-GS has 16 times the MSE of $K = \infty$. Notebook 4 comes back to this figure, with a loss for which the star
+# moves further.
 #
 # **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is three quarters of the dotted
 # line. The dotted line is what returning zero gives. A single estimate of this small gradient is so noisy that the
@@ -534,13 +536,13 @@ runs = {
 }
 for (name, tau), curves in runs.items():
     end = curves[-1]
-    print(f"τ = {tau}: {name:5} ends at {end.mean():4.1f} ± {end.std() / 8**0.5:.1f}")
+    print(f"τ = {tau}: {name:5} ends at {end.mean():4.1f} ± {2 * end.std() / 8**0.5:.1f}")
 
 # %% tags=["hide-output"]
 figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()})
 
 # %% [markdown]
-# At τ = 1 the difference may be chance: there the noise that GR takes out is small. At τ = 0.05
+# (± is two standard errors of the mean of eight runs.) At τ = 1 the difference may be chance: there the noise that GR takes out is small. At τ = 0.05
 # ST-GS gets stuck at a high loss, while GR goes on. Nothing else was changed: at the same weights the mean of the
 # gradient is the same, the variance is not. (τ = 1 serves both better here. What GR changes is the price of a low temperature.)
 
@@ -618,7 +620,7 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #
 # </details>
 #
-# **5.** Why is the τ with the lowest MSE of a single estimate a bad choice?
+# **5.** (On the trap of section 5, optional.) Why is the τ with the lowest MSE of a single estimate a bad choice?
 #
 # <details><summary>Answer</summary>
 #
@@ -627,7 +629,7 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #
 # </details>
 #
-# **6.** Where must the derivative not run through?
+# **6.** (On exercise 3, optional.) Through what must the derivative not run?
 #
 # <details><summary>Answer</summary>
 #
@@ -638,7 +640,7 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 # %% [markdown]
 # ## Where to read on
 #
-# - The paper, sections 3 and 4, and its appendix A with the pseudo-code:
+# - The paper, sections 2 and 3, and its appendix A with the pseudo-code:
 #   [Paulus, Maddison & Krause (2021)](https://arxiv.org/abs/2010.04838).
 # - Where ST-GS comes from: [Jang, Gu & Poole (2017)](https://arxiv.org/abs/1611.01144) and
 #   [Maddison, Mnih & Teh (2017)](https://arxiv.org/abs/1611.00712).

@@ -259,8 +259,8 @@ panel
 panel.captions(tau=[0.05, 1.0])
 
 # %% [markdown]
-# At the left, where the inner part is the larger one, the lines fall: only the product $BK$ counts, and
-# twice the samples do the work of twice the batch. At the right they are level: only $B$ counts. No circle
+# At the left, where the inner part is the larger one, the lines fall. At the edge it is nearly the product
+# $BK$ that counts, and twice the samples do nearly the work of twice the batch. At the right they are level: only $B$ counts. No circle
 # stands out. (The farthest of fifteen may well be two or three standard errors away.) Between left and right is the dashed line:
 #
 # $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
@@ -273,8 +273,8 @@ panel.captions(tau=[0.05, 1.0])
 # One row of the map, $B = 1$, as curves. The blue one is the sum of the two others.
 #
 # **Predict:** at τ = 0.1 you go from $K = 1$ to $K = 10$, and then from 10 to 100. Which share of the variance
-# does the first step take away? Which share the second one, with ten times the samples? Write both down, then
-# move τ to 0.1 and read the sentence under the figure.
+# at $K = 1$ does the first step take away? Which share of it the second one, with ten times the samples? Write both
+# down, then move τ to 0.1 and read the sentence under the figure.
 
 # %%
 panel = figures.diminishing(f, logits)
@@ -285,7 +285,7 @@ panel.captions(tau=[0.1])
 
 
 # %% [markdown]
-# The second step takes little. At $K = 10$, beyond $K^*$, the inner part is the smaller one, and the outer
+# The second step takes 8 % of the variance at $K = 1$, a third of what was left. At $K = 10$, beyond $K^*$, the inner part is the smaller one, and the outer
 # part stays.
 #
 # ### Exercise 2 · Enough is enough
@@ -323,7 +323,8 @@ for i, tau in enumerate(taus):
     print(f"{tau:4}   {inner:6.3f}   {outer:6.3f}   {inner * tau:6.3f}   {inner / outer:6.1f}")
 
 # %% [markdown]
-# The outer variance settles, the inner one grows like 1/τ, and so does $K^*$. To see why, look at the Jacobian of
+# The outer variance settles. The inner one more than doubles at first, and at a low τ grows like 1/τ: inner · τ
+# settles, too. So $K^*$ also grows like 1/τ. To see why, look at the Jacobian of
 # softmax, whose entries are $(s_a 1\{a = b\} - s_a s_b)/\tau$. Here are the Jacobians for four noises that lead to
 # the same $D$. Look for the one that is not nearly zero. Then move τ to 1, and look at the others.
 
@@ -573,8 +574,8 @@ for name, loss in losses.items():
 # %% [markdown]
 # ## 7 · Which temperature?
 #
-# *Optional, 10 minutes.* The next figure is the optional one of notebook 3, section 5. It shows the MSE over τ, with a
-# star at its lowest point. Now we look at both sliders, $K$ and $B$, the
+# *Optional, 10 minutes.* The next figure is the optional one of notebook 3, section 5, with the target of this
+# notebook, so that its numbers differ. It shows the MSE over τ, with a star at its lowest point. Now we look at both sliders, $K$ and $B$, the
 # number of independent estimates that are averaged. The points are measured, 12,800 draws at each of five
 # temperatures, with bars of two standard errors. The stars are the best temperatures of ST-GS and of GR.
 #
@@ -848,8 +849,8 @@ for q in [0.1, 0.3, 0.7, 0.9]:
 #   else; the bias stays, and the MSE is lower at every τ.
 # - The variance is inner/$(BK)$ + outer/$B$ (13). Beyond $K^* = $ inner/outer, more samples take at most half
 #   of what is left, and ever less; $K^*$ grows like 1/τ, and $B$ can do all that $K$ can.
-# - The noise is held fixed when (10) is differentiated. Through (9) the bias does not vanish, and at small τ
-#   there is no gradient left.
+# - The noise is held fixed when (10) is differentiated. Through (9) the mean is another one than that of
+#   ST-GS, whatever $K$ is, and at small τ there is no gradient left.
 # - As τ → 0, GR tends to ZGR: half a bump at each tie (section 6). Its bias vanishes for quadratic $f$, not for all.
 # - As $K \to \infty$, GR becomes an integral, done by quadrature (section 9). As a loss it is (19), in a chain
 #   (25, 26) (section 8).

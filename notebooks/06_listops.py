@@ -463,7 +463,7 @@ claim("ST-GS with a net beats mixtures", last["ST-GS, clipped"] > right["most pr
 #
 # ### Exercise 3 · A net for all
 #
-# The race is not fair: one of its networks alone has a net. Train copies of the other two with
+# The race is not fair: one of its networks alone has a net. Train copies of the two with GR with
 # `clip=1.0`, for 300 steps; by then ST-GS without a net has fallen. Which sentence do the accuracies at
 # step 300 support?
 #
@@ -523,7 +523,7 @@ print(f"joining always from the left: {100 * trees.mean_f1(from_left, gold_trees
 # %% [markdown]
 # None of these networks has found the gold trees. Whoever joins always from the left has most of their nodes,
 # since an operator takes its arguments one by one; the networks have far fewer, and those that fell back to
-# guessing no fewer than the others. What the better ones have learned in this short time is not the grammar.
+# guessing about as many as the others. What the better ones have learned in this short time is not the grammar.
 
 # %% [markdown]
 # ## 6 · How noisy is the gradient?
@@ -624,7 +624,7 @@ terms
 # %% [markdown]
 # The numbers lie within two standard errors of each other; at $K = 1$ a few giants decide, and the
 # error is large. So we see nothing that speaks against (13) for this chain. Terms like $1/K^2$, which products
-# bring, may be there, but too small to be seen here.
+# bring, may be there: with errors of a quarter of the number and more, this measurement would not show them.
 #
 # By (13) $K = 10$ takes away nine tenths of what can be taken, and $K = 100$ all but a hundredth. The rest
 # is the noise of the trees.
@@ -649,10 +649,10 @@ for name in ["seed", "learning_rate", "epochs", "published"]:
 
 # %% [markdown]
 # `published: False` means that the training expressions were drawn here, by the rules of the published
-# set. The choice of the learning rate and of the epoch is made on the validation set. (So the paper
-# chose the learning rate, from ten; of the epoch it does not speak.) The table gives the accuracy on the
+# set. The choice of the learning rate and of the epoch is made on the validation set. (In this
+# way the paper chose the learning rate, one of ten; the epoch it does not mention.) The table gives the accuracy on the
 # **published test set**, as the paper does, ± the standard error over the seeds, and the paper's number in
-# parentheses. Higher is better. A sixth of that set is left out, for it had been trained on; most of it are short
+# parentheses. Higher is better. A sixth of that set is left out, for it had been trained on; most of that sixth is short
 # expressions, which are easy. So our numbers are probably a little low.
 
 # %%
@@ -667,8 +667,8 @@ cells[columns].round({"accuracy": 1, "f1": 2})
 
 # %% [markdown]
 # The second table says which learning rate was chosen, how many of the runs with it diverged at some step
-# (then their best epoch before it counts), and the accuracy on test expressions that were drawn like the
-# training expressions, as long as those of the whole published set; it is up to 2.4 points higher. *f1* is the share of the gold nodes that were
+# (then their best epoch before it counts), and the accuracy on other test expressions. They were drawn like
+# the training expressions, and no short ones are left out, so that it is up to 2.4 points higher. *f1* is the share of the gold nodes that were
 # found.
 #
 # The figure shows the first table, with an axis of its own for each τ. **Look for** the differences between
@@ -786,7 +786,8 @@ print(f"τ = 0.01: {apart_cold.low:.1f} to {apart_cold.high:.1f}")
 # For each claim of the paper on Table 1 there is a rule. (It was written after the first of these trainings.) If
 # the measured number is far enough from the limit in the rule, the claim *holds*, or *does not hold*; else it is
 # *undecided*. Far enough is two standard errors, if these are known well. With three seeds they are not, and it is
-# 4.5, from the same t as in exercise 5.
+# 4.5: two standard errors of a normal distribution hold 95.4 %, and for 95.4 % Student's t has 4.5, as it has
+# 4.30 for the 95 % of exercise 5.
 
 # %%
 from IPython.display import HTML

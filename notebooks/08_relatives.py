@@ -28,7 +28,8 @@
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb). **Time:** 60 minutes without
 # section 7, which is optional.
 #
-# The solutions of the exercises are in [a notebook of their own](solutions/08_relatives.ipynb).
+# The solutions of the exercises are in [a notebook of their own](solutions/08_relatives.ipynb). Numbers in
+# parentheses, such as (5), are those of the equations in the [paper](https://arxiv.org/abs/2010.04838).
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/08_relatives.ipynb) ·
@@ -414,7 +415,9 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 #
 # 1. REINFORCE, RLOO and ZGR: they have no temperature.
 # 2. REINFORCE and RLOO, at every τ. GS joins them at a low τ, where its soft sample is nearly $D$. ZGR and ReinMax,
-#    exact for a parabola, have a bias now, and for this loss mostly a large one.
+#    exact for a parabola, have a bias now, and for this loss mostly a large one. (With the quadratic loss
+#    ReinMax-CV stands at the left edge, too. It has a bias at a low τ, as in section 3, but so much noise
+#    that it can't be told from zero.)
 # 3. For the quadratic loss RLOO is ahead with three classes, and ZGR or GR with sixteen: a score says less about
 #    each class when there are many. For the wave RLOO stays ahead: REINFORCE has more noise, and the others pay
 #    for their bias.
@@ -799,9 +802,9 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; on average behind ST-GS in no training of ours in sections 6 and 8 (in notebook 7 it is at τ = 0.777, in section 8 in one published model) |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code; on average behind ST-GS in no training of ours in sections 6 and 8 (in notebook 7 the two are alike at τ = 0.777, as far as five seeds tell; in section 8 GR is behind in one published model) |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
-# | a single gradient, and no average over many | look first at "no gradient at all" | it is the row to beat in section 1 |
+# | a single gradient, and no average over many | look first at "no gradient at all" | 0.28 in section 1; the std of one gradient is larger there for all others but RLOO, which takes four evaluations |
 #
 # No line says "always". If you can afford it, measure on *your* loss: one command does it for all estimators.
 #
