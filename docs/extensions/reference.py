@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,21 +31,30 @@ def modules() -> list[str]:
 
 
 def names(module: ModuleType) -> list[str]:
-    """Return the public functions and classes that a module defines."""
+    """Return the public functions and classes that have their place in a module."""
     return [
         name
         for name, value in vars(module).items()
         if not name.startswith("_")
         and (inspect.isclass(value) or (callable(value) and _is_function(value)))
-        and _is_at_home(module, name, value)
+        and _home(name, value) == module.__name__
     ]
 
 
-def _is_at_home(module: ModuleType, name: str, value: Any) -> bool:
-    """Whether a module defines a value, or is where one of a private module is shown."""
-    origin = value.__module__
-    private = origin.startswith(f"{PACKAGE}.") and any(p.startswith("_") for p in origin.split("."))
-    return origin == module.__name__ or (private and name in getattr(module, "__all__", ()))
+def _home(name: str, value: Any) -> str:
+    """The module that defines a value, or, if that is private, the first that passes it on."""
+    origin: str = getattr(value, "__module__", None) or ""
+    if not _is_private(origin):
+        return origin
+    return next((each for each in modules() if name in _passed_on(each)), origin)
+
+
+def _is_private(module: str) -> bool:
+    return module.startswith(f"{PACKAGE}.") and any(p.startswith("_") for p in module.split("."))
+
+
+def _passed_on(module: str) -> Sequence[str]:
+    return getattr(importlib.import_module(module), "__all__", ())
 
 
 def _is_function(value: Callable[..., object]) -> bool:
@@ -115,13 +124,12 @@ def _origins(module: ModuleType, exported: list[str]) -> list[tuple[str, str]]:
     """Name and place of what a module passes on."""
     found = []
     for each in exported:
-        value = getattr(module, each)
-        origin = getattr(value, "__module__", None) or ""
-        found.append((each, f"{origin}.{each}" if origin.startswith(PACKAGE) else ""))
+        home = _home(each, getattr(module, each))
+        found.append((each, f"{home}.{each}" if home.startswith(PACKAGE) else ""))
     return found
 
 
 def _link(name: tuple[str, str]) -> str:
     text, target = name
-    known = target and not any(part.startswith("_") for part in target.split("."))
+    known = target and not _is_private(target)
     return f"{{py:obj}}`{text} <{target}>`" if known else f"`{text}`"
