@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -22,12 +23,13 @@ GROUPS: dict[str, set[str]] = {
 }
 
 
-def modules() -> list[str]:
+@functools.cache
+def modules() -> tuple[str, ...]:
     """Return the names of the public modules."""
     package = importlib.import_module(PACKAGE)
     found = [name for _, name, _ in pkgutil.walk_packages(package.__path__, PACKAGE + ".")]
     public = [name for name in found if not any(p.startswith("_") for p in name.split("."))]
-    return [*FIRST, *(name for name in public if name not in FIRST)]
+    return (*FIRST, *(name for name in public if name not in FIRST))
 
 
 def names(module: ModuleType) -> list[str]:
