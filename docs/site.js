@@ -153,7 +153,9 @@ function sideways(frame) {
   around.className = "sideways";
   frame.replaceWith(around);
   around.append(frame);
-  scrollable();
+  // The figure is drawn again after the page has got another width, and is too wide until then.
+  const sizes = new ResizeObserver(() => mark(around));
+  for (const each of [around, frame.querySelector(".svg-container")]) sizes.observe(each);
 }
 
 // Numbers are compared down their columns: the tables that pandas makes stay as they are.
@@ -259,13 +261,15 @@ function scrollable() {
     if (isWide(table)) table.classList.add("small");
     if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
   }
-  for (const element of document.querySelectorAll(WIDE)) {
-    if (isWide(element)) element.tabIndex = 0;
-    else element.removeAttribute("tabindex");
-    if (element.tabIndex === 0 && element.matches("table")) element.ariaLabel = nameOf(element);
-    isCut(element);
-    element.onscroll = () => isCut(element);
-  }
+  document.querySelectorAll(WIDE).forEach(mark);
+}
+
+function mark(element) {
+  if (isWide(element)) element.tabIndex = 0;
+  else element.removeAttribute("tabindex");
+  if (element.tabIndex === 0 && element.matches("table")) element.ariaLabel = nameOf(element);
+  isCut(element);
+  element.onscroll = () => isCut(element);
 }
 
 function start() {

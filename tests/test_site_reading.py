@@ -172,6 +172,9 @@ def test_a_diagram_is_read_on_a_phone(open_page, name):
     # Where there is room it is all seen.
     page.set_viewport_size({"width": 1366, "height": 900})
     page.wait_for_function("!document.querySelector('.sideways.cut, .sideways[tabindex]')")
+    # And where the page gets narrow in a window that stays, it scrolls again.
+    page.evaluate("document.querySelector('article').style.width = '340px'")
+    page.wait_for_function("document.querySelector('.sideways.cut[tabindex]')")
 
 
 def test_a_diagram_is_read_on_a_phone_without_scripts(open_page):
