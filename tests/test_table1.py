@@ -40,11 +40,10 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
     assert len(table1.configurations(paper)) == 5 * 10 * 3 * (8 * 3 + 1)  # ZGR has no τ
     assert {config["epochs"] for config in table1.configurations(paper)} == {10}
     assert all(config["published"] for config in table1.configurations(paper))
-    assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 2, 10, None)
+    assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 3, 10, None)
     # A stopped grid has whole seeds, and first what the paper did.
-    assert [config["seed"] for config in table1.configurations(cpu)] == [0] * 12 + [1] * 12 + [
-        2
-    ] * 12
+    seeds = [config["seed"] for config in table1.configurations(cpu)]
+    assert seeds == [0] * 18 + [1] * 18 + [2] * 18
     clips = [config["clip"] for config in table1.configurations(paper)]
     assert clips == [None] * (len(clips) - 3 * 450) + [1.0] * 3 * 450
     for settings in table1.PROFILES.values():

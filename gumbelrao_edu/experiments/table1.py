@@ -154,7 +154,7 @@ def run_title(config: Config) -> str:
 PROFILES = {
     "smoke": Grid((0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8),
     "lecture": Grid((0,), (0.1,), (0.01,), (ST_GS, GR_10, GR_INF), epochs=1, train=12_000, dim=64),
-    "cpu": Grid((0, 1, 2), (0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
+    "cpu": Grid((0, 1, 2), (0.05, 0.1, 0.2), (0.01, 1.0), (ST_GS, GR_10, GR_INF)),
     "paper": Grid(
         tuple(range(5)),
         tuple(round(0.1 * i, 1) for i in range(1, 11)),

@@ -200,8 +200,8 @@ def train(run: Run) -> dict[str, Any]:
     for step in steps:
         training.run(step, every=every, callback=report, checkpoint=run.checkpoint)
         (entry,) = (entry for entry in training.history if entry["step"] == step)
-        for one in measure(model, images, config, entry.get("measured", [])):
-            entry["measured"] = [*entry.get("measured", []), {"step": step, **one}]
+        for one in measure(model, images, config, entry.setdefault("measured", [])):
+            entry["measured"].append({"step": step, **one})
             training.save(run.checkpoint)
             report(training)
     return {
