@@ -60,7 +60,10 @@ EXPERIMENT = replace(
         "gpu": _PAPER,
     },
     configurations=configurations,
-    tables=lambda outcome: {"clipping": table1.summarise(outcome.runs)},
+    tables=lambda outcome: {
+        "clipping": table1.summarise(outcome.runs),
+        "epochs": table1.by_epoch(outcome),
+    },
     page=lambda tables: table1.paper_form(tables["clipping"]).to_html(),
     text=lambda tables: table1.paper_form(tables["clipping"]).to_string(),
     shares=("table1",),

@@ -396,6 +396,32 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
+def by_epoch(outcome: Outcome) -> pd.DataFrame:
+    """Return the accuracy on the validation set of each training, as it went on.
+
+    Args:
+        outcome: of the trainings.
+
+    Returns:
+        `length`, `tau` (empty for ZGR), `row`, `learning_rate`, `seed`, and of each validation the
+        `epoch`, 0 before training, and `valid_accuracy` in percent. What diverged ends earlier.
+    """
+    import pandas as pd
+
+    names = ("length", "tau", "learning_rate", "seed")
+    return pd.DataFrame(
+        {
+            "row": row_of(row["config"]).label,
+            **{name: row["config"][name] for name in names},
+            "epoch": entry["epoch"],
+            "valid_accuracy": entry["valid_accuracy"],
+        }
+        for row in outcome.rows
+        if row["status"] == "done"
+        for entry in row["results"]["history"]
+    )
+
+
 def comparable(cell: Any) -> tuple[float, float]:
     """Return what to hold against the number of the paper, and its standard error.
 
@@ -446,12 +472,12 @@ def prepare(grid: Grid) -> None:
 
 
 def tables(outcome: Outcome) -> Tables:
-    """Return the cells, see `summarise`.
+    """Return the cells, see `summarise`, and the way to them, see `by_epoch`.
 
     Args:
         outcome: of the trainings.
     """
-    return {"table1": summarise(outcome.runs)}
+    return {"table1": summarise(outcome.runs), "epochs": by_epoch(outcome)}
 
 
 EXPERIMENT = Experiment(

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...experiments import table1
 from ...figures.diagrams import Arrow, Box, diagram
 from ...figures.panel import Panel, slider
-from ...figures.rows import ST_GS, Row
+from ...figures.rows import ST_GS, Row, row_of_label
 from ...figures.style import (
     CENTRE,
     CHOSEN,
@@ -39,6 +39,7 @@ from ...figures.style import (
     THIN,
     WHOLE,
     boxes,
+    error_bars,
     label,
     layout,
     line,
@@ -481,6 +482,35 @@ def against_paper(cells: pd.DataFrame) -> tuple[go.Figure, str]:
     figure.update_yaxes(title="accuracy (%)")
     figure.update_layout(legend={"y": 1.1}, margin={"t": 90})
     return figure, f"Accuracy, with an axis of its own for each τ. {'; '.join(texts)}."
+
+
+def over_epochs(epochs: pd.DataFrame) -> tuple[go.Figure, str]:
+    """Return the mean accuracy of each estimator over the epochs, and the text to it.
+
+    Args:
+        epochs: of trainings that differ in estimator and seed, as `table1.by_epoch` returns them. A
+            curve ends where the first of its seeds does, and begins after the first epoch.
+
+    Returns:
+        What `show` takes.
+
+    Example:
+        >>> rows = {"row": "ST-GS", "seed": [0, 1, 0], "epoch": [1, 1, 2]}
+        >>> figure, alt = over_epochs(pd.DataFrame({**rows, "valid_accuracy": [50.0, 52, 60]}))
+        >>> alt
+        'Accuracy from epoch 1 to the last that all seeds reach. ST-GS: 51.0 to 51.0 at epoch 1.'
+    """
+    figure = go.Figure(layout=layout("epoch", "validation accuracy (%)"))
+    texts = []
+    for name, runs in epochs[epochs.epoch >= 1].groupby("row", sort=False):
+        over = runs.groupby("epoch").valid_accuracy.agg(["mean", "sem", "count"])
+        over = over[over["count"] == runs.seed.nunique()]
+        x, y, bars = over.index.tolist(), over["mean"].tolist(), error_bars(over["sem"].tolist())
+        look = row_of_label(str(name))
+        figure.add_trace(curve(str(name), look, x, y, mode="lines+markers", error_y=bars))
+        texts.append(f"{name}: {y[0]:.1f} to {y[-1]:.1f} at epoch {x[-1]:g}.")
+    said = "Accuracy from epoch 1 to the last that all seeds reach."
+    return figure, " ".join([said, *texts])
 
 
 def one_merge() -> Panel:
