@@ -82,6 +82,33 @@ def test_two_points_of_the_gap_are_there_before_a_training_ends(listops):
     assert (at_best[GR] - at_best["ST-GS"]).round().tolist() == [8, 8]
 
 
+def test_with_clipping_no_difference_can_be_seen(listops):
+    net, again = ", clipped at 1", labelled(stored("clipping/runs"))
+    assert again.diverged_at.notna().groupby(again.row).sum()[
+        lambda ended: ended > 0
+    ].to_dict() == {"ST-GS": 3}
+    over = stored("clipping/epochs")
+    at_two = by_seed(over[over.epoch == 2], 0.01, "valid_accuracy")
+    ends = [by_seed(again, 0.01, name) for name in ("published_accuracy", "test_accuracy")]
+    for values in (at_two, *ends):
+        apart = values[[row + net for row in GR]].sub(values["ST-GS" + net], axis=0)
+        assert (apart.mean().abs() < 4.5 * apart.sem()).all()
+        assert (apart.mean() + 4.5 * apart.sem() > 1).any()  # "a gain of one point is not excluded"
+    exact = [values["GR-∞" + net] - values["ST-GS" + net] for values in (at_two, *ends)]
+    assert [round(apart.mean(), 1) for apart in exact] == [-0.1, -0.2, 0.7]
+    assert [round(apart.sem(), 1) for apart in exact] == [0.5, 0.4, 0.3]
+    # Its price, at the same learning rate.
+    epochs = stored("table1/epochs")
+    free = by_seed(epochs[epochs.epoch == 2], 0.01, "valid_accuracy")[GR].mean()
+    clipped = at_two[[row + net for row in ("ST-GS", *GR)]].mean()
+    assert 1 < free.min() - clipped.max() < free.max() - clipped.min() < 2
+    free = by_seed(listops, 0.01)[GR].mean()
+    clipped = ends[0][[row + net for row in ("ST-GS", *GR)]].mean()
+    assert 0 < free.min() - clipped.max() < free.max() - clipped.min() < 1
+    once = by_seed(listops, 0.01)["ST-GS"].mean()
+    assert (round(ends[0]["ST-GS"].mean(), 1), round(once, 1)) == (59.3, 58.7)
+
+
 def test_three_seeds_do_not_tell_whether_there_is_a_gain_at_one(listops):
     warm, cold = by_seed(listops, 1.0), by_seed(listops, 0.01)
     at_one = stats.ttest_rel(warm["GR-∞"], warm["ST-GS"]).confidence_interval(0.95)
