@@ -634,30 +634,30 @@ terms
 #
 # The race was short, and with one learning rate for all. The paper chose the best of ten for each
 # estimator, on the validation set, and trained ten epochs. Together such runs take days. We have made
-# some of them, with two learning rates and three seeds; they are stored with the course.
+# some of them, with three learning rates and three seeds; they are stored with the course.
 # `python -m gumbelrao_edu reproduce table1 --profile cpu` makes them again.
 
 # %%
 import pandas as pd
 
 from gumbelrao_edu.course import stored
+from gumbelrao_edu.experiments import table1
 
-runs = pd.read_csv(stored("table1/runs.csv"))
-print(f"{len(runs)} runs, {runs.seconds.sum() / 3600:.1f} hours of one core ({runs.hardware[0]})")
+runs = table1.labelled(pd.read_csv(stored("table1/runs.csv")))
+print(f"{len(runs)} runs; median of their times: {runs.seconds.median() / 60:.0f} minutes of one core")
 for name in ["seed", "learning_rate", "epochs", "published"]:
     print(f"{name}: {', '.join(map(str, runs[name].unique()))}")
 
 # %% [markdown]
 # `published: False` means that the training expressions were drawn here, by the rules of the published
 # set. The choice of the learning rate and of the epoch is made on the validation set. (In this
-# way the paper chose the learning rate, one of ten; the epoch it does not mention.) The table gives the accuracy on the
+# way the paper chose the learning rate, one of ten from 0.1 to 1. Our 0.05 is below all of these; we tried it
+# because 0.1 had been better than 0.2. The epoch the paper does not mention.) The table gives the accuracy on the
 # **published test set**, as the paper does, ± the standard error over the seeds, and the paper's number in
 # parentheses. Higher is better. A sixth of that set is left out, for it had been trained on; most of that sixth is short
 # expressions, which are easy. So our numbers are probably a little low.
 
 # %%
-from gumbelrao_edu.experiments import table1
-
 cells = table1.summarise(runs)
 table1.paper_form(cells)
 
@@ -668,7 +668,7 @@ cells[columns].round({"accuracy": 1, "f1": 2})
 # %% [markdown]
 # The second table says which learning rate was chosen, how many of the runs with it diverged at some step
 # (then their best epoch before it counts), and the accuracy on other test expressions. They were drawn like
-# the training expressions, and no short ones are left out, so that it is up to 2.4 points higher. *f1* is the share of the gold nodes that were
+# the training expressions, and no short ones are left out, so that it is 1.4 to 2.5 points higher. *f1* is the share of the gold nodes that were
 # found.
 #
 # The figure shows the first table, with an axis of its own for each τ. **Look for** the differences between
@@ -678,65 +678,100 @@ cells[columns].round({"accuracy": 1, "f1": 2})
 show(*figures.against_paper(cells))
 
 # %% [markdown]
-# At τ = 0.01 ST-GS is tens of points behind. When did the runs diverge? One line for each $K$,
-# over both learning rates and all seeds: how many runs there are, how many of them diverged, and the first
-# and the last step at which one did. ($K = 1$ is ST-GS.)
+# At τ = 0.01 ST-GS is seven or eight points behind; in the paper it is 28 behind GR-MC10. The next table has all
+# runs at this temperature, a line for each learning rate and estimator: the accuracy on the published test set
+# with its standard error, how many runs there are, how many of them diverged, and the first and the last step at
+# which one did. An epoch has 2,847 steps.
+#
+# **Predict:** is the gap larger with a larger learning rate, or smaller?
 
-# %%
-low = runs[runs.tau == 0.01].fillna({"k": 1})
-ended = low.groupby("k").diverged_at.agg(runs="size", diverged="count", first="min", last="max")
-ended.astype(int)
+# %% tags=["hide-output"]
+low = runs[runs.tau == 0.01]
+by_rate = low.groupby(["learning_rate", "row"], sort=False)
+accuracy = by_rate.published_accuracy.agg(accuracy="mean", error="sem").round(1)
+ended = by_rate.diverged_at.agg(runs="size", diverged="count", first="min", last="max")
+accuracy.join(ended.astype("Int64"))
 
 # %% [markdown]
+# All runs with ST-GS diverged, sooner at a larger rate. At 0.1, the smallest rate of the paper, they did so soon
+# after the first epoch. There was one test to choose from, and the gap is 45 points to GR-MC10 and 50 to GR-∞. At
+# 0.05 they lasted into the third epoch, and what they had learned in two counts. GR-MC10 diverged at two of the
+# rates, GR-∞ at the largest only. So a good part of the gap says how early a training ended.
+#
+# Is that all of it? At 0.05 all runs are whole for two epochs. The figure has their accuracy on the validation set,
+# the mean of three seeds, with bars of two standard errors. **Look for** the curves at epochs 1 and 2, and for the
+# end of ST-GS.
+
+# %%
+epochs = pd.read_csv(stored("table1/epochs.csv"))
+slow = epochs[(epochs.tau == 0.01) & (epochs.learning_rate == 0.05)]
+show(*figures.over_epochs(slow))
+
+# %% tags=["hide-output"]
+for epoch in [1, 2]:
+    by_seed = slow[slow.epoch == epoch].pivot(index="seed", columns="row", values="valid_accuracy")
+    for label in ["GR-MC10", "GR-∞"]:
+        apart = by_seed[label] - by_seed["ST-GS"]
+        print(f"{label} minus ST-GS at epoch {epoch}: {apart.mean():.1f} ± {apart.sem():.1f}")
+
+# %% [markdown]
+# The runs of a seed share their first weights and the order of the expressions. So the difference is taken for each
+# seed, and then the mean of the three, with its standard error. At epoch 1 no difference can be seen. At epoch 2
+# GR is ahead by two points, with each of the seeds, and nothing has diverged yet. With every run at its best epoch
+# the gap on the validation set is about eight points. So two of the eight were there before.
+#
 # How much of the gap is left when no run diverges? Twelve more runs at τ = 0.01 were made for this question, with
-# three seeds and the learning rate 0.1. They are three epochs long and not ten, and the accuracy on the
-# validation set is taken twice an epoch and not once.
+# three seeds and the learning rate 0.05, ten epochs long. The accuracy on the validation set is taken twice an
+# epoch and not once.
 #
 # **Predict:** how far is GR ahead of ST-GS when the gradients of both are clipped at 1?
 
 # %% tags=["hide-output"]
-again = pd.read_csv(stored("clipping/runs.csv"))
+again = table1.labelled(pd.read_csv(stored("clipping/runs.csv")))
 more = table1.summarise(again)
 table1.paper_form(more)
 
 # %% [markdown]
-# The runs of a seed share their first weights and the order of the expressions. So we take the difference for each
-# seed, and then the mean of these differences, with its standard error.
+# The figure has these runs over the epochs. **Look for** the distance between the three curves that are clipped.
 
-# %% tags=["hide-output"]
-from gumbelrao_edu.figures.rows import row_of
-
-clipped, net = more.set_index("row"), ", clipped at 1"
-again = again.assign(row=[row_of(run).label for run in again.to_dict("records")])
-by_seed = again.pivot(index="seed", columns="row")
-for name in ["published_accuracy", "test_accuracy"]:
-    for label in ["GR-MC10", "GR-∞"]:
-        apart = by_seed[name][label + net] - by_seed[name]["ST-GS" + net]
-        print(f"{label} minus ST-GS, both clipped, {name}: {apart.mean():.1f} ± {apart.sem():.1f}")
-        assert abs(apart.mean()) < 2 * apart.sem() < 2
-assert clipped.diverged.sum() == clipped.diverged["ST-GS"] == 3
-once = cells[(cells.tau == 0.01) & (cells.row == "ST-GS")].published_accuracy.item()
-assert clipped.at["ST-GS", "published_accuracy"] > once + 30
+# %%
+over = pd.read_csv(stored("clipping/epochs.csv"))
+show(*figures.over_epochs(over))
 
 # %% [markdown]
-# With clipping no difference can be seen: that of GR-∞ and ST-GS is −0.1 ± 0.9 points on the published test
-# set, and 0.1 ± 0.4 on the other one; that of GR-MC10 and ST-GS is no more than chance either. So in these runs
-# the gap of 45 points *was* one of stability. A gain of a few points is not excluded. (Three epochs do not tell
-# what ten would.)
+# The numbers again: for each seed the difference, and then the mean and its standard error; first at epoch 2 on the
+# validation set, then at the best epoch on the two test sets.
+
+# %% tags=["hide-output"]
+net = ", clipped at 1"
+at_two = over[over.epoch == 2].pivot(index="seed", columns="row", values="valid_accuracy")
+by_seed = again.pivot(index="seed", columns="row")
+measured = {"validation set, epoch 2": at_two}
+measured["published test set"] = by_seed["published_accuracy"]
+measured["drawn test set"] = by_seed["test_accuracy"]
+for what, values in measured.items():
+    for label in ["GR-MC10", "GR-∞"]:
+        apart = values[label + net] - values["ST-GS" + net]
+        print(f"{what}: {label} minus ST-GS, clipped: {apart.mean():.1f} ± {apart.sem():.1f}")
+
+# %% [markdown]
+# With clipping no difference can be seen. At epoch 2 GR-∞ is behind by 0.1 ± 0.5 points, and in the end by 0.2 ± 0.4 on
+# the published test set; on the other one it is ahead by 0.7 ± 0.3, which is no more than chance with three seeds. For
+# GR-MC10 it is the same. So in these runs the gap at τ = 0.01 *is* one of stability. And so are its first two points:
+# clipping takes them away, too. Before a huge gradient ends a run, smaller ones seem to set it back. A gain of one point
+# is not excluded.
 #
-# And look at ST-GS without clipping: 55 % here, 16 % above. These runs diverged, too. But here the network was
-# tested twice an epoch. For two of the three seeds the best test was the one after half an epoch, when it had
-# learned something and had not yet lost it. For the third it was the one after a whole epoch: that run diverged
-# later than the one above with the same seed. (Between the two the library changed how it draws. So a seed stands
-# for other draws here, and these runs are repetitions.)
+# Clipping has its price at this learning rate: at epoch 2 the clipped networks are one or two points behind those of
+# GR without it, and in the end up to one. (A larger rate may suit clipping better; here it has not been tried.) ST-GS
+# without clipping has 59.3 % in these runs and 58.7 % in the table above. So to test twice as often makes little
+# difference, when a run lasts for two epochs.
 
 # %% [markdown]
 # At τ = 1 the differences are small. Are they more than chance? Here is the accuracy of each seed. All three
-# estimators have the learning rate 0.1.
+# estimators have the learning rate 0.05.
 
 # %%
-warm = runs[(runs.tau == 1) & (runs.learning_rate == 0.1)]
-warm = warm.assign(row=[row_of(run).label for run in warm.to_dict("records")])
+warm = runs[(runs.tau == 1) & (runs.learning_rate == 0.05)]
 by_seed = warm.pivot(index="seed", columns="row", values="published_accuracy")
 by_seed.round(2)
 
@@ -772,13 +807,14 @@ from scipy import stats
 print("95 % intervals of GR-∞ minus ST-GS, in points:")
 apart = stats.ttest_rel(by_seed["GR-∞"], by_seed["ST-GS"]).confidence_interval(0.95)
 print(f"τ = 1: {apart.low:.1f} to {apart.high:.1f}")
-cold = low[low.learning_rate == 0.1].pivot(index="seed", columns="k", values="published_accuracy")
-apart_cold = stats.ttest_rel(cold[math.inf], cold[1]).confidence_interval(0.95)
+cold = low[low.learning_rate == 0.05]
+cold = cold.pivot(index="seed", columns="row", values="published_accuracy")
+apart_cold = stats.ttest_rel(cold["GR-∞"], cold["ST-GS"]).confidence_interval(0.95)
 print(f"τ = 0.01: {apart_cold.low:.1f} to {apart_cold.high:.1f}")
 
 # %% [markdown]
-# At τ = 1 the interval includes 0, and also a gain of two points. So three seeds do not tell whether there
-# is a gain, and they do not tell that there is none. At τ = 0.01 it is far from 0.
+# At τ = 1 the interval includes 0, a gain of two points, and a loss of four. So three seeds do not tell whether
+# there is a gain, and they do not tell that there is none. At τ = 0.01 it is far from 0.
 
 # %% [markdown]
 # ## 8 · What holds, and what does not
@@ -797,16 +833,14 @@ from gumbelrao_edu.experiments import verdicts
 HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 
 # %% [markdown]
-# **What differs.** At τ = 0.01 all of our runs with ST-GS diverged within two epochs (2,847 steps each), and
-# all of those with $K = 10$ too, later than ST-GS at the same learning rate; of those with $K = \infty$ half
-# did, all with the larger learning rate. So the numbers of ST-GS and of $K = 10$ are below those of the
-# paper. Part of the difference is how we looked: the accuracy in the table is taken once an epoch, and a run
-# with ST-GS that diverges in its second epoch has a single one to choose. In runs of their own, tested twice
-# an epoch, it is 55 %. We tried two learning rates, of which the smaller won everywhere, so that a still
-# smaller one might be better; the paper tried ten. It does not say whether gradients were clipped. Where ours are, in exercise 3
-# and in the runs above, no difference can be seen between the estimators.
+# **What differs.** Four of our numbers stand beside one of the paper. Three are within a point of it, and the
+# fourth is not: ST-GS at τ = 0.01 has 59 % here and 39 % there. That number says where a training broke off, and
+# what had been learned and tested until then; so it hangs on the learning rate, on clipping and on how often one
+# tests. The paper does not say whether gradients were clipped, and when the accuracy was taken. Its smallest
+# learning rate is 0.1, with which ST-GS has 16 % here. Our best one is 0.05, in every cell. It is the smallest that we
+# tried, so that a still smaller one might be better.
 #
-# **What the trees are worth.** Nearly the same accuracy comes with a quarter of the gold nodes at
+# **What the trees are worth.** Nearly the same accuracy comes with about a third of the gold nodes for GR at
 # τ = 0.01, and with more than half of them at τ = 1. A high accuracy does not mean that the grammar was
 # found, and the paper does not claim it.
 
@@ -817,8 +851,8 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 # - The mean over all trees cannot be computed, and a relaxation trains another model, one without trees.
 # - In a chain, slopes of a softmax at a low temperature multiply. The gradients of ST-GS spread over several
 #   powers of ten, and a few are huge; GR takes out most of that noise.
-# - In our trainings what this gains at a low temperature is stability, which clipping gives, too: with it no
-#   difference between ST-GS and GR can be seen after three epochs. Ten were not measured.
+# - In our trainings what this gains at a low temperature is stability, seven or eight points of accuracy. Clipping
+#   gives it, too: with it no difference between ST-GS and GR can be seen.
 
 # %% [markdown]
 # ## Check yourself
@@ -864,7 +898,7 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 #
 # </details>
 #
-# **6.** The 95 % interval of a difference is −1.0 to 2.6. Is the difference zero?
+# **6.** The 95 % interval of a difference is −4.8 to 2.9. Is the difference zero?
 #
 # <details><summary>Answer</summary>
 #
