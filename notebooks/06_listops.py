@@ -693,10 +693,10 @@ ended = by_rate.diverged_at.agg(runs="size", diverged="count", first="min", last
 accuracy.join(ended.astype("Int64"))
 
 # %% [markdown]
-# All runs with ST-GS diverged, sooner at a larger rate. At 0.1, the smallest rate of the paper, they did so soon
-# after the first epoch. There was one test to choose from, and the gap is 45 points to GR-MC10 and 50 to GR-∞. At
-# 0.05 they lasted into the third epoch, and what they had learned in two counts. GR-MC10 diverged at two of the
-# rates, GR-∞ at the largest only. So a good part of the gap says how early a training ended.
+# It is larger at 0.1 and at 0.2 than at 0.05. All runs with ST-GS diverged, sooner at a larger rate. At 0.1, the
+# smallest rate of the paper, they did so soon after the first epoch. There was one test to choose from, and the gap is
+# 45 points to GR-MC10 and 50 to GR-∞. At 0.05 they lasted into the third epoch, and there were two tests. GR-MC10
+# diverged at 0.1 and at 0.2, GR-∞ at 0.2 only. So a good part of the gap says how early a training ended.
 #
 # Is that all of it? At 0.05 all runs are whole for two epochs. The figure has their accuracy on the validation set,
 # the mean of three seeds, with bars of two standard errors. **Look for** the curves at epochs 1 and 2, and for the
@@ -756,15 +756,16 @@ for what, values in measured.items():
 
 # %% [markdown]
 # With clipping no difference can be seen. At epoch 2 GR-∞ is behind by 0.1 ± 0.5 points, and in the end by 0.2 ± 0.4 on
-# the published test set; on the other one it is ahead by 0.7 ± 0.3, which is no more than chance with three seeds. For
-# GR-MC10 it is the same. So in these runs the gap at τ = 0.01 *is* one of stability. And so are its first two points:
-# clipping takes them away, too. Before a huge gradient ends a run, smaller ones seem to set it back. A gain of one point
-# is not excluded.
+# the published test set; on the other one it is ahead by 0.7 ± 0.3, which may be chance with three seeds. For
+# GR-MC10 it is the same. A gain of one point is not excluded.
 #
-# Clipping has its price at this learning rate: at epoch 2 the clipped networks are one or two points behind those of
-# GR without it, and in the end up to one. (A larger rate may suit clipping better; here it has not been tried.) ST-GS
-# without clipping has 59.3 % in these runs and 58.7 % in the table above. So to test twice as often makes little
-# difference, when a run lasts for two epochs.
+# And ST-GS with clipping ends within a point of GR *without* it: 65.6 % against 65.8 % and 66.3 %. So in these runs
+# most of the gap at τ = 0.01 is one of stability. The two points at epoch 2 are another matter. With clipping they are
+# gone, but because GR has lost them: at this learning rate clipping slows the training, and at epoch 2 ST-GS has
+# hardly more than without. (A larger rate may suit clipping better. Over ten epochs it has not been tried.)
+#
+# ST-GS without clipping has 59.3 % in these runs and 58.7 % in the table above. So to test twice as often makes little
+# difference when a run lasts for two epochs.
 
 # %% [markdown]
 # At τ = 1 the differences are small. Are they more than chance? Here is the accuracy of each seed. All three
@@ -835,8 +836,8 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 # %% [markdown]
 # **What differs.** Four of our numbers stand beside one of the paper. Three are within a point of it, and the
 # fourth is not: ST-GS at τ = 0.01 has 59 % here and 39 % there. That number says where a training broke off, and
-# what had been learned and tested until then; so it hangs on the learning rate, on clipping and on how often one
-# tests. The paper does not say whether gradients were clipped, and when the accuracy was taken. Its smallest
+# what had been learned and tested until then. So it depends on the learning rate, on clipping, and on how often one
+# tests. The paper does not say whether gradients were clipped, nor when the accuracy was taken. Its smallest
 # learning rate is 0.1, with which ST-GS has 16 % here. Our best one is 0.05, in every cell. It is the smallest that we
 # tried, so that a still smaller one might be better.
 #
@@ -851,8 +852,8 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 # - The mean over all trees cannot be computed, and a relaxation trains another model, one without trees.
 # - In a chain, slopes of a softmax at a low temperature multiply. The gradients of ST-GS spread over several
 #   powers of ten, and a few are huge; GR takes out most of that noise.
-# - In our trainings what this gains at a low temperature is stability, seven or eight points of accuracy. Clipping
-#   gives it, too: with it no difference between ST-GS and GR can be seen.
+# - In our trainings this gains seven or eight points of accuracy at a low temperature. Most of them are a matter of
+#   stability: with clipping ST-GS ends within a point of GR, and no difference between clipped ones can be seen.
 
 # %% [markdown]
 # ## Check yourself

@@ -102,7 +102,9 @@ def test_with_clipping_no_difference_can_be_seen(listops):
     free = by_seed(epochs[epochs.epoch == 2], 0.01, "valid_accuracy")[GR].mean()
     clipped = at_two[[row + net for row in ("ST-GS", *GR)]].mean()
     assert 1 < free.min() - clipped.max() < free.max() - clipped.min() < 2
+    assert 0 < at_two["ST-GS" + net].mean() - at_two["ST-GS"].mean() < 0.5  # "hardly more"
     free = by_seed(listops, 0.01)[GR].mean()
+    assert (free - ends[0]["ST-GS" + net].mean()).between(0, 1).all()  # most of seven points
     clipped = ends[0][[row + net for row in ("ST-GS", *GR)]].mean()
     assert 0 < free.min() - clipped.max() < free.max() - clipped.min() < 1
     once = by_seed(listops, 0.01)["ST-GS"].mean()
