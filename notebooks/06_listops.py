@@ -644,7 +644,8 @@ from gumbelrao_edu.course import stored
 from gumbelrao_edu.experiments import table1
 
 runs = table1.labelled(pd.read_csv(stored("table1/runs.csv")))
-print(f"{len(runs)} runs; median of their times: {runs.seconds.median() / 60:.0f} minutes of one core")
+minutes = runs.seconds.median() / 60
+print(f"{len(runs)} runs; median of their times: {minutes:.0f} minutes of one core")
 for name in ["seed", "learning_rate", "epochs", "published"]:
     print(f"{name}: {', '.join(map(str, runs[name].unique()))}")
 
