@@ -318,3 +318,26 @@ def test_the_merge_that_is_drawn_is_the_one_of_the_formula():
     made = merge(torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[[10.0], [11], [12]]]), code)
     left = [(nodes + [""] * 6 + proposals)[int(i)] for i in made.flatten()]
     assert [text for text in words if text in left][-3:] == left == ["[MIN", "3 5", "]"]
+
+
+# --- Accuracy over the epochs ---------------------------------------------------------------------
+
+
+def test_accuracy_over_the_epochs_is_that_of_all_seeds():
+    ways = {
+        ("ST-GS", 0): [9.0, 50.0, 60.0, 64.0],
+        ("ST-GS", 1): [11.0, 52.0, 60.0],  # diverged
+        ("GR-∞", 0): [9.0, 55.0],
+        ("GR-∞", 1): [11.0],
+    }
+    rows = [
+        {"row": row, "seed": seed, "epoch": epoch, "valid_accuracy": accuracy}
+        for (row, seed), accuracies in ways.items()
+        for epoch, accuracy in enumerate(accuracies)
+    ]
+    figure, alt = figures.over_epochs(pd.DataFrame(rows))
+    shown = trace(figure, "ST-GS")
+    assert (shown.x, shown.y) == ((1, 2), (51.0, 60.0))
+    assert shown.error_y.array == pytest.approx((2.0, 0.0))  # twice √2 / √2, and twice 0
+    assert trace(figure, "GR-∞").x == ()
+    assert "ST-GS: 51.0 to 60.0 at epoch 2. GR-∞: a seed ends before." in alt

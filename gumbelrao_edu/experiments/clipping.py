@@ -40,7 +40,7 @@ _PAPER = Grid(
 )
 
 # ST-GS without clipping is there beside the clipped rows, validated as often: in Table 1's profile
-# of this name it is validated once an epoch, and lasts hardly longer.
+# of this name it is validated once an epoch, and diverges in its third.
 EXPERIMENT = replace(
     table1.EXPERIMENT,
     name="clipping",

@@ -489,7 +489,8 @@ def over_epochs(epochs: pd.DataFrame) -> tuple[go.Figure, str]:
 
     Args:
         epochs: of trainings that differ in estimator and seed, as `table1.by_epoch` returns them. A
-            curve ends where the first of its seeds does, and begins after the first epoch.
+            curve ends where the first of its seeds does, and begins after the first epoch; if a
+            seed ends before that, there is none.
 
     Returns:
         What `show` takes.
@@ -502,13 +503,15 @@ def over_epochs(epochs: pd.DataFrame) -> tuple[go.Figure, str]:
     """
     figure = go.Figure(layout=layout("epoch", "validation accuracy (%)"))
     texts = []
-    for name, runs in epochs[epochs.epoch >= 1].groupby("row", sort=False):
-        over = runs.groupby("epoch").valid_accuracy.agg(["mean", "sem", "count"])
+    for name, runs in epochs.groupby("row", sort=False):
+        later = runs[runs.epoch >= 1].groupby("epoch")
+        over = later.valid_accuracy.agg(["mean", "sem", "count"])
         over = over[over["count"] == runs.seed.nunique()]
         x, y, bars = over.index.tolist(), over["mean"].tolist(), error_bars(over["sem"].tolist())
         look = row_of_label(str(name))
         figure.add_trace(curve(str(name), look, x, y, mode="lines+markers", error_y=bars))
-        texts.append(f"{name}: {y[0]:.1f} to {y[-1]:.1f} at epoch {x[-1]:g}.")
+        way = f"{y[0]:.1f} to {y[-1]:.1f} at epoch {x[-1]:g}" if y else "a seed ends before"
+        texts.append(f"{name}: {way}.")
     said = "Accuracy from epoch 1 to the last that all seeds reach."
     return figure, " ".join([said, *texts])
 
