@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu.experiments import search
 from gumbelrao_edu.experiments.experiment import Experiment, reproduce
@@ -49,7 +50,7 @@ def refusing(experiment: Experiment) -> Experiment:
 @pytest.fixture
 def few(monkeypatch):
     """A few random images in place of the digits."""
-    images = torch.rand(300, 784, generator=torch.Generator().manual_seed(0)) < 0.2
+    images = torch.rand(300, 784, generator=seeded()) < 0.2
     data = Digits(*images.to(torch.uint8).split(100), "few")
     monkeypatch.setattr(search, "load_digits", lambda full: data)
     search.digits.cache_clear()

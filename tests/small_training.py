@@ -6,13 +6,14 @@ import signal
 from functools import partial
 
 import torch
+from seeded import seeded
 from torch import Tensor, nn
 
 from gumbelrao_edu import gumbel_rao
 from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.vae import DiscreteVAE
 
-IMAGES = (torch.rand(50, 12, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)
+IMAGES = (torch.rand(50, 12, generator=seeded()) < 0.4).to(torch.uint8)
 
 
 def negative_elbo(model: DiscreteVAE, images: Tensor) -> Tensor:
@@ -20,14 +21,14 @@ def negative_elbo(model: DiscreteVAE, images: Tensor) -> Tensor:
 
 
 def new(loss=negative_elbo, **settings) -> Training:
-    noise = torch.Generator().manual_seed(1)
+    noise = seeded(1)
     model = DiscreteVAE(
         2,
         partial(gumbel_rao, tau=0.5, k=3, generator=noise),
         pixel_mean=IMAGES.float().mean(0),
         hidden=(5,),
         latent_bits=4,
-        generator=torch.Generator().manual_seed(2),
+        generator=seeded(2),
     )
     arguments = {"batch_size": 8, "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
     return Training(model, loss, IMAGES, **{**arguments, **settings}, generators=[noise])

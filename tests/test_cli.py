@@ -12,6 +12,7 @@ from contextlib import nullcontext
 import plotly.graph_objects as go
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import __version__, cli, cli_compare
 from gumbelrao_edu.figures.page import embedded
@@ -69,7 +70,7 @@ def test_every_option_of_a_comparison_arrives(monkeypatch, tmp_path):
             ["compare", "--f", "math:exp", *options.split(), "--seed", "9", "--out", str(tmp_path)]
         )
     f, logits, named = calls[0]
-    generator = torch.Generator().manual_seed(9)
+    generator = seeded(9)
     assert f is math.exp
     assert torch.equal(logits, 3 * torch.randn(2, 5, generator=generator))
     assert torch.equal(named.pop("generator").get_state(), generator.get_state())

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 from torch import nn
 
 from gumbelrao_edu import diagnostics, estimators
@@ -18,10 +19,6 @@ from gumbelrao_edu.figures.comparison import bias_against_variance, comparison_p
 INF = math.inf
 THETA = torch.tensor([[0.5, -0.3, 1.2], [0.1, 0.9, -0.8]], dtype=torch.float64)
 WEIGHTS = torch.tensor([[1.0, 2.0, -1.0], [0.3, -0.5, 0.8]], dtype=torch.float64)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def joint(d):
@@ -484,9 +481,7 @@ def test_a_loss_that_is_infinite_for_one_class_is_refused_wherever_it_hides():
 
     for seed in range(5):
         with pytest.raises(ValueError, match="f: expected finite losses at"):
-            diagnostics.compare(
-                f, torch.zeros(2, 8), tau=0.5, k=5, generator=torch.Generator().manual_seed(seed)
-            )
+            diagnostics.compare(f, torch.zeros(2, 8), tau=0.5, k=5, generator=seeded(seed))
     # A class that never occurs may have one.
     logits = torch.zeros(2, 8)
     logits[0, 7] = -torch.inf
@@ -510,7 +505,7 @@ def test_a_loss_may_overwrite_its_samples():
             tau=0.5,
             k=5,
             num_samples=100,
-            generator=torch.Generator().manual_seed(0),
+            generator=seeded(),
         )
         for f in (overwrites, keeps)
     )

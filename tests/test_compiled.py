@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_frequencies, assert_mean
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import (
@@ -48,10 +49,6 @@ BACKENDS = [
 @pytest.fixture(autouse=True)
 def _nothing_compiled_before():
     torch._dynamo.reset()
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def losses(logits, k, noise="iid", tau=TAU, generator=None):

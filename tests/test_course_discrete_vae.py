@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 
 from gumbelrao_edu import straight_through
 from gumbelrao_edu.course.discrete_vae.figures import (
@@ -27,11 +28,11 @@ def model():
         pixel_mean=torch.full([784], 0.2),
         hidden=(5,),
         latent_bits=6,
-        generator=torch.Generator().manual_seed(0),
+        generator=seeded(),
     )
 
 
-IMAGES = (torch.rand(3, 784, generator=torch.Generator().manual_seed(1)) < 0.2).to(torch.uint8)
+IMAGES = (torch.rand(3, 784, generator=seeded(1)) < 0.2).to(torch.uint8)
 
 
 @pytest.mark.parametrize(("variable", "value"), [(1, 0), (3, 3), (2, 1)])
@@ -114,16 +115,14 @@ def test_samples_are_painted_from_codes_of_the_prior(model):
     codes = torch.cartesian_prod(*[torch.arange(4)] * 3)
     with torch.no_grad():
         images = model.decode(F.one_hot(codes, 4).float()).sigmoid()
-    samples = model.sample(100_000, generator=torch.Generator().manual_seed(2))
+    samples = model.sample(100_000, generator=seeded(2))
     error = images.std(0) / 100_000**0.5
     # 784 comparisons at a false-failure rate of 1e-6 together: 6.2 standard errors.
     assert ((samples.mean(0) - images.mean(0)).abs() < 6.2 * error + 1e-6).all()
     # A prior that is a little off would be noticed: the first class of each variable at 0.3.
     p = torch.tensor([0.3, *[0.7 / 3] * 3])[codes].prod(-1, keepdim=True)
     assert (((p * images).sum(0) - images.mean(0)).abs() > 2 * 6.2 * error).any()
-    assert torch.equal(
-        samples[:5], model.sample(100_000, generator=torch.Generator().manual_seed(2))[:5]
-    )
+    assert torch.equal(samples[:5], model.sample(100_000, generator=seeded(2))[:5])
     with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
         model.sample(0)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from seeded import seeded
 
 from gumbelrao_edu import gumbel_max, sample_gumbel
 from gumbelrao_edu.course.gumbel_max import figures
@@ -21,7 +22,7 @@ def points():
 
 @pytest.fixture(scope="module")
 def perturbed():
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     return gumbel_max(LOGITS.expand(200, 3), generator=generator)[1].numpy()
 
 
@@ -72,7 +73,7 @@ def test_traces_hold_lists_and_not_arrays(points):
 
 
 def test_the_density_is_that_of_a_gumbel():
-    gumbels = sample_gumbel([5000], generator=torch.Generator().manual_seed(1))
+    gumbels = sample_gumbel([5000], generator=seeded(1))
     panel = figures.density(gumbels)
     law, drawn = trace(panel.figure, "density"), trace(panel.figure, "draws")
     assert np.allclose(law.y, stats.gumbel_r.pdf(law.x), atol=1e-6)
@@ -84,7 +85,7 @@ def test_the_density_is_that_of_a_gumbel():
 
 
 def test_the_maxima_are_sorted_by_their_winner():
-    sums = gumbel_max(LOGITS.expand(3000, 3), generator=torch.Generator().manual_seed(1))[1].numpy()
+    sums = gumbel_max(LOGITS.expand(3000, 3), generator=seeded(1))[1].numpy()
     log_z = float(np.log(np.exp(LOGITS.numpy()).sum()))
     panel = figures.maxima(torch.tensor(sums), log_z)
     law = trace(panel.figure, "a Gumbel at log Z")

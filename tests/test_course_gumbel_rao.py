@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import st_gumbel_softmax
 from gumbelrao_edu.course.gumbel_rao import figures
@@ -30,7 +31,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def draws():
-    return Draws(f, LOGITS, generator=torch.Generator().manual_seed(0))
+    return Draws(f, LOGITS, generator=seeded())
 
 
 def by_equation_9(draws, tau):
@@ -96,7 +97,7 @@ def test_infinite_k_leaves_one_value_for_each_class(panel, draws):
 def test_lines_are_the_exact_gradient_and_the_mean(panel):
     theta = LOGITS.clone().requires_grad_()
     (theta.softmax(0) @ f(torch.eye(3))).backward()
-    generator = torch.Generator().manual_seed(1)
+    generator = seeded(1)
     for tau in (0.1, 0.5, 2.0):
         panel.controls["tau"].value = tau
         exact, mean = (trace(panel.figure, name) for name in ("exact gradient", "mean of both"))
@@ -127,7 +128,7 @@ def arrows():
 
 @pytest.fixture(scope="module")
 def few():
-    return Draws(f, LOGITS, num_samples=60, generator=torch.Generator().manual_seed(0))
+    return Draws(f, LOGITS, num_samples=60, generator=seeded())
 
 
 def tips(panel, name, **properties):
@@ -227,7 +228,7 @@ def test_the_mean_of_many_jacobians_is_the_one_shown():
     shown = np.array(trace(few.figure, "mean over all noise").z)
     assert np.array_equal(shown, trace(many.figure, "mean over all noise").z)
     assert not np.array_equal(*(trace(p.figure, "noise 1").z for p in (few, many)))
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     noise = torch.empty(400_000, 3, dtype=torch.float64).exponential_(generator=generator)
     theta = LOGITS - noise.log()
     s = ((theta[theta.argmax(-1) == 0]) / 0.5).softmax(-1)  # by rejection

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import gumbel_max
 from gumbelrao_edu.course.listops import figures
@@ -77,7 +78,7 @@ def test_what_is_no_expression_is_said_and_not_drawn(text, message):
 
 def test_the_gold_tree_and_its_values_are_drawn():
     panel = figures.expressions(TEXT)
-    examples = generate(40, max_length=30, generator=torch.Generator().manual_seed(0))
+    examples = generate(40, max_length=30, generator=seeded())
     for example in examples:
         panel.controls["expression"].value = str(example)
         edges = trace(panel.figure, "tree")
@@ -119,7 +120,7 @@ def example():
 
 @pytest.fixture(scope="module")
 def parse(example):
-    generator = torch.Generator().manual_seed(4)
+    generator = seeded(4)
     model = TreeLSTM(
         lambda logits: gumbel_max(logits.detach(), generator=generator)[0],
         dim=8,
@@ -226,7 +227,7 @@ def words_apart(words, example):
 
 
 def test_length_and_direction_of_each_gradient():
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     exact = torch.randn(7, 4, generator=generator, dtype=torch.float64) + 1
     noise = torch.randn(2, 7, 4, generator=generator, dtype=torch.float64)
     estimates = {1: exact + 9 * noise[0], 10: exact + noise[1], math.inf: exact}
@@ -254,7 +255,7 @@ def test_length_and_direction_of_each_gradient():
 
 
 def test_the_terms_of_13():
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     exact, noise = torch.randn(2, 50, 4, generator=generator, dtype=torch.float64)
     table = figures.terms({10: exact + noise, math.inf: exact}).set_index("K")
     scaled = 10 * (noise**2).sum(1)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import estimators
 from gumbelrao_edu.course.relatives import figures
@@ -42,7 +43,7 @@ def panel():
 
 
 def logits_of(n):
-    generator = torch.Generator().manual_seed(n)
+    generator = seeded(n)
     return torch.randn(1, n, dtype=torch.float64, generator=generator)[0]
 
 
@@ -106,7 +107,7 @@ def test_a_move_is_answered_in_time(panel):
 
 
 def test_the_mean_of_the_polynomial_is_that_of_an_enumeration():
-    theta = torch.randn(2, 1, 3, 2, generator=torch.Generator().manual_seed(0))
+    theta = torch.randn(2, 1, 3, 2, generator=seeded())
     powers = torch.tensor([1.5, 3.0])
     expected = torch.zeros(2, 1)
     for choice in itertools.product(range(2), repeat=3):
@@ -127,7 +128,7 @@ def test_reinmax_is_exact_for_the_parabola_and_one_slope_gets_stuck():
         losses = record.loss(
             lambda d: polynomial.loss(d, power),
             rows,
-            generator=torch.Generator().manual_seed(1),
+            generator=seeded(1),
             **hyper,
         )
         (gradient,) = torch.autograd.grad(losses.sum(), rows)
@@ -175,7 +176,7 @@ G = torch.tensor([1.0, -2.0, 0.5, 1.0])
 
 
 def of_form(theta, tiny, tau=0.5):
-    e = torch.rand(4000, 4, generator=torch.Generator().manual_seed(3)).log().neg()
+    e = torch.rand(4000, 4, generator=seeded(3)).log().neg()
     s = (as_it_stands(theta, 0, e, tiny) / tau).softmax(-1)
     return (s * (G - (s * G).sum(-1, keepdim=True)) / tau).mean(0)
 
@@ -192,7 +193,7 @@ def test_the_library_is_exact_at_any_size_of_the_logits(shift):
     # At 1e4 the logits themselves have errors of 5e-4.
     assert error(exact) < max(1e-4, 1e-6 * abs(shift))
     rows = theta.expand(20_000, 4).clone().requires_grad_()
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     function = estimators.get("gumbel_rao").function
     (function(rows, tau=0.5, k=100, generator=generator) * G).sum().backward()
     assert rows.grad.isfinite().all()
@@ -219,6 +220,6 @@ def test_negative_control_a_uniform_number_of_zero_ends_a_public_form():
     assert e.isfinite().all()
     assert as_it_stands(THETA, 0, e, 0.0).softmax(-1).isfinite().all()
     # It does occur: a training that draws as many in each step ends at this one.
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     zeros = [bool((torch.rand(10, 20, 12, 16, generator=generator) == 0).any()) for _ in range(40)]
     assert zeros == [False] * 39 + [True]

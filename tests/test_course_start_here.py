@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu.course.start_here.figures import TAUS, forward_and_backward, race
 from gumbelrao_edu.figures import trace
@@ -13,7 +14,7 @@ from gumbelrao_edu.problems.mixture import Mixture
 
 def test_the_expected_loss_is_that_of_an_enumeration():
     mixture = Mixture.draw(3, 4, seed=3)
-    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    logits = torch.randn(3, 4, generator=seeded(1))
     p, corners = logits.softmax(-1), torch.eye(4)
     expected = 0.0
     for choice in itertools.product(range(4), repeat=3):

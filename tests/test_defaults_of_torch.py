@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRao,
@@ -23,10 +24,6 @@ from gumbelrao_edu.vae import DiscreteVAE, gradient_variance, squared_bias
 
 LOGITS = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 1.0]])
 WEIGHTS = torch.tensor([1.0, 2.0, -1.0])
-
-
-def seeded():
-    return torch.Generator("cpu").manual_seed(0)
 
 
 def layers():

@@ -7,6 +7,7 @@ import weakref
 import pytest
 import scipy.stats
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import conditional_gumbel, estimators, gumbel_max, gumbel_rao
 from gumbelrao_edu.diagnostics import (
@@ -39,10 +40,6 @@ def other(d):
     return torch.exp(-(d**2) @ WEIGHTS) + torch.sin(2.0 * d[..., 0])
 
 
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 def z(value, expected, standard_error):
     return ((torch.as_tensor(value) - expected) / standard_error).abs().max().item()
 
@@ -62,7 +59,7 @@ def test_the_exact_gradient_is_that_of_the_enumerated_expectation(f):
 @pytest.mark.parametrize(("tau", "k"), [(0.4, 1), (0.4, 7), (1.0, 3), (0.4, math.inf)])
 def test_the_law_agrees_with_sampling(f, tau, k):
     terms = exact_terms(f, LOGITS, tau)
-    draws = gradient_samples(f, LOGITS, "gumbel_rao", 60_000, tau=tau, k=k, generator=generator(3))
+    draws = gradient_samples(f, LOGITS, "gumbel_rao", 60_000, tau=tau, k=k, generator=seeded(3))
     seen = summarise(draws, terms.exact)
     # A K that is off by a factor of two, and the mean of another temperature, would be noticed ...
     if k != math.inf:
@@ -81,7 +78,7 @@ def test_the_law_agrees_with_sampling(f, tau, k):
 def test_a_minibatch_follows_the_law_too():
     terms = exact_terms(quadratic, LOGITS, 0.5)
     draws = gradient_samples(
-        quadratic, LOGITS, "gumbel_rao", 80_000, tau=0.5, k=2, generator=generator(4)
+        quadratic, LOGITS, "gumbel_rao", 80_000, tau=0.5, k=2, generator=seeded(4)
     )
     seen = summarise(draws.view(-1, 4, 4).mean(1))
     assert z(variance(terms, 2), variance(terms, 2, 4), seen.variance_se) > THRESHOLD + POWER
@@ -121,7 +118,7 @@ def test_variance_by_formula():
 
 def conditional_draws(f, tau, k, seed):
     """ST-GS gradients that share D, from pieces of the library that quadrature does not use."""
-    source = generator(seed)
+    source = seeded(seed)
 
     def draw():
         one_hot, _ = gumbel_max(LOGITS, generator=source)
@@ -145,7 +142,7 @@ def test_nested_sampling_finds_the_exact_terms():
 
 def test_nested_sampling_is_unbiased_and_its_errors_are_honest():
     """D of covariance 0.09 I, gradients given D of covariance 4 I, in five dimensions."""
-    source = generator(6)
+    source = seeded(6)
 
     def draw():
         d = 0.3 * torch.randn(5, generator=source, dtype=torch.float64)
@@ -177,7 +174,7 @@ def test_a_summary_of_four_numbers_by_hand():
 
 def test_standard_errors_cover_as_they_should():
     """Correlated draws of a skewed law: over 400 summaries each figure errs by one `_se`."""
-    source = generator(7)
+    source = seeded(7)
     mix = torch.tensor([[1.0, 0.5], [0.0, 2.0]], dtype=torch.float64)
     truth = {"variance": mix.square().sum().item(), "mse": mix.square().sum().item() + 1.0}
     scores = {name: [] for name in truth}
@@ -193,7 +190,7 @@ def test_standard_errors_cover_as_they_should():
 
 
 def test_chunks_give_the_same_as_the_whole():
-    draws = torch.randn(1000, 2, 3, generator=generator(8), dtype=torch.float64) + 1e6
+    draws = torch.randn(1000, 2, 3, generator=seeded(8), dtype=torch.float64) + 1e6
     exact = torch.zeros(2, 3)
     whole, parts = summarise(draws, exact), summarise(iter(draws.split(130)), exact)
     torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-14, atol=0)
@@ -209,7 +206,7 @@ def test_memory_does_not_grow_with_the_number_of_draws():
 
     def chunks():
         for seed in range(20):
-            chunk = torch.randn(50, 1000, generator=generator(seed))
+            chunk = torch.randn(50, 1000, generator=seeded(seed))
             alive.append(weakref.ref(chunk))
             # This one, and the one before, which the caller's loop variable holds until the next.
             assert sum(reference() is not None for reference in alive) <= 2
@@ -229,7 +226,7 @@ def test_every_registered_estimator_can_be_sampled(name):
     if record.kind == "enumeration":
         return
     first, again = (
-        gradient_samples(quadratic, logits, name, 5, generator=generator(9)) for _ in range(2)
+        gradient_samples(quadratic, logits, name, 5, generator=seeded(9)) for _ in range(2)
     )
     assert first.shape == (5, 3, 4)
     assert torch.equal(first, again)
@@ -237,23 +234,23 @@ def test_every_registered_estimator_can_be_sampled(name):
     assert not first.requires_grad
     assert not logits.requires_grad
     if record.unbiased:
-        draws = gradient_samples(quadratic, LOGITS, name, 40_000, generator=generator(10))
+        draws = gradient_samples(quadratic, LOGITS, name, 40_000, generator=seeded(10))
         seen = summarise(draws, exact_terms(quadratic, LOGITS, 1.0).exact)
         assert z(seen.bias, 0.0, seen.bias_se) < THRESHOLD
 
 
 def test_an_estimator_may_have_a_number_of_samples_of_its_own():
-    draws = gradient_samples(linear, LOGITS, "rloo", 6, num_samples=8, generator=generator(1))
+    draws = gradient_samples(linear, LOGITS, "rloo", 6, num_samples=8, generator=seeded(1))
     assert draws.shape == (6, *LOGITS.shape)
-    few = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=2, generator=generator(1))
-    many = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=8, generator=generator(1))
+    few = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=2, generator=seeded(1))
+    many = gradient_samples(linear, LOGITS, "rloo", 4000, num_samples=8, generator=seeded(1))
     assert many.var(0).sum() < few.var(0).sum() / 3
 
 
 def test_a_callable_is_the_same_as_its_name():
     estimator = functools.partial(gumbel_rao, tau=0.5, k=4)
-    one = gradient_samples(linear, LOGITS, estimator, 6, generator=generator(1))
-    two = gradient_samples(linear, LOGITS, "gumbel_rao", 6, generator=generator(1), tau=0.5, k=4)
+    one = gradient_samples(linear, LOGITS, estimator, 6, generator=seeded(1))
+    two = gradient_samples(linear, LOGITS, "gumbel_rao", 6, generator=seeded(1), tau=0.5, k=4)
     assert torch.equal(one, two)
 
 

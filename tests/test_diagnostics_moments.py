@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu.diagnostics import Moments, covariance_trace, measured, running_means
 
 
 def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
+    return torch.randn(*shape, generator=seeded(seed)).double()
 
 
 @pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 0, 43], [49, 1]])
@@ -52,7 +53,7 @@ def test_measured_is_the_mean_with_its_error():
 
 
 def test_trace_is_that_of_the_covariance_matrix():
-    draws = torch.randn(50, 4, 3, generator=torch.Generator().manual_seed(0))
+    draws = torch.randn(50, 4, 3, generator=seeded())
     trace, error = covariance_trace(draws)
     for i in range(4):
         assert trace[i].item() == pytest.approx(torch.cov(draws[:, i].T).trace().item(), rel=1e-5)

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRaoCategorical,
@@ -46,26 +47,22 @@ from gumbelrao_edu.vae import (
 from gumbelrao_edu.vae.data import SHA256
 
 
-def seeded(seed=1):
-    return torch.Generator("cpu").manual_seed(seed)
-
-
 def vae(pixels=16):
-    draw = functools.partial(gumbel_rao, tau=0.5, k=2, generator=seeded())
+    draw = functools.partial(gumbel_rao, tau=0.5, k=2, generator=seeded(1))
     mean = torch.full([pixels], 0.2, dtype=torch.float32, device="cpu")
-    return DiscreteVAE(4, draw, pixel_mean=mean, hidden=(5,), latent_bits=8, generator=seeded())
+    return DiscreteVAE(4, draw, pixel_mean=mean, hidden=(5,), latent_bits=8, generator=seeded(1))
 
 
 def everything():
-    digits, sentences = load_digits_5k(), Split(generate(20, generator=seeded()), "some")
-    draw = functools.partial(gumbel_rao, tau=0.5, k=2, generator=seeded())
-    tree, model = TreeLSTM(draw, dim=4, generator=seeded()), vae(784)
+    digits, sentences = load_digits_5k(), Split(generate(20, generator=seeded(1)), "some")
+    draw = functools.partial(gumbel_rao, tau=0.5, k=2, generator=seeded(1))
+    tree, model = TreeLSTM(draw, dim=4, generator=seeded(1)), vae(784)
     return [
         digits.train[:9],
         sentences.everything.tokens,
         losses(tree, sentences[slice(0, 5)]).detach(),
         model.elbo(digits.train[:3]).detach(),
-        importance_weighted_bound(model, digits.test[:2], num_samples=5, generator=seeded()),
+        importance_weighted_bound(model, digits.test[:2], num_samples=5, generator=seeded(1)),
         *(weights.detach() for weights in (*tree.parameters(), *model.parameters())),
     ]
 
@@ -159,7 +156,7 @@ def test_images_are_from_0_to_1_at_every_door(of):
 @pytest.mark.parametrize("shape", [(16,), (3, 16), (2, 3, 16)])
 def test_a_bound_for_each_image_whatever_the_batch(shape):
     x = torch.zeros(shape)
-    bound = importance_weighted_bound(vae(), x, num_samples=3, generator=seeded())
+    bound = importance_weighted_bound(vae(), x, num_samples=3, generator=seeded(1))
     assert bound.shape == vae().elbo(x).shape == shape[:-1]
 
 
@@ -430,7 +427,7 @@ def test_draws_whatever_the_dtype_of_the_losses_and_what_never_occurs():
         lambda d: d @ weights + torch.where(d[..., 2] > 0.5, torch.inf, 0.0),
         lambda d: d @ weights / (1 - d[..., 2]),
     ):
-        draws = diagnostics.Draws(f, logits, num_samples=5, k_max=2, generator=seeded())
+        draws = diagnostics.Draws(f, logits, num_samples=5, k_max=2, generator=seeded(1))
         assert torch.allclose(draws.exact, want)
         assert draws.estimates(0.5).isfinite().all()
         assert draws.limits(0.5).isfinite().all()
@@ -444,7 +441,7 @@ def test_codes_of_whole_numbers_are_codes():
 
 def test_variance_is_measured_where_gradients_are_switched_off():
     def measured():
-        st = sampler("st_gumbel_softmax", generator=seeded())
+        st = sampler("st_gumbel_softmax", generator=seeded(1))
         return gradient_variance(vae(), torch.zeros(1, 2, 16), st, num_samples=4)
 
     with torch.no_grad():

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_mean
 
 from gumbelrao_edu.diagnostics import (
@@ -47,10 +48,6 @@ from gumbelrao_edu.problems.mixture import Mixture, train
 
 WEIGHTS = torch.tensor([1.0, 2.0, 3.0])
 THETA = torch.tensor([0.5, 0.0, -0.5])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def square(d):
@@ -481,7 +478,7 @@ def test_what_does_not_reach_the_temperature_says_so(tau):
         estimators="all",
         tau=tau,
         num_samples=20,
-        generator=torch.Generator().manual_seed(0),
+        generator=seeded(),
     )
     failed = {result.call for result in found.results if result.failed}
     assert failed == {result.call for result in found.results if "k=inf" in result.call}

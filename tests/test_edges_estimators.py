@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRaoCategorical,
@@ -19,11 +20,6 @@ from gumbelrao_edu.estimators import sampler, score_loss
 from gumbelrao_edu.gumbel import rejection
 from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.surrogate import parallel
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
 
 LEARNABLE = [
     "gumbel_softmax",

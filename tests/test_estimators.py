@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 from statistical import assert_frequencies, assert_mean, assert_same_mean, discrepancy
 from torch._subclasses import FakeTensor, FakeTensorMode
 
@@ -43,10 +44,6 @@ SAMPLERS = [name for name in estimators.names() if estimators.get(name).samples]
 TEMPERED = [name for name in SAMPLERS if name != "zgr"]
 UNBIASED = [name for name in estimators.names() if estimators.get(name).unbiased]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def sampler(name, generator=None, **changes):
@@ -386,7 +383,7 @@ def test_zgr_has_its_closed_form():
 def test_half_precision_holds_where_loss_times_log_probability_does_not(name):
     """log p of 240 binary variables is −166; times a loss of 1,000 it is beyond float16."""
     logits = torch.zeros(3, 240, 2, dtype=torch.float16, requires_grad=True)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     f = lambda d: 1000 + d[..., 0].sum(-1)  # noqa: E731
     losses = estimators.get(name).loss(f, logits, generator=generator)
     assert losses.dtype == torch.float16

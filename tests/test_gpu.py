@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_frequencies, assert_mean
 
 from gumbelrao_edu import gumbel_rao, st_gumbel_softmax
@@ -97,7 +98,7 @@ def test_compiled(mode):
 @pytest.mark.parametrize("n", [2, 3, 8, 16, 100, 1000, 1024])
 def test_exact(n, dtype):
     taus = torch.tensor([0.05, 0.3, 0.5, 1.0, 1.7, 10.0], dtype=dtype).repeat_interleave(20)
-    generator = torch.Generator().manual_seed(n)
+    generator = seeded(n)
     theta = (4 * torch.randn(len(taus), n, generator=generator)).to(dtype)
     g = torch.randn(len(taus), n, generator=generator).to(dtype)
     index = torch.randint(n, (len(taus),), generator=generator)

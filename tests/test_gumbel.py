@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from scipy import stats
+from seeded import seeded
 from statistical import FALSE_FAILURE_RATE, assert_frequencies, assert_mean, discrepancy
 
 from gumbelrao_edu import conditional_gumbel, gumbel_max, sample_gumbel, tempered_softmax
@@ -10,10 +11,6 @@ from gumbelrao_edu.gumbel import rejection
 
 INF = math.inf
 THETA = torch.tensor([0.5, -0.3, 1.2, -2.0])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def agree(first, second=None, cdf=None):
@@ -315,7 +312,7 @@ def test_the_statistical_tests_notice():
 @pytest.mark.parametrize("p", [0.9, 0.1, 0.01])
 def test_rejection_draws_as_often_as_it_should(p):
     logits = torch.tensor([p, (1 - p) / 2, (1 - p) / 2], dtype=torch.float64).log()
-    generator = torch.Generator().manual_seed(1)
+    generator = seeded(1)
     kept, drawn = rejection(logits, 0, 2000, generator=generator)
     assert kept.shape == (2000, 3)
     assert (kept.argmax(-1) == 0).all()

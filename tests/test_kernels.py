@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_frequencies, assert_mean
 
 from gumbelrao_edu import estimators, gumbel_rao
@@ -35,10 +36,6 @@ INF = math.inf
 THETA = torch.tensor([0.5, -0.3, 1.2])
 G = torch.tensor([1.0, 2.0, -1.0])
 ROWS = 100_000
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def one_hot(index, n, dtype=torch.float32):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 from statistical import assert_mean
 
 from gumbelrao_edu import estimators, gumbel_rao, surrogate
@@ -38,14 +39,14 @@ def hard(logits):
 
 
 def some_batch(lengths, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     tokens = torch.randint(15, (sum(lengths),), generator=generator)
     labels = torch.randint(10, (len(lengths),), generator=generator)
     return Batch(tokens, torch.tensor(lengths), labels)
 
 
 def some_model(estimator, dim=8, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     model = TreeLSTM(estimator, dim=dim, generator=generator).to(dtype)
     with torch.no_grad():  # a query that prefers something, biases that are not 0
         model.query.normal_(generator=generator)
@@ -149,7 +150,7 @@ def test_order_of_the_batch_is_kept():
 @pytest.mark.parametrize("name", [n for n in estimators.names() if estimators.get(n).samples])
 def test_every_estimator_that_samples_trains_it(name, dtype):
     record = estimators.get(name)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     draw = functools.partial(record.function, generator=generator, **record.example)
     model, batch = some_model(draw, dtype=dtype), some_batch(LENGTHS)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -218,7 +219,7 @@ def test_score_function_estimators_are_unbiased(name, copies):
         total = total + parse.log_probability().sum().exp() * loss
     exact = torch.autograd.grad(total, model.query)[0]
 
-    model.estimator = sampler(name, generator=torch.Generator().manual_seed(0))
+    model.estimator = sampler(name, generator=seeded())
     many = Batch(*(part.repeat(copies) for part in batch))
     means = []
     for _ in range(40):
@@ -233,8 +234,8 @@ def test_score_function_estimators_are_unbiased(name, copies):
 
 
 def test_draws_that_carry_the_gradient_need_no_score():
-    draw = sampler("gumbel_rao", tau=0.5, k=3, generator=torch.Generator().manual_seed(0))
-    again = sampler("gumbel_rao", tau=0.5, k=3, generator=torch.Generator().manual_seed(0))
+    draw = sampler("gumbel_rao", tau=0.5, k=3, generator=seeded())
+    again = sampler("gumbel_rao", tau=0.5, k=3, generator=seeded())
     model, batch = some_model(draw), some_batch(LENGTHS)
     plain = F.cross_entropy(model(batch), batch.labels, reduction="none")
     model.estimator = again
@@ -252,7 +253,7 @@ def test_draws_follow_the_probabilities_of_the_merges():
     """G-test of 4,000 trees of a sentence of four tokens; fails by chance once in 1e6 runs."""
     from scipy import stats
 
-    draw = functools.partial(gumbel_rao, tau=1.0, k=1, generator=torch.Generator().manual_seed(1))
+    draw = functools.partial(gumbel_rao, tau=1.0, k=1, generator=seeded(1))
     model, num = some_model(draw), 4000
     with torch.no_grad():
         model.query *= 4  # far from even
@@ -308,9 +309,7 @@ def test_wrong_arguments(arguments, error, message):
 
 
 def test_the_same_generator_gives_the_same_weights():
-    first, second = (
-        TreeLSTM(greedy, dim=4, generator=torch.Generator().manual_seed(3)) for _ in range(2)
-    )
+    first, second = (TreeLSTM(greedy, dim=4, generator=seeded(3)) for _ in range(2))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -337,7 +336,7 @@ def test_spans_of_all_sequences_of_merges_are_the_binary_trees():
 
 
 def test_score_counts_labels_and_spans():
-    split = Split(generate(300, max_length=12, generator=torch.Generator().manual_seed(0)), "some")
+    split = Split(generate(300, max_length=12, generator=seeded()), "some")
     model = some_model(greedy, dtype=torch.float32)
     got = score(model, split, chunk=7)
     right = agreement = depth = 0
@@ -364,7 +363,7 @@ def test_score_of_nothing_is_refused():
 
 def test_the_first_weights_are_those_of_the_public_code():
     """Each from 64 × 64 numbers or more but the query, 64: within five standard errors."""
-    model = TreeLSTM(greedy, dim=64, generator=torch.Generator().manual_seed(0))
+    model = TreeLSTM(greedy, dim=64, generator=seeded())
     for weight, std in (
         (model.embedding.weight, 1.0),
         (model.leaf.weight, math.sqrt(2 / 64)),
@@ -393,7 +392,7 @@ def test_scores_are_of_the_estimator_that_is_named():
             logits.dtype
         )
 
-    examples = generate(30, max_length=10, generator=torch.Generator().manual_seed(1))
+    examples = generate(30, max_length=10, generator=seeded(1))
     split = Split(examples, "few")
     model = some_model(hard)
     left, own = score(model, split, estimator=leftmost), score(model, split)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate
+from seeded import seeded
 from statistical import assert_frequencies, assert_same_mean
 from torch.distributions import OneHotCategorical, RelaxedOneHotCategorical, kl_divergence
 
@@ -24,10 +25,6 @@ INF = math.inf
 
 THETA = torch.tensor([0.5, -0.3, 1.2])
 TARGET = torch.tensor([0.2, 0.7, 0.1])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import exact
 from gumbelrao_edu.problems import QuadraticProgramme, simplex_grid
@@ -13,7 +14,7 @@ CORNERS = torch.eye(3, dtype=torch.float64)
 
 def other():
     """Another programme: four classes, c not uniform."""
-    square = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    square = torch.randn(4, 4, dtype=torch.float64, generator=seeded(5))
     c = torch.tensor([0.15, 0.4, 0.25, 0.2], dtype=torch.float64)
     return QuadraticProgramme(square @ square.T, c)
 
@@ -24,7 +25,7 @@ each = pytest.mark.parametrize("programme", PROGRAMMES, ids=["default", "other"]
 
 def points(n, count=300, seed=0):
     """Uniform on the simplex, in float64."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     e = -torch.rand(count, n, dtype=torch.float64, generator=generator).log()
     return e / e.sum(-1, keepdim=True)
 

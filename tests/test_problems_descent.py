@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu.problems import QuadraticProgramme, descend
 
@@ -36,7 +37,7 @@ def test_runs_may_differ_in_derivative_and_temperature():
     # At a high temperature all that is left of ST-GS with A fixed is a small step.
     tau = torch.tensor([0.1, 1000.0], dtype=torch.float64)
     same = START[[0, 0]]
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     path = descend(
         programme, "st_gumbel_softmax", same, whole=False, generator=generator, tau=tau, **options
     )
@@ -50,7 +51,7 @@ def test_whole_derivative_arrives_and_no_step_is_longer_than_clipped(name):
     hyper = {} if name == "reinforce" else {"tau": 0.3}
     hyper |= {"k": 20} if name == "gumbel_rao" else {}
     options = {"whole": True, "steps": 200, "learning_rate": 0.3, **hyper}
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     path = descend(programme, name, start, generator=generator, **options)
     assert centred_steps(path).norm(dim=-1).max() <= 0.3 + 1e-9
     assert programme.value(path[-1]).median() < 1e-3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRao,
@@ -32,10 +33,6 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3).flatmap(
     lambda batch: st.integers(1, 9).map(lambda n: (*batch, n))
 )
 fast = settings(max_examples=40, deadline=None, derandomize=True)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def random_logits(shape, dtype, size, seed, mask=False):
@@ -165,20 +162,20 @@ def test_any_kind_of_number_is_taken(numbers):
     logits = torch.tensor([[0.3, -1.0, 0.5, 0.1]])
 
     def results(k, number):
-        seeded = torch.Generator().manual_seed(0)
+        generator = seeded()
         f = lambda d: (d @ torch.tensor([1.0, 2.0, 3.0, 5.0])) ** 2  # noqa: E731
         for name in estimators.names():
             kinds = {"k": k, "num_samples": k, "tau": number, "gap": number, "tau_forward": number}
             record = estimators.get(name)
             hyper = {key: kinds.get(key, value) for key, value in record.example.items()}
             theta = logits.clone().requires_grad_()
-            loss = record.loss(f, theta, generator=seeded, **hyper)
+            loss = record.loss(f, theta, generator=generator, **hyper)
             yield from (loss, *torch.autograd.grad(loss.sum(), theta))
-        sample = GumbelRao(tau=number, k=k, dim=np.int64(-1), generator=seeded)(logits)
+        sample = GumbelRao(tau=number, k=k, dim=np.int64(-1), generator=generator)(logits)
         yield from (sample, tempered_softmax(logits, number))
-        yield conditional_gumbel(logits, sample, k, generator=seeded)
-        yield reinforce(f, logits, baseline=number, generator=seeded)
-        yield GumbelRaoCategorical(logits=logits, tau=number, k=k, generator=seeded).rsample()
+        yield conditional_gumbel(logits, sample, k, generator=generator)
+        yield reinforce(f, logits, baseline=number, generator=generator)
+        yield GumbelRaoCategorical(logits=logits, tau=number, k=k, generator=generator).rsample()
         schedule = Schedule(1, number, steps=k, shape="cosine")
         yield torch.tensor([schedule(step) for step in range(5)])
         terms = diagnostics.exact_terms(f, logits[0], number)

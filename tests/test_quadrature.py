@@ -14,6 +14,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import quadrature
 from gumbelrao_edu.quadrature import conditional_vjp, error_estimate, second_moment
@@ -164,7 +165,7 @@ def test_many_classes_against_a_slow_rule(tau, levels):
 
 def simulate(g, logits, i, tau, draws, seed):
     """Draws of s_a Σ_b s_b (g_a − g_b) / τ given D = i: softmax of Gumbels conditioned by (9)."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     uniform = torch.rand(draws, len(g), generator=generator, dtype=torch.float64)
     e = -torch.log1p(-uniform)
     shared = e[:, i : i + 1] / logits.exp().sum()
@@ -290,7 +291,7 @@ def test_masked_classes_do_not_exist(n, function):
 @pytest.mark.parametrize("n", [2, 5, 30])
 def test_permutation_and_shift(n):
     g, logits, index = random_problem(n, 8, seed=n)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(n, generator=seeded())
     value = conditional_vjp(g, logits, index, 0.4)
     permuted = conditional_vjp(g[:, order], logits[:, order], order.argsort()[index], 0.4)
     torch.testing.assert_close(permuted, value[:, order], rtol=1e-10, atol=1e-13)

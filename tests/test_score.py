@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_mean
 
 from gumbelrao_edu import estimators, exact, gumbel_rao, reinforce, rloo
@@ -12,10 +13,6 @@ from gumbelrao_edu.estimators import Sampler, sampler, samples_of, score_loss
 
 W = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
 THETA = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from seeded import seeded
 from small_search import CELLS, refusing, reproduced, runs, small
 
 from gumbelrao_edu import cli, estimators
@@ -107,7 +108,7 @@ def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
     start = search.elbo(model, few.valid[:30])
     model.load_state_dict(load_state(run.weights, about={"file": "weights", **run.config}))
     assert result["valid_elbo"] == search.elbo(model, few.valid[:30]) != start
-    bound = partial(importance_weighted_bound, model, generator=torch.Generator().manual_seed(2021))
+    bound = partial(importance_weighted_bound, model, generator=seeded(2021))
     valid = bound(few.valid[:30], num_samples=3).mean().item()
     assert result["valid_bound"] == pytest.approx(valid, rel=1e-5)
     # Of the test the same, with weights that are there, that were lost, and that were damaged.
@@ -462,7 +463,7 @@ def test_what_is_drawn_is_what_a_training_gets(few, monkeypatch):
             assert settings[name] == config[name]
         assert settings["generators"] == [draws]
         assert draws.initial_seed() == config["seed"]
-        assert torch.equal(initial, torch.Generator().manual_seed(config["seed"]).get_state())
+        assert torch.equal(initial, seeded(config["seed"]).get_state())
         assert model.estimator.hyper["tau"] == config["tau"]
         torch.testing.assert_close(model.pixel_mean, data.train.float().mean(0))
         assert model.encoder[0].out_features == 5

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from seeded import seeded
 from small_training import IMAGES, negative_elbo
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -38,9 +39,7 @@ SETTINGS = (
 DRAWN = [name for name in estimators.names() if estimators.get(name).kind != "enumeration"]
 
 
-SENTENCES = Split(
-    generate(60, max_length=12, generator=torch.Generator().manual_seed(0)), "sentences"
-)
+SENTENCES = Split(generate(60, max_length=12, generator=seeded()), "sentences")
 
 
 class Asking(Training):
@@ -59,7 +58,7 @@ class Asking(Training):
 def new(seed, name="gumbel_rao", arity=4, latent_bits=4, hyper=None, **changed) -> Training:
     settings = {**SETTINGS[seed], **changed}
     tau = {"tau": settings.pop("tau"), **(hyper or {})}
-    noise = torch.Generator().manual_seed(seed)
+    noise = seeded(seed)
     model = DiscreteVAE(
         arity,
         estimators.sampler(
@@ -68,7 +67,7 @@ def new(seed, name="gumbel_rao", arity=4, latent_bits=4, hyper=None, **changed) 
         pixel_mean=IMAGES.float().mean(0),
         hidden=(6,),
         latent_bits=latent_bits,
-        generator=torch.Generator().manual_seed(seed),
+        generator=seeded(seed),
     )
     return Asking(
         model, negative_elbo, IMAGES, batch_size=8, seed=seed, generators=[noise], **settings
@@ -83,9 +82,9 @@ def parser(seed, name="gumbel_rao", device="cpu", wrap=lambda draw: draw, **chan
     draw = estimators.sampler(
         name, generator=noise, **(tau if "tau" in estimators.get(name).example else {})
     )
-    model = TreeLSTM(wrap(draw), dim=6, generator=torch.Generator().manual_seed(seed))
+    model = TreeLSTM(wrap(draw), dim=6, generator=seeded(seed))
     with torch.no_grad():  # a query that prefers something
-        model.query.normal_(generator=torch.Generator().manual_seed(seed))
+        model.query.normal_(generator=seeded(seed))
     return Asking(
         model.double().to(device),
         table1.loss,
@@ -181,11 +180,11 @@ def test_logits_that_are_refused_are_those_of_one_model(tmp_path):
 def test_each_model_draws_from_its_generator_as_if_alone():
     """Noise and seeds; one without rows draws nothing."""
     counts, seeds = (3, 0, 2), (7, 8, 9)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [seeded(seed) for seed in seeds]
     both = Generators(generators, counts)
     noise = sample_exponential((5, 4), torch.float32, torch.device("cpu"), both)
     keys = both.seeds(lambda each: torch.randint(2**62, (), generator=each))
-    alone = [torch.Generator().manual_seed(seed) for seed in seeds]
+    alone = [seeded(seed) for seed in seeds]
     first, _, last = (
         sample_exponential((count, 4), torch.float32, torch.device("cpu"), each)
         for count, each in zip(counts, alone, strict=True)
@@ -193,7 +192,7 @@ def test_each_model_draws_from_its_generator_as_if_alone():
     assert torch.equal(noise, torch.cat([first, last]))
     one, other = (torch.randint(2**62, (), generator=alone[i]).item() for i in (0, 2))
     assert keys.tolist() == [[one, 0], [one, 1], [one, 2], [other, 0], [other, 1]]
-    assert torch.equal(generators[1].get_state(), torch.Generator().manual_seed(8).get_state())
+    assert torch.equal(generators[1].get_state(), seeded(8).get_state())
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -203,12 +202,12 @@ def test_joined_samples_and_gradients_are_those_of_each(name):
             {"tau": tau} if "tau" in estimators.get(name).example else {} for tau in (1.1, 1.7)
         ]
         return [
-            estimators.sampler(name, generator=torch.Generator().manual_seed(seed), **hyper)
+            estimators.sampler(name, generator=seeded(seed), **hyper)
             for seed, hyper in enumerate(hypers)
         ]
 
-    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    weights = torch.randn(4, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    logits = torch.randn(5, 4, generator=seeded(5), dtype=torch.float64)
+    weights = torch.randn(4, generator=seeded(6), dtype=torch.float64)
     found = []
     for draw in (lambda x: joined(draws())(x, [2, 3]), lambda x: apart(draws(), x, (2, 3))):
         x = logits.clone().requires_grad_()

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from seeded import seeded
 from statistical import assert_frequencies, assert_mean, discrepancy
 
 from gumbelrao_edu import (
@@ -28,10 +29,6 @@ SUCCESSORS = [
     "reinmax_cv",
     "reinmax_rao",
 ]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def linear(d):

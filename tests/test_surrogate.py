@@ -1,5 +1,6 @@
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import (
     gumbel_rao,
@@ -25,7 +26,7 @@ def test_the_value_is_exact_and_the_gradient_that_of_the_surrogate():
 
 
 def test_the_common_idiom_rounds_where_this_does_not():
-    soft = torch.rand(10_000, generator=torch.Generator().manual_seed(0))
+    soft = torch.rand(10_000, generator=seeded())
     value = torch.ones_like(soft)
     assert not torch.equal(value + soft - soft, value)
     assert torch.equal(replace_gradient(value, soft), value)
@@ -67,10 +68,6 @@ def test_wrong_arguments_are_named(value, surrogate, error, message):
 # --- Appendix B: the surrogate objectives give the gradients of the custom backward passes ----
 
 TAU, K, M, N = 0.6, 7, 4, 3
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def joint(d):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from seeded import seeded
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import fig2, fig3, reproduce, search, trajectories
@@ -61,9 +62,6 @@ def test_what_is_measured_is_what_the_library_measures(few):
     cells = {(entry["row"], entry["tau"]): entry for entry in table}
     assert len(cells) == len(table) == 4 * 2 + 2  # ZGR and RLOO have no τ
 
-    def seeded():
-        return torch.Generator().manual_seed(5)
-
     for row, tau in ((ST_GS, 0.2), (RLOO, None)):
         estimator = trajectories._draws(row, tau, few.train)
         split = variance_split(
@@ -72,13 +70,13 @@ def test_what_is_measured_is_what_the_library_measures(few):
             estimator,
             batch_size=20,
             num_batches=4,
-            generator=seeded(),
+            generator=seeded(5),
         )
         cell = cells[row.label, tau]
         assert (cell["monte_carlo"], cell["monte_carlo_error"]) == split.monte_carlo
         assert (cell["minibatch"], cell["minibatch_error"]) == split.minibatch
     # Proposition 1: one bias for ST-GS and all K, measured with K = ∞.
-    generator = torch.Generator().manual_seed(6)
+    generator = seeded(6)
     order = torch.randperm(len(few.train), generator=generator)[:40]
     bias = squared_bias(
         model,

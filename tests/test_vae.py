@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 from statistical import assert_mean, discrepancy
-from tiny_vae import IMAGES, ST_GS, enumerate_codes, seeded, tiny
+from tiny_vae import IMAGES, ST_GS, enumerate_codes, tiny
 from torch import Tensor
 
 from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax

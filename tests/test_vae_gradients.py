@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 from statistical import assert_mean, assert_same_mean, discrepancy
-from tiny_vae import IMAGES, enumerate_codes, seeded, tiny
+from tiny_vae import IMAGES, enumerate_codes, tiny
 from torch import Tensor, nn
 
 from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax

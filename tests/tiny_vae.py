@@ -6,16 +6,13 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from seeded import seeded
 from torch import Tensor
 
 from gumbelrao_edu import st_gumbel_softmax
 from gumbelrao_edu.vae import DiscreteVAE
 
 ST_GS = partial(st_gumbel_softmax, tau=0.5)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def tiny(arity: int = 4, estimator=ST_GS) -> DiscreteVAE:
