@@ -40,7 +40,7 @@ def check_logits(logits: Any, name: str = "logits") -> None:
             f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(logits.shape)}"
         )
     # A NaN, +inf or a row of nothing but -inf shows in the row's maximum.
-    if not holds(logits.detach().amax(-1).isfinite()):
+    if not holds(lambda x: x.amax(-1).isfinite(), logits.detach()):
         raise ValueError(
             f"{name}: expected numbers below +inf and in each row one above -inf "
             f"(-inf marks a class that never occurs), got NaN, +inf or a row of -inf"
@@ -65,10 +65,9 @@ def check_tau(
                 f"of the logits, got {tuple(tau.shape)}"
             )
         value = tau.detach()
-        valid = (value >= 0 if allow_zero else value > 0) & value.isfinite()
-        if not holds(valid):
+        if not holds(lambda t: (t >= 0 if allow_zero else t > 0) & t.isfinite(), value):
             raise ValueError(f"{name}: expected {wanted} finite numbers, got {shown(value)}")
-        if not holds((value >= MIN_TAU) & (value <= MAX_TAU) | (value == 0)):
+        if not holds(lambda t: (t >= MIN_TAU) & (t <= MAX_TAU) | (t == 0), value):
             raise ValueError(f"{name}: expected {_TAUS}, got {shown(value)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
@@ -211,9 +210,9 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
             f"{one_hot.device}"
         )
     rows = one_hot.detach()
-    if not holds(((rows == 0) | (rows == 1)).all(-1) & (rows.sum(-1) == 1)):
+    if not holds(lambda d: ((d == 0) | (d == 1)).all(-1) & (d.sum(-1) == 1), rows):
         raise ValueError("one_hot: expected a single 1 and otherwise 0 in each row")
-    if not holds(logits.detach().masked_fill(rows == 0, 0.0).isfinite()):
+    if not holds(lambda x, d: x.masked_fill(d == 0, 0.0).isfinite(), logits.detach(), rows):
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
 
 
@@ -225,10 +224,10 @@ def check_generator(generator: Any, device: torch.device) -> None:
         raise TypeError(
             f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
         )
-    if generator.device.type != device.type:
+    if generator.device != device and not (generator.device.type == device.type == "cpu"):
         raise ValueError(
-            f"generator: expected one on {device.type}, where the logits are, "
-            f"got one on {generator.device.type}"
+            f"generator: expected one on {device}, where the logits are, got one on "
+            f"{generator.device}"
         )
     if torch.compiler.is_dynamo_compiling():
         torch._dynamo.graph_break(
@@ -281,19 +280,25 @@ def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
     )
 
 
-def holds(condition: Tensor) -> bool:
-    """Whether all of `condition` is true; true as well where its values are not to be read."""
-    return _all(condition, unread=True)
+def holds(condition: Callable[..., Tensor], *tensors: Tensor) -> bool:
+    """Whether all of `condition(*tensors)` is true.
+
+    True as well where the values of the first tensor are not to be read; there the condition is not
+    even computed, for on a GPU each of its operations would take a launch.
+    """
+    return not _readable(tensors[0]) or _all(condition(*tensors), unread=True)
 
 
 def seen_true(condition: Tensor) -> bool:
     """Whether all of `condition` is true; not so where its values are not to be read."""
-    return _all(condition, unread=False)
+    return _readable(condition) and _all(condition, unread=False)
+
+
+def _readable(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _all(condition: Tensor, *, unread: bool) -> bool:
-    if condition.device.type != "cpu" or torch.compiler.is_compiling():
-        return unread
     try:
         return bool(condition.all())
     except RuntimeError:  # inside vmap a value has no single truth

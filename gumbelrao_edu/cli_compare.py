@@ -8,6 +8,7 @@ import importlib
 import io
 import math
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
             generator=generator,
         )
     except (TypeError, ValueError) as error:
-        sys.exit(f"compare: {error}")
+        sys.exit(f"compare: {error}{_where(error.__cause__)}")
     print(found)
     table = io.StringIO()
     rows = found.table()
@@ -145,6 +146,15 @@ def _named(text: str) -> Any:
             raise argparse.ArgumentTypeError(f"{module} has nothing named {name}")
         found = getattr(found, part)
     return found
+
+
+def _where(error: BaseException | None) -> str:
+    """The last line of the user's own code that an error came through."""
+    libraries = [Path(file).parent for file in (__file__, torch.__file__)]
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    files = [(Path(frame.filename), frame.lineno) for frame in frames]
+    own = [at for at in files if not any(at[0].is_relative_to(folder) for folder in libraries)]
+    return f" ({own[-1][0].name}, line {own[-1][1]})" if own else ""
 
 
 def _k(text: str) -> float:

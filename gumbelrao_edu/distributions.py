@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import OneHotCategorical
+from torch.distributions import OneHotCategorical, register_kl
 
 from ._checks import Tau, check_floating, check_generator, check_logits, check_tau, holds
 from .estimators.gumbel_rao import Noise, check_gumbel_rao, gumbel_rao
-from .gumbel import centred, computing_dtype, gumbel_max
+from .gumbel import centred, computing_dtype, sample_one_hot
 
 
 class GumbelRaoCategorical(OneHotCategorical):
@@ -91,12 +91,21 @@ class GumbelRaoCategorical(OneHotCategorical):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Samples `[*sample_shape, *batch, n]` without a gradient."""
-        with torch.no_grad():
-            return gumbel_max(self._theta(sample_shape), generator=self.generator)[0]
+        return sample_one_hot(self._theta(sample_shape), self.generator)
 
     def _theta(self, sample_shape: Any) -> Tensor:
         theta: Tensor = self.logits
         return theta.expand(self._extended_shape(Size(sample_shape)))
+
+
+@register_kl(GumbelRaoCategorical, OneHotCategorical)  # type: ignore[no-untyped-call,untyped-decorator]
+def _kl(p: GumbelRaoCategorical, q: OneHotCategorical) -> Tensor:
+    """KL(p ‖ q) = Σ_i p_i log(p_i / q_i); what p never draws has no part, nor in the gradient."""
+    never = p.probs == 0
+    log_q = q.logits.masked_fill(q.probs == 0, -torch.inf)  # torch's are finite there
+    ratio = p.logits.masked_fill(never, 0.0) - log_q.masked_fill(never, 0.0)
+    kl: Tensor = (p.probs * ratio).sum(-1)
+    return kl
 
 
 def check_probs(probs: Any) -> Tensor:
@@ -104,9 +113,12 @@ def check_probs(probs: Any) -> Tensor:
     check_floating(probs, "probs")
     if probs.dim() == 0 or probs.shape[-1] == 0:
         raise ValueError(f"probs: expected shape [*batch, n] with n >= 1, got {tuple(probs.shape)}")
-    value = probs.detach()
-    total = value.sum(-1)
-    if not holds((value >= 0).all(-1) & total.isfinite() & (total > 0)):
+
+    def valid(p: Tensor) -> Tensor:
+        total = p.sum(-1)
+        return (p >= 0).all(-1) & total.isfinite() & (total > 0)
+
+    if not holds(valid, probs.detach()):
         raise ValueError(
             "probs: expected numbers from 0, in each row one above 0, "
             "got NaN, infinity, a negative number or a row of zeros"
@@ -159,10 +171,10 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
     dtype = computing_dtype(torch.promote_types(sample.dtype, logits.dtype))
     theta, x = centred(logits.to(dtype)).expand(shape), sample.to(dtype).expand(shape)
     possible = theta > -torch.inf
-    if not holds((x > 0) | ~possible):
+    if not holds(lambda x, possible: (x > 0) | ~possible, x, possible):
         raise ValueError("sample: expected entries above 0 for the classes that can occur")
     rounding = max(1e-3, x.shape[-1] * torch.finfo(sample.dtype).eps)
-    if not holds((x.sum(-1) - 1).abs() <= rounding):
+    if not holds(lambda x: (x.sum(-1) - 1).abs() <= rounding, x):
         raise ValueError("sample: expected entries that sum to 1")
     t = torch.as_tensor(tau, dtype=dtype, device=x.device)
     n = possible.sum(-1).to(dtype)

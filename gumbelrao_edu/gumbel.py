@@ -138,6 +138,13 @@ def gumbel_max(
     return one_hot.to(logits.dtype), _rounded(perturbed + shift, one_hot, logits.dtype)
 
 
+def sample_one_hot(logits: Tensor, generator: torch.Generator | Generators | None) -> Tensor:
+    """D of `gumbel_max` alone, for which fewer operations are needed."""
+    check_logits(logits)
+    check_generator(generator, logits.device)
+    return perturb(centred(logits.detach()), generator)[0].to(logits.dtype)
+
+
 def perturb(theta: Tensor, generator: torch.Generator | Generators | None) -> tuple[Tensor, Tensor]:
     """D and θ + G for θ from `centred`, in its dtype."""
     log_e = sample_exponential(theta.shape, theta.dtype, theta.device, generator).log_()

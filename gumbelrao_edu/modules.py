@@ -73,7 +73,11 @@ class Schedule:
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape: expected one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape == "constant" and self.last != self.start:
-            raise ValueError(f"end: expected none for a constant schedule, got {self.end}")
+            others = [shape for shape in get_args(Shape) if shape != "constant"]
+            raise ValueError(
+                f"end: expected none for a constant schedule, got {self.end}; the shapes {others} "
+                f"have one"
+            )
         if self.shape != "constant" and self.steps is None:
             raise ValueError(f"steps: expected a number for a {self.shape} schedule, got none")
         object.__setattr__(self, "floor", check_number(self.floor, "floor"))
@@ -170,6 +174,11 @@ class GumbelRao(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "schedule":  # nn.Module would keep a parameter for itself
             object.__setattr__(self, name, value)
+        elif name == "tau":
+            raise AttributeError(
+                "tau: it is what the schedule gives; set `schedule` to a number, a Schedule or a "
+                "function of the step"
+            )
         else:
             super().__setattr__(name, value)
 

@@ -30,7 +30,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,6 +57,7 @@ FINEST = Rule(1e-11, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to ju
 MAX_CLASSES = 1024
 MIN_TABLE_TAU, MAX_TABLE_TAU = 1e-20, 100.0  # below, moments of the size of τ leave float32
 MAX_WORKSPACE = 2**20  # numbers in the largest intermediate tensors of one chunk of rows
+_TABLES = 128  # that are kept, one for each temperature: 3 MB of float32
 
 
 class Table(NamedTuple):
@@ -168,7 +169,7 @@ def _lagrange(taps: int) -> Tensor:
     return inverse
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=_TABLES)
 def _table(
     tau: float, n: int, order: int, rule: Rule, dtype: torch.dtype, device: torch.device
 ) -> Table:
@@ -191,7 +192,7 @@ def _table(
     )
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=_TABLES)
 def _binary_table(
     tau: float, order: int, rule: Rule, dtype: torch.dtype, device: torch.device
 ) -> Table:
@@ -472,12 +473,13 @@ def _parts(tau: Tau, batch: torch.Size, size: int) -> Iterator[tuple[float, slic
 
 def check_tau_limit(tau: Tau) -> None:
     """τ is in the range of the tables, or 0 where that stands for the limit."""
-    for inside, wanted in (
-        (tau <= MAX_TABLE_TAU, f"at most {MAX_TABLE_TAU:g}"),
-        ((tau >= MIN_TABLE_TAU) | (tau == 0), f"at least {MIN_TABLE_TAU:g} with K = ∞"),
-    ):
-        if not (holds(inside) if isinstance(inside, Tensor) else inside):
-            raise ValueError(f"tau: expected {wanted}, got {shown(tau)}")
+
+    def inside(t: Any) -> Any:
+        return (t <= MAX_TABLE_TAU) & ((t >= MIN_TABLE_TAU) | (t == 0))
+
+    if not (holds(inside, tau) if isinstance(tau, Tensor) else inside(tau)):
+        wanted = f"from {MIN_TABLE_TAU:g} to {MAX_TABLE_TAU:g} with K = ∞"
+        raise ValueError(f"tau: expected {wanted}, got {shown(tau)}")
 
 
 def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
@@ -496,7 +498,7 @@ def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
         raise TypeError(f"grad: expected a floating-point tensor, got {grad.dtype}")
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
-    if not holds((index >= 0) & (index < logits.shape[-1])):
+    if not holds(lambda i: (i >= 0) & (i < logits.shape[-1]), index):
         raise ValueError(f"index: expected classes from 0 to {logits.shape[-1] - 1}")
     if logits.shape[-1] > MAX_CLASSES:
         raise ValueError(f"logits: expected at most {MAX_CLASSES} classes, got {logits.shape[-1]}")

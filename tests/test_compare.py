@@ -78,6 +78,21 @@ def test_a_sum_over_the_variables_is_enumerated_variable_by_variable(monkeypatch
         torch.testing.assert_close(found.exact, torch.autograd.grad(exact, leaf)[0])
 
 
+def test_beside_a_large_constant_nothing_is_known_to_be_a_sum(monkeypatch):
+    """Rounding would hide what the variables do together."""
+    monkeypatch.setattr(comparison, "MAX_VALUES", 8)
+    cases = (joint, 0.0, True), (joint, 1e5, True), (additive, 0.0, False), (additive, 1e7, True)
+    for f, offset, sampled in cases:
+        found = diagnostics.compare(
+            lambda d, f=f, offset=offset: offset + f(d).float(),
+            THETA.float(),
+            estimators="zgr",
+            num_samples=10,
+            reference_samples=10,
+        )
+        assert ("RLOO" in found.reference) == sampled, (f, offset)
+
+
 def test_where_nothing_can_be_enumerated_rloo_stands_for_it_and_its_error_counts(monkeypatch):
     monkeypatch.setattr(comparison, "MAX_VALUES", 8)
     run = {"estimators": ["rloo", "exact"], "num_samples": 2000, "generator": seeded()}
@@ -391,7 +406,9 @@ def module(tmp_path, monkeypatch):
         "def logits():\n    return torch.zeros(2, 3)\n"
         "theta = torch.ones(3)\n"
         "def row(d):\n    return (d @ weights).cos()\n"
-        "def bad(d):\n    return d\n"
+        "def bad(d=None):\n"
+        "    if d is None: return bad(1 / 0)\n"
+        "    return d\n"
     )
     (tmp_path / "broken_loss.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
@@ -441,6 +458,8 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
         ("--f losses_of_mine:weights", "f: expected a function, got Tensor"),
         ("--f losses_of_mine:bad", "f: expected losses of shape (8,)"),
         ("--f losses_of_mine:loss --n 4", "f: expected losses for samples of shape (8, 1, 4)"),
+        ("--f losses_of_mine:loss --n 4", "(losses_of_mine.py, line 4)"),
+        ("--f losses_of_mine:row --logits losses_of_mine:bad", "(losses_of_mine.py, line 11)"),
         ("--f losses_of_mine:loss --tau x", "--tau: expected numbers with commas between, got 'x'"),
         ("--f losses_of_mine:loss --tau -1 --n 3", "tau: expected a positive finite number"),
         ("--f losses_of_mine:loss --k 1.5", "--k: expected whole numbers or inf"),

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from operations import Operations
 from seeded import seeded
 from statistical import assert_mean
 
@@ -175,19 +176,10 @@ def test_squared_bias_with_either_gram_matrix(monkeypatch, draws, d, sampled):
 
 def test_memory_of_a_comparison_does_not_grow_with_the_square_of_the_size():
     """Nothing larger than the draws is made; with d = 20,000 a covariance matrix takes 3.2 GB."""
-    seen = []
-
-    class Shapes(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            if isinstance(out, torch.Tensor):
-                seen.append(out.numel())
-            return out
-
     x = torch.randn(30, 20_000, generator=seeded(), dtype=torch.float64)
-    with Shapes():
+    with Operations() as seen:
         comparison._squared_bias(x, torch.zeros(20_000, dtype=torch.float64), None)
-    assert max(seen) == x.numel()
+    assert max(seen.sizes) == x.numel()
 
 
 # --- Random numbers and dtypes --------------------------------------------------------------------

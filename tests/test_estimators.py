@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from operations import Operations
 from seeded import seeded
 from statistical import assert_frequencies, assert_mean, assert_same_mean, discrepancy
 from torch._subclasses import FakeTensor, FakeTensorMode
@@ -27,12 +28,13 @@ from gumbelrao_edu import (
     tempered_softmax,
     zgr,
 )
+from gumbelrao_edu._checks import check_generator, check_logits, check_one_hot, check_tau
 from gumbelrao_edu.estimators.gumbel_rao import (
     averaged_vjp,
     conditional_softmax,
     exponentials,
 )
-from gumbelrao_edu.quadrature import conditional_vjp
+from gumbelrao_edu.quadrature import check_tau_limit, conditional_vjp
 from gumbelrao_edu.surrogate import replace_gradient
 
 INF = math.inf
@@ -575,7 +577,7 @@ def test_k_infinity_is_refused_beyond_its_range():
     with pytest.raises(ValueError, match="k: expected a finite number for more than 1024 classes"):
         gumbel_rao(torch.zeros(2000), tau=0.5, k=INF)
     for tau in (101.0, torch.tensor(101.0)):
-        with pytest.raises(ValueError, match="tau: expected at most 100, got"):
+        with pytest.raises(ValueError, match="tau: expected from 1e-20 to 100 with K = ∞, got"):
             gumbel_rao(THETA, tau=tau, k=INF)
     with pytest.raises(ValueError, match="tau: expected a positive finite number, got 0"):
         gumbel_rao(THETA, tau=0, k=3)
@@ -704,19 +706,12 @@ def test_improbable_winners_are_handled():
 def test_memory_does_not_grow_with_k():
     """No [K, *batch, n] tensor: the largest tensor made is the same for K = 10³ and 10⁴."""
     largest = {}
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            if isinstance(out, torch.Tensor):
-                largest[k] = max(largest.get(k, 0), out.numel())
-            return out
-
     theta = torch.zeros(100, 10)
     one_hot, _ = gumbel_max(theta, generator=seeded())
     for k in (1000, 10_000):
-        with Watch():
+        with Operations() as seen:
             averaged_vjp(torch.ones(100, 10), theta, one_hot, 0.5, k, seeded())
+        largest[k] = max(seen.sizes)
     assert largest[10_000] == largest[1000] <= 2**18
 
 
@@ -750,6 +745,33 @@ def test_every_estimator_checks_logits_and_generator(name):
         loss(linear, THETA, generator="cpu")
     with pytest.raises(ValueError, match=r"logits: .* got NaN"):
         loss(linear, THETA * math.nan)
+
+
+def test_on_a_gpu_nothing_is_asked_that_nobody_reads():
+    """Each operation of a check would be a launch there; "meta" stands for a GPU."""
+
+    def checked(device):
+        logits, tau = torch.zeros(4, 3, device=device), torch.ones(4, device=device)
+        one_hot = torch.eye(3, device=device)[torch.tensor([0, 1, 2, 0], device=device)]
+        with Operations() as asked:
+            check_logits(logits)
+            check_tau(tau, logits.shape[:-1])
+            check_tau_limit(tau)
+            check_one_hot(one_hot, logits)
+        return {name for name in asked.names if "detach" not in name}
+
+    assert not checked("meta")
+    assert checked("cpu")
+
+
+def test_a_generator_of_another_gpu_is_refused():
+    class Second(torch.Generator):
+        device = torch.device("cuda:1")
+
+    with pytest.raises(ValueError, match=r"generator: expected one on cuda:0, .* one on cuda:1"):
+        check_generator(Second(), torch.device("cuda:0"))
+    check_generator(Second(), torch.device("cuda:1"))
+    check_generator(seeded(), torch.zeros(1, device="cpu:0").device)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

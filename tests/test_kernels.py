@@ -15,6 +15,7 @@ import pytest
 import torch
 from seeded import seeded
 from statistical import assert_frequencies, assert_mean
+from torch._subclasses import FakeTensorMode
 
 from gumbelrao_edu import estimators, gumbel_rao
 from gumbelrao_edu.estimators import _fused
@@ -340,6 +341,61 @@ def test_where_the_kernels_serve():
     assert not _fused.usable(many, 3, "iid")
     assert not _fused.usable(torch.zeros(1, 2000), INF, "iid")
     assert gumbel_rao(many, tau=0.5, k=3).sum() == 1
+
+
+@pytest.fixture
+def built():
+    """What is known of the machine is forgotten before and after."""
+    _fused._built.cache_clear()
+    yield
+    _fused._built.cache_clear()
+
+
+def test_without_a_compiler_operations_take_the_place_of_the_kernels(monkeypatch, built):
+    def fails(*arguments, **options):
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(_fused, "_launch", fails)
+    leaf = THETA.expand(20_000, 3).clone().requires_grad_()
+    with pytest.warns(RuntimeWarning, match=r"cannot build .* \(RuntimeError: Failed to find C"):
+        sample = gumbel_rao(leaf, tau=0.5, k=3, generator=seeded())
+    (sample * G).sum().backward()  # once is enough said: a second warning would be an error
+    want = estimators.get("exact").function(lambda d: d @ G, THETA.clone().requires_grad_())
+    assert sample.mean(0) @ G == pytest.approx(want.item(), abs=0.05)
+    assert leaf.grad.isfinite().all()
+    assert leaf.grad.abs().sum() > 1
+
+
+def test_no_memory_is_no_missing_compiler(monkeypatch, built):
+    def fails(*arguments, **options):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(_fused, "_launch", fails)
+    with pytest.raises(torch.OutOfMemoryError):
+        gumbel_rao(THETA, tau=0.5, k=3)
+    monkeypatch.undo()
+    assert gumbel_rao(THETA, tau=0.5, k=3).sum() == 1
+
+
+@pytest.mark.parametrize("k", [3, INF])
+def test_where_nothing_is_computed_no_kernel_is_launched(k):
+    with FakeTensorMode():
+        leaf = torch.zeros(5, 3, requires_grad=True)
+        gumbel_rao(leaf, tau=0.5, k=k).sum().backward()
+        assert leaf.grad.shape == (5, 3)
+
+
+def test_what_is_kept_is_made_before_a_compiled_function_runs():
+    """A captured graph would claim memory that is taken while it is captured."""
+    _fused._constants.cache_clear()
+    with FakeTensorMode():
+        leaf = torch.zeros(5, 3, requires_grad=True)
+        gumbel_rao(leaf, tau=0.5, k=INF).sum().backward()
+    assert _fused._constants.cache_info().currsize == 1
+    leaf = THETA.expand(5, 3).clone().requires_grad_()
+    (gumbel_rao(leaf, tau=0.5, k=INF) * G).sum().backward()
+    assert _fused._constants.cache_info()[:3] == (1, 1, 32)
+    assert leaf.grad.isfinite().all()
 
 
 COMPILE = """

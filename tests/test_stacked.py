@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from operations import Operations
 from seeded import seeded
 from small_training import IMAGES, negative_elbo
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gumbelrao_edu import GumbelRao, estimators
 from gumbelrao_edu._generators import Generators
@@ -253,24 +253,12 @@ def test_estimators_that_are_no_samplers_draw_one_by_one(tmp_path):
         assert_nearer(one, other)
 
 
-class Counting(TorchDispatchMode):
-    """Counts the operations that reach PyTorch, one or many for each of them on a device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += 1
-        return function(*args, **(kwargs or {}))
-
-
 def operations(trainings, folder) -> float:
     """In a step; the first steps are not counted."""
     together(trainings, 3, folder / "a", every=100)
-    with Counting() as counting:
+    with Operations() as asked:
         together(trainings, 13, folder / "b", every=100)
-    return counting.count / 10
+    return len(asked.names) / 10
 
 
 @pytest.mark.parametrize(
@@ -292,6 +280,16 @@ def test_a_model_more_takes_hardly_more_operations(name, hyper, tmp_path):
         for count in (3, 12)
     )
     assert (many - few) / 9 < few / 10
+
+
+def test_checkpoints_come_with_pauses_and_the_end_not_with_reports(tmp_path, monkeypatch):
+    """Of many models on a GPU a checkpoint with each report took as long as the steps."""
+    saved = []
+    monkeypatch.setattr(Training, "save", lambda self, path: saved.append(self.step))
+    trainings = [new(seed) for seed in range(2)]
+    together(trainings, 20, tmp_path, every=[3, 4, 15])
+    assert [entry["step"] for entry in trainings[0].history] == [3, 4, 15, 20]
+    assert saved == [20, 20]
 
 
 def test_the_estimator_may_be_a_layer(tmp_path):

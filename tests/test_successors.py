@@ -315,7 +315,11 @@ def test_reinmax_cv_without_its_bracket_is_reinmax():
     [
         ({"k": 0}, ValueError, "k: expected at least 1, got 0"),
         ({"k": INF, "tau": 0}, ValueError, "tau: expected a positive finite number, got 0"),
-        ({"k": INF, "tau": 101.0}, ValueError, "tau: expected at most 100, got 101"),
+        (
+            {"k": INF, "tau": 101.0},
+            ValueError,
+            "tau: expected from 1e-20 to 100 with K = ∞, got 101",
+        ),
         ({"noise": "normal"}, ValueError, r"noise: expected one of .* got 'normal'"),
         ({"tau": torch.tensor(0.5, requires_grad=True)}, ValueError, "tau: .* requires it"),
     ],

@@ -342,6 +342,37 @@ def test_looked_at_later_a_loss_may_be_narrow_and_have_the_shape_1(dtype: torch.
     assert [entry["step"] for entry in training.history] == [1, 2]
 
 
+def test_after_a_bad_first_step_nothing_is_left_of_it() -> None:
+    """A momentum that no step has filled would be whatever lies in memory."""
+    calls = 0
+
+    def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return negative_elbo(model, images) * (float("nan") if calls == 1 else 1.0)
+
+    bad = looking_later(loss)
+    with pytest.raises(TrainingDivergedError, match="at step 1:"):
+        bad.run(1)
+    assert not bad.optimizer.state
+    assert bad.step == 0
+    bad.run(3)
+    assert all(p.isfinite().all() for p in bad.model.parameters())
+
+
+def test_reports_may_come_at_any_steps(tmp_path: Path) -> None:
+    whole, parts = new(), new()
+    whole.run(20, every=[2, 3, 11])
+    assert [entry["step"] for entry in whole.history] == [2, 3, 11, 20]
+    parts.run(11, every=(2, 3), checkpoint=tmp_path / "state.pt")
+    resumed = new()
+    resumed.run(20, every=[2, 3, 11], checkpoint=tmp_path / "state.pt")
+    assert_same(resumed, whole)
+    for wrong, error in (([], ValueError), ([0], ValueError), (1.5, TypeError), ("3", TypeError)):
+        with pytest.raises(error, match="every: expected"):
+            new().run(20, every=wrong)
+
+
 @pytest.mark.parametrize("what", ["loss", "norm of the gradient"])
 def test_found_later_the_weights_are_still_those_before_the_bad_step(what: str) -> None:
     calls = 0

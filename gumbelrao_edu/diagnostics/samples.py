@@ -38,7 +38,8 @@ def gradient_samples(
             like `functools.partial(gumbel_rao, tau=0.5, k=10)`.
         num_samples: number of draws; all are made at once.
         generator: source of randomness, passed on to the estimator; the global one when None.
-        **hyper: hyper-parameters, passed on to the estimator; `rloo` has its own `num_samples`.
+        **hyper: hyper-parameters, passed on to the estimator, in place of those of its record's
+            example; `rloo` has its own `num_samples`, and so the four arguments above have no name.
 
     Returns:
         `[num_samples, *batch, n]`.

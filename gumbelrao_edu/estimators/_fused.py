@@ -21,10 +21,12 @@ from __future__ import annotations
 import functools
 import math
 import os
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .._checks import Tau
 from ..gumbel import computing_dtype
@@ -55,7 +57,35 @@ def usable(logits: Tensor, k: float, noise: str) -> bool:
         and logits.device.type == where
         and noise != "sobol"
         and logits.shape[-1] <= (MAX_CLASSES if k == math.inf else _MOST_CLASSES)
+        and (not eager() or _built(logits.device))
     )
+
+
+def eager() -> bool:
+    """Whether no compiler, no transform of `torch.func` and no mode looks on."""
+    transformed: bool = torch._C._are_functorch_transforms_active()
+    modes: int = torch._C._len_torch_dispatch_stack()
+    return not (torch.compiler.is_compiling() or transformed or modes)
+
+
+@functools.cache
+def _built(device: torch.device) -> bool:
+    """Whether Triton can build a kernel: it wants a C compiler, which small containers lack."""
+    one = torch.zeros(1, 2, dtype=torch.float32, device=device)
+    try:
+        sample(one, torch.zeros((), dtype=torch.int64, device=device))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        warnings.warn(
+            f"gumbel_rao: Triton cannot build its kernels for {device} ({type(error).__name__}: "
+            f"{error}). PyTorch's operations take their place, and are slower; with "
+            f"GUMBELRAO_FUSED=0 in the environment they do so without a warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 # --- What the kernels share -----------------------------------------------------------------------
@@ -377,15 +407,28 @@ def exact(grad: Tensor, logits: Tensor, one_hot: Tensor, tau: Tau) -> Tensor:
     if theta.shape[-1] == 1:
         return out.zero_()
     if out.numel():
-        rule = FINE if logits.dtype == torch.float64 else FAST
-        arity, dtype = _arity(theta.shape[-1]), computing_dtype(theta.dtype)
-        lam, *rest = _constants(arity, rule, dtype, theta.device)
+        rule, (lam, *rest) = _rule_of(theta)
         rows, n, tile = _tile(theta, 32, depth=len(lam))
         h = rule.z_step
         outside = h / -math.expm1(-h) - h
         arguments = (g, theta, d, *_taus(tau, theta), out, lam, *rest, len(rest[-1]), rows, n)
         _launch(_exact, rows, tile, *arguments, h, rule.z_left, outside, L=len(lam))
     return out
+
+
+def prepare_exact(logits: Tensor) -> None:
+    """Make what `exact` keeps from call to call, before a graph is captured that needs it.
+
+    Memory that is taken while one is captured belongs to the graph.
+    """
+    with _disable_current_modes():  # a compiler asks
+        _rule_of(logits)
+
+
+def _rule_of(theta: Tensor) -> tuple[Rule, tuple[Tensor, ...]]:
+    rule = FINE if theta.dtype == torch.float64 else FAST
+    dtype = computing_dtype(theta.dtype)
+    return rule, _constants(_arity(theta.shape[-1]), rule, dtype, theta.device)
 
 
 @functools.lru_cache(maxsize=32)
@@ -428,12 +471,13 @@ def _launch(
 ) -> None:
     height, width, warps = tile
     wide = arguments[0].dtype == torch.float64
-    kernel[(-(-rows // height),)](
-        *arguments,
-        F=tl.float64 if wide else tl.float32,
-        R=height,
-        N=width,
-        TERMS=10 if wide else 5,
-        num_warps=warps,
-        **more,
-    )
+    with torch.cuda.device_of(arguments[0]):  # Triton launches on the current GPU
+        kernel[(-(-rows // height),)](
+            *arguments,
+            F=tl.float64 if wide else tl.float32,
+            R=height,
+            N=width,
+            TERMS=10 if wide else 5,
+            num_warps=warps,
+            **more,
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._checks import check_generator
 from .._generators import Generators
-from ..gumbel import computing_dtype, gumbel_max
+from ..gumbel import computing_dtype, sample_one_hot
 from ._registry import get
 
 Joined = Callable[[Tensor, Sequence[int]], Tensor]
@@ -37,8 +37,7 @@ class Sampler:
     def __call__(self, logits: Tensor) -> Tensor:
         """D or a relaxed sample, `[*batch, n]`, for logits `[*batch, n]`."""
         if self.num_samples:
-            with torch.no_grad():
-                return gumbel_max(logits, generator=self.generator)[0]
+            return sample_one_hot(logits, self.generator)
         sample: Tensor = get(self.name).function(logits, generator=self.generator, **self.hyper)
         return sample
 

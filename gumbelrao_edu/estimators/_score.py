@@ -82,7 +82,7 @@ def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
             f"baseline: expected real numbers of the shape {tuple(shape)} of the losses, or of its "
             f"trailing part, got {tuple(baseline.shape)} of {baseline.dtype}"
         )
-    if not holds(baseline.isfinite()):
+    if not holds(Tensor.isfinite, baseline):
         raise ValueError("baseline: expected finite numbers, got NaN or infinity")
     return baseline.detach()
 

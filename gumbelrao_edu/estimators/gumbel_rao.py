@@ -25,8 +25,8 @@ from .zgr import zgr
 
 Noise = Literal["iid", "antithetic", "sobol"]
 
-# Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache.
-_CHUNK = 2**18
+# Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache, or 64 MiB.
+_CHUNK, _CHUNK_OF_GPU = 2**18, 2**24
 
 
 @register(
@@ -62,8 +62,8 @@ def gumbel_rao(
             a tensor that requires a gradient is refused. With K = ∞ it lies between 1e-20 and 100,
             or is the number 0: the limit, which is `zgr`.
         k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`. Time grows with
-            K, memory does not. The tables of K = ∞ are made once for each τ and kept for the last
-            few: a tensor of many different τ is slow. For logits in float32 or less the draws are
+            K, memory does not. K = ∞ wants a table for each different τ, which takes some
+            milliseconds and is kept for the last 128. For logits in float32 or less the draws are
             multiples of 2⁻²⁴: at a low τ the gradient of classes less probable than that comes out
             too small, and of those below 1e-38 it is 0 at any. K = ∞ has no such limit, float64
             lower ones.
@@ -101,7 +101,7 @@ def gumbel_rao(
     check_generator(generator, logits.device)
     if not isinstance(tau, Tensor) and tau == 0:
         return zgr(logits, generator=generator)
-    if _fused.usable(logits, k, noise) and _eager():
+    if _fused.usable(logits, k, noise) and _fused.eager() and not isinstance(logits, FakeTensor):
         seed = _seed(logits, k, noise, generator)
         return _apply(logits, _fused.sample(logits, seed), seed, tau, k, noise)
     one_hot, _ = perturb(centred(logits.detach()), generator)
@@ -177,12 +177,6 @@ def _seed(
     return torch.randint(2**62, (), device=logits.device if fused else "cpu")
 
 
-def _eager() -> bool:
-    """Whether no compiler and no transform of `torch.func` looks on."""
-    transformed: bool = torch._C._are_functorch_transforms_active()
-    return not (torch.compiler.is_compiling() or transformed)
-
-
 def _apply(*arguments: Any) -> Tensor:
     sample: Tensor = _GumbelRao.apply(*arguments)  # type: ignore[no-untyped-call]
     return sample
@@ -218,7 +212,7 @@ class _GumbelRao(torch.autograd.Function):
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
             # No matrix product, which autocast would take in half precision.
             vjp = (grads[0].unsqueeze(-1) * _jacobian(*arguments)).sum(-2)
-        elif _eager() and not torch.is_grad_enabled():
+        elif _fused.eager() and not torch.is_grad_enabled():
             # No rule for transforms is asked for, and finding that out takes time.
             vjp = _computed(grads[0], *arguments)
         else:
@@ -378,6 +372,22 @@ def _vjp(
     return _computed(grad, logits, one_hot, seed, t, k, noise).contiguous()
 
 
+@_vjp.register_fake
+def _shaped(
+    grad: Tensor,
+    logits: Tensor,
+    one_hot: Tensor,
+    seed: Tensor,
+    taus: Tensor | None,
+    tau: float,
+    k: float,
+    noise: str,
+) -> Tensor:
+    if k == math.inf and _fused.usable(logits, k, noise) and isinstance(logits.shape[-1], int):
+        _fused.prepare_exact(logits)
+    return logits.new_empty(logits.shape)
+
+
 def _in_grad() -> bool:
     """Whether torch.func differentiates, for which PyTorch doesn't prepare such operators."""
     kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
@@ -406,7 +416,6 @@ def _vjp_backward(ctx: Any, grad: Tensor) -> None:
 
 
 _given.register_fake(lambda logits, *rest: logits.new_empty(logits.shape))
-_vjp.register_fake(lambda grad, logits, *rest: logits.new_empty(logits.shape))
 _given.register_autograd(_given_backward, setup_context=_save)
 _vjp.register_autograd(_vjp_backward)
 _given.register_vmap(lambda info, dims, *args: _rows(_given, info.batch_size, dims, args))
@@ -472,7 +481,8 @@ def exponentials(
             n, draws, rows, dtype=theta.dtype, device=theta.device, generator=generator
         )
 
-    chunk = 2 * max(1, _CHUNK // 2 // max(1, theta.numel()))
+    most = _CHUNK if theta.device.type == "cpu" else _CHUNK_OF_GPU
+    chunk = 2 * max(1, most // 2 // max(1, theta.numel()))
     shift = uniform(1) if noise == "sobol" else None
     sobol = SobolEngine(n) if noise == "sobol" else None  # type: ignore[no-untyped-call]
     for done in range(0, k, chunk):

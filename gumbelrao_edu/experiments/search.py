@@ -20,7 +20,7 @@ from .. import estimators
 from ..device import default_device
 from ..diagnostics import measured
 from ..figures.rows import Row, labels_of, row_of
-from ..gumbel import gumbel_max
+from ..gumbel import sample_one_hot
 from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from ..training.files import load_state, save_state, set_aside
 from ..training.loop import Training, check_weights, exploded
@@ -239,8 +239,12 @@ def prepare(profile: Any) -> None:
 
 @functools.lru_cache(maxsize=1)
 def digits(full: bool) -> Digits:
-    """The digits of a run, read once in a process."""
-    return load_digits(full=full)
+    """The digits of a run, read once in a process.
+
+    Those to train on are on the GPU if there is one, so that a step copies indices only.
+    """
+    data = load_digits(full=full)
+    return replace(data, train=data.train.to(default_device()))
 
 
 def build(config: Config) -> tuple[DiscreteVAE, torch.Generator]:
@@ -251,7 +255,7 @@ def build(config: Config) -> tuple[DiscreteVAE, torch.Generator]:
     model = DiscreteVAE(
         config["arity"],
         estimators.sampler(row.estimator, generator=draws, **row.hyper_at(config["tau"])),
-        pixel_mean=digits(config["full"]).train.float().mean(0),
+        pixel_mean=digits(config["full"]).train.cpu().float().mean(0),
         hidden=config["hidden"],
         generator=torch.Generator().manual_seed(config["seed"]),
     )
@@ -488,10 +492,7 @@ def elbo(model: DiscreteVAE, images: Tensor) -> float:
     """
     device = model.pixel_mean.device
     draws = torch.Generator(device).manual_seed(_SAME_DRAWS)
-
-    def draw(logits: Tensor) -> Tensor:
-        return gumbel_max(logits, generator=draws)[0]
-
+    draw = functools.partial(sample_one_hot, generator=draws)
     with _exploded("the validation loss", model):
         parts = [model.elbo(part.to(device), estimator=draw) for part in torch.split(images, 1000)]
         value = torch.cat(parts).mean().item()
@@ -523,6 +524,7 @@ def bounds(
         TrainingDivergedError: when a bound is not finite.
     """
     device = model.pixel_mean.device
+    chunk = 10 if device.type == "cpu" else 100  # as many as fit a cache, or fill a GPU
     known = torch.empty(0)
     about = {"file": "bounds", **about}
     try:
@@ -536,7 +538,7 @@ def bounds(
         part = images[len(known) : len(known) + BOUND_CHUNK].to(device)
         with _exploded("a bound", model):
             new = importance_weighted_bound(
-                model, part, num_samples=num_samples, chunk=10, generator=draws
+                model, part, num_samples=num_samples, chunk=chunk, generator=draws
             )
             if not bool(new.isfinite().all()):
                 raise ArithmeticError("it is not a finite number")

@@ -281,8 +281,9 @@ def train(run: Run) -> dict[str, Any]:
     """
     one = _Trial(run)
     try:
-        for step in one.validations:
-            one.training.run(step, every=one.last, callback=one.report, checkpoint=run.checkpoint)
+        one.training.run(
+            one.last, every=one.validations, callback=one.report, checkpoint=run.checkpoint
+        )
     except TrainingDivergedError:
         one.diverged_at = one.training.step + 1
     return one.results()
@@ -311,25 +312,23 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
     Returns:
         For each run a function that gives the results of `train`.
     """
-    every = [_Trial(run) for run in runs]
-    for step in every[0].validations:
-        going = [each for each in every if each.diverged_at is None]
-        errors = run_together(
-            [each.training for each in going],
-            step,
-            every=every[0].last,
-            callbacks=[each.report for each in going],
-            checkpoints=[each.run.checkpoint for each in going],
-            stack=stack_batches,
-        )
-        for each, error in zip(going, errors, strict=True):
-            if error is not None:
-                each.diverged_at = each.training.step + 1
+    trials = [_Trial(run) for run in runs]
+    errors = run_together(
+        [one.training for one in trials],
+        trials[0].last,
+        every=trials[0].validations,
+        callbacks=[one.report for one in trials],
+        checkpoints=[run.checkpoint for run in runs],
+        stack=stack_batches,
+    )
+    for one, error in zip(trials, errors, strict=True):
+        if error is not None:
+            one.diverged_at = one.training.step + 1
 
     def results(one: _Trial) -> Callable[[Run], dict[str, Any]]:
         return lambda run: one.results()
 
-    return [results(each) for each in every]
+    return [results(one) for one in trials]
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:

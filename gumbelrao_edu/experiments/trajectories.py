@@ -191,7 +191,7 @@ def train(run: Run) -> dict[str, Any]:
     config = run.config
     model, draws = search.build(config)
     training, steps = search.begin(config, model, draws), config["measure_at"]
-    images = search.digits(config["full"]).train.to(model.pixel_mean.device)
+    images = search.digits(config["full"]).train
 
     def report(training: Training) -> None:
         run.tick(training.step / steps[-1])

@@ -249,7 +249,7 @@ class TreeLSTM(nn.Module):
                 f"{tuple(batch.tokens.shape)}"
             )
         words = self.embedding.num_embeddings
-        if not holds((batch.tokens >= 0) & (batch.tokens < words)):
+        if not holds(lambda tokens: (tokens >= 0) & (tokens < words), batch.tokens):
             raise ValueError(f"batch: expected tokens from 0 to {words - 1}, got others")
         starts = [0, *itertools.accumulate(lengths)]
         order = sorted(range(len(lengths)), key=lambda sentence: -lengths[sentence])

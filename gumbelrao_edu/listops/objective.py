@@ -44,11 +44,14 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
     """
     check_batch(batch)
     classes = model.output.out_features
-    known = (batch.labels >= 0) & (batch.labels < classes) | (batch.labels == FILLER)
-    if not holds(known):
+
+    def known(label: Tensor) -> Tensor:
+        return (label >= 0) & (label < classes) | (label == FILLER)
+
+    if not holds(known, batch.labels):
         raise ValueError(
             f"labels: expected 0 to {classes - 1}, or {FILLER} for no loss, got "
-            f"{batch.labels[~known][0]}"
+            f"{batch.labels[~known(batch.labels)][0]}"
         )
     num_samples = samples_of(model.estimator)
     s = max(1, num_samples)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._checks import check_floating, check_number, holds
 
@@ -21,7 +22,7 @@ def check_kind(value: Any, kind: type, name: str) -> None:
 def check_finite(tensor: Any, name: str) -> None:
     """A floating tensor without NaN or infinity."""
     check_floating(tensor, name)
-    if not holds(tensor.detach().isfinite()):
+    if not holds(Tensor.isfinite, tensor.detach()):
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
@@ -30,10 +31,8 @@ def check_probabilities(p: Any, name: str = "p") -> None:
     check_finite(p, name)
     if p.dim() == 0 or p.shape[-1] == 0:
         raise ValueError(f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
-    rows = p.detach()
-    away = (rows.sum(-1) - 1).abs()
-    rounding = max(_ROUNDING, rows.shape[-1] * torch.finfo(p.dtype).eps)
-    if not holds((rows >= 0).all(-1) & (away <= rounding)):
+    rounding = max(_ROUNDING, p.shape[-1] * torch.finfo(p.dtype).eps)
+    if not holds(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() <= rounding), p.detach()):
         raise ValueError(
             f"{name}: expected probabilities in each row, got a negative one or a sum other than 1"
         )

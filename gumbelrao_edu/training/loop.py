@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_count, check_function, check_number, check_seed
+from .._checks import check_count, check_function, check_number, check_seed, check_several
 from .errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
 from .files import load_state, save_state, set_aside, storable, what_differs
 
@@ -157,7 +157,7 @@ class Training:
         self,
         until: int,
         *,
-        every: int = 100,
+        every: int | Collection[int] = 100,
         callback: Callback | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -168,7 +168,8 @@ class Training:
 
         Args:
             until: number of the last step.
-            every: steps from one report to the next; the last step reports too.
+            every: steps from one report to the next, or the numbers of the steps to report; the
+                last step reports too.
             callback: called with this object after each report.
             checkpoint: a file that is resumed from if it exists and this object has done no step,
                 and saved to after each report, or sooner where reports are more than half a minute
@@ -205,10 +206,18 @@ class Training:
                 if stop or (self.step == until and interrupted.is_set()):
                     raise KeyboardInterrupt(f"stopped after step {self.step}; run again to go on")
 
-    def begin(self, until: int, every: int, checkpoint: str | os.PathLike[str] | None) -> None:
+    def begin(
+        self,
+        until: int,
+        every: int | Collection[int],
+        checkpoint: str | os.PathLike[str] | None,
+    ) -> None:
         """Go on from the checkpoint, if there is one; arguments as for `run`."""
         check_count(until, "until")
-        check_count(every, "every")
+        if isinstance(every, Collection):
+            check_several(every, "every", check_count)
+        else:
+            check_count(every, "every")
         if self._torn:
             raise RuntimeError(
                 f"an interrupt came in the middle of a step, after {self.step} whole ones, and the "
@@ -265,7 +274,7 @@ class Training:
         self.history, self.step = state["history"], state["step"]
 
     def _step(self) -> None:
-        minibatch = self.examples[self.next_indices()]
+        minibatch = taken(self.examples, self.next_indices())
         with self.explosions():
             loss = self.loss(self.model, minibatch)
         _check_scalar(loss)
@@ -355,6 +364,8 @@ class Training:
         for left, (loss, norm) in zip(range(len(seen), 0, -1), seen, strict=True):
             if not math.isfinite(loss + norm):
                 self.step -= left
+                if self.step == 0:  # momenta of steps that were not made are no numbers to go on
+                    self.optimizer.state.clear()
                 self._check_loss(loss)
                 raise self._diverged(f"the norm of the gradient is {norm}")
             self._losses.append(loss)
@@ -379,14 +390,16 @@ class Training:
         for i, entry in enumerate(self.history):
             entry.update(storable(entry, f"history[{i}]"))
 
-    def reports(self, until: int, every: int) -> bool:
+    def reports(self, until: int, every: int | Collection[int]) -> bool:
         """Whether this step is one to report; arguments as for `run`."""
-        return self.step % every == 0 or self.step == until
+        if isinstance(every, Collection):
+            return self.step == until or self.step in every
+        return self.step == until or self.step % every == 0
 
     def report(
         self,
         until: int,
-        every: int,
+        every: int | Collection[int],
         callback: Callback | None,
     ) -> None:
         """Report if this step is one to do so; arguments as for `run`."""
@@ -426,6 +439,22 @@ class Pauses:
         yield
         self._last = time.monotonic()
         self._cost = self._last - begun
+
+
+def taken(examples: Any, index: Tensor) -> Any:
+    """Return these examples; of a tensor on a GPU without waiting for it.
+
+    Args:
+        examples: see `Training`.
+        index: on the CPU.
+
+    Example:
+        >>> taken(torch.arange(5), torch.tensor([4, 0]))
+        tensor([4, 0])
+    """
+    if isinstance(examples, Tensor):
+        index = index.to(examples.device, non_blocking=True)
+    return examples[index]
 
 
 def _check_scalar(loss: Any) -> None:

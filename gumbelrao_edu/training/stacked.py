@@ -11,7 +11,7 @@ than a step of one. On a GPU small models leave most of the card idle; a CPU gai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch.func import functional_call
 from ..estimators import joined, samples_of
 from .errors import OtherSettingsError, TrainingDivergedError
 from .files import set_aside
-from .loop import Callback, Pauses, Training, in_one_piece, interrupts_held
+from .loop import Callback, Pauses, Training, in_one_piece, interrupts_held, taken
 
 if TYPE_CHECKING:
     from .run import Run
@@ -61,14 +61,14 @@ def stack_tensors(examples: Tensor, index: Tensor, model: Any) -> Stacked:
         >>> whole.tolist(), axis, rows
         ([[0, 8], [5, 0]], 0, None)
     """
-    return examples[index], 0, None
+    return taken(examples, index), 0, None
 
 
 def run_together(
     trainings: Sequence[Training],
     until: int,
     *,
-    every: int = 100,
+    every: int | Collection[int] = 100,
     callbacks: Sequence[Callback],
     checkpoints: Sequence[Path],
     stack: Stack = stack_tensors,
@@ -134,7 +134,7 @@ def run_together(
 
 
 def _reported(
-    training: Training, until: int, every: int, callback: Callback
+    training: Training, until: int, every: int | Collection[int], callback: Callback
 ) -> TrainingDivergedError | None:
     try:
         training.report(until, every, callback)

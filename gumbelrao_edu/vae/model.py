@@ -143,7 +143,7 @@ class DiscreteVAE(nn.Module):
         check_real(x, "x", "pixels")
         if x.dim() == 0 or x.shape[-1] != pixels:
             raise ValueError(f"x: expected images [*, {pixels}], got shape {tuple(x.shape)}")
-        if not holds((x >= 0) & (x <= 1)):
+        if not holds(lambda x: (x >= 0) & (x <= 1), x):
             raise ValueError("x: expected pixels from 0 to 1, got others (0 to 255: divide by 255)")
 
     def kl(self, logits: Tensor) -> Tensor:
