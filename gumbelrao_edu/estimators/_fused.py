@@ -63,9 +63,11 @@ def usable(logits: Tensor, k: float, noise: str) -> bool:
 
 def eager() -> bool:
     """Whether no compiler, no transform of `torch.func` and no mode looks on."""
-    transformed: bool = torch._C._are_functorch_transforms_active()
-    modes: int = torch._C._len_torch_dispatch_stack()
-    return not (torch.compiler.is_compiling() or transformed or modes)
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    )
 
 
 @functools.cache
