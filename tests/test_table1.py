@@ -118,7 +118,7 @@ def test_clipped_trainings_come_seed_by_seed_and_their_table_holds_both(tmp_path
     clips = [config["clip"] for config in cpu]
     seeds = [config["seed"] for config in cpu]
     assert seeds == sorted(seeds)
-    assert clips == [1.0, 1.0, 1.0, None] * len({*seeds})
+    assert clips == ([1.0] * 6 + [None] * 2) * len({*seeds})
     profile = replace(TINY, rows=(ST_GS, *CLIPPED[:1]), seeds=(0,))
     tables = reproduce(clipping.EXPERIMENT, profile, tmp_path, say=lambda line: None)
     assert tables["clipping"]["row"].tolist() == [ST_GS_CLIPPED.label, ST_GS.label]
