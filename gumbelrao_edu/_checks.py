@@ -224,7 +224,8 @@ def check_generator(generator: Any, device: torch.device) -> None:
         raise TypeError(
             f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
         )
-    if generator.device != device and not (generator.device.type == device.type == "cpu"):
+    cards = {generator.device.index, device.index} - {None}  # a CPU has no number
+    if generator.device.type != device.type or len(cards) > 1:
         raise ValueError(
             f"generator: expected one on {device}, where the logits are, got one on "
             f"{generator.device}"

@@ -20,7 +20,8 @@ class GumbelRaoCategorical(OneHotCategorical):
         D ~ softmax(θ),    backward: equation (10), or (7) for K = ∞
 
     As `torch.distributions.OneHotCategoricalStraightThrough`, with another gradient. A class of
-    probability exactly 0 is never drawn, whether `probs` has a 0 there or `logits` −∞.
+    probability exactly 0 is never drawn, whether `probs` has a 0 there or `logits` −∞; entropy and
+    `kl_divergence` from this to another one have finite gradients there.
 
     Args:
         probs, logits: one of them, `[*batch, n]`.
