@@ -57,7 +57,7 @@ FINEST = Rule(1e-11, (-5.0, 3.8, 0.22, 0.7), 0.18, 20.0, 12, 0.05, 5.0)  # to ju
 MAX_CLASSES = 1024
 MIN_TABLE_TAU, MAX_TABLE_TAU = 1e-20, 100.0  # below, moments of the size of τ leave float32
 MAX_WORKSPACE = 2**20  # numbers in the largest intermediate tensors of one chunk of rows
-_TABLES = 128  # that are kept, one for each temperature: 3 MB of float32
+_TABLES = 64  # that are kept, one for each temperature: 1 MB of float32
 
 
 class Table(NamedTuple):

@@ -836,9 +836,7 @@ from scipy import stats
 print("95 % intervals of GR-∞ minus ST-GS, in points:")
 apart = stats.ttest_rel(by_seed["GR-∞"], by_seed["ST-GS"]).confidence_interval(0.95)
 print(f"τ = 1: {apart.low:.1f} to {apart.high:.1f}")
-cold = low[low.learning_rate == 0.05]
-cold = cold.pivot(index="seed", columns="row", values="published_accuracy")
-apart_cold = stats.ttest_rel(cold["GR-∞"], cold["ST-GS"]).confidence_interval(0.95)
+apart_cold = stats.ttest_rel(free["GR-∞"], free["ST-GS"]).confidence_interval(0.95)
 print(f"τ = 0.01: {apart_cold.low:.1f} to {apart_cold.high:.1f}")
 
 # %% [markdown]

@@ -63,7 +63,7 @@ def gumbel_rao(
             or is the number 0: the limit, which is `zgr`.
         k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`. Time grows with
             K, memory does not. K = ∞ wants a table for each different τ, which takes some
-            milliseconds and is kept for the last 128. For logits in float32 or less the draws are
+            milliseconds and is kept for the last 64. For logits in float32 or less the draws are
             multiples of 2⁻²⁴: at a low τ the gradient of classes less probable than that comes out
             too small, and of those below 1e-38 it is 0 at any. K = ∞ has no such limit, float64
             lower ones.
@@ -373,16 +373,8 @@ def _vjp(
 
 
 @_vjp.register_fake
-def _shaped(
-    grad: Tensor,
-    logits: Tensor,
-    one_hot: Tensor,
-    seed: Tensor,
-    taus: Tensor | None,
-    tau: float,
-    k: float,
-    noise: str,
-) -> Tensor:
+def _shaped(grad: Tensor, logits: Tensor, *rest: Any) -> Tensor:
+    *_, k, noise = rest
     if k == math.inf and _fused.usable(logits, k, noise) and isinstance(logits.shape[-1], int):
         _fused.prepare_exact(logits)
     return logits.new_empty(logits.shape)
