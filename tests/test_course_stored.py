@@ -61,6 +61,7 @@ def test_how_early_a_training_ends_depends_on_the_learning_rate(listops):
     assert ended["ST-GS"].notna().all()
     assert ended["ST-GS"][0.05].between(2 * epoch, 3 * epoch).all()
     assert ended["ST-GS"][0.1].between(epoch, 1.2 * epoch).all()  # "soon after the first epoch"
+    assert (low.best_epoch["ST-GS"][0.2] == 0).all()  # "that of the network before training"
     assert ended["GR-MC10"][[0.1, 0.2]].notna().all()
     assert ended["GR-MC10"][0.05].isna().all()
     assert ended["GR-∞"][[0.05, 0.1]].isna().all()
@@ -190,6 +191,15 @@ def test_the_table_is_near_the_paper_and_in_its_order():
     assert table.test["ST-GS"] > table.test[GR].max() > table.test[GR].min() > table.test["GS"]
     assert table.paper["ST-GS"] > table.paper["GR-MC10"] > table.paper["GS"]
     assert table.tau[["ST-GS", *GR]].nunique() == 1
+
+
+def test_the_lead_at_4_8_and_16_classes_hangs_on_one_draw():
+    table = stored("verdicts").set_index("claim")
+    cells = [table.cells["At 8-ary and B = 20 GR is ahead of ST-GS."]]
+    cells += [table.cells[f"So it is at {arity}-ary."] for arity in (4, 16)]
+    left = [float(text.rpartition("; without that draw of GR-∞: ")[2]) for text in cells]
+    assert max(left) == 0.1  # "at most 0.1 nats are left"
+    assert all("GR-∞ at τ = 0.288" in text for text in cells)  # "that with the low temperature"
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +337,7 @@ def test_the_gain_is_largest_at_first_and_at_low_temperatures(figure2):
     assert (gain.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
     assert (gain.loc[100] > 1.3 * gain.loc[1000:].max()).all()
     grows = gain.loc[50_000] / gain.loc[1000]
-    assert grows.between(1.05, 1.16).all()  # "by about a tenth"
+    assert (grows.min(), grows.max()) == pytest.approx((1.09, 1.15), abs=0.005)  # "9 to 15 %"
     for tau in (0.5, 1.0):  # section 8: of the noise of GS
         noise = v.xs(tau, level="tau")
         more = noise.GS - noise["GR-∞"]
@@ -374,6 +384,13 @@ def test_the_best_temperatures(figure2):
     cool, cold = cell.loc[0.25], cell.loc[0.1]
     between = cool.squared_bias - cold.squared_bias + (cool.monte_carlo - cold.monte_carlo) / 100
     assert abs(between) < math.hypot(cool.squared_bias_error, cold.squared_bias_error)
+    ten = last[last.row == "GR-MC10"].set_index("tau")
+    cool, mild = ten.loc[0.25], ten.loc[0.5]
+    between = cool.squared_bias - mild.squared_bias + (cool.monte_carlo - mild.monte_carlo) / 100
+    error = math.hypot(cool.squared_bias_error, mild.squared_bias_error)
+    error = math.hypot(error, cool.monte_carlo_error / 100, mild.monte_carlo_error / 100)
+    assert abs(between) < 2 * error  # "it can't tell 0.25 from 0.5, the best one of ST-GS"
+    assert best[100]["ST-GS"] == 0.5
     assert last.squared_bias_error.median() == pytest.approx(1, abs=0.9)  # "about one unit"
 
 

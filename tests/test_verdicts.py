@@ -139,7 +139,7 @@ def fields(better):
         for draw in range(4)
         for label, steps in (("ST-GS", 2000 + draw), ("GR-∞", 1000 if better else 4000))
     ]
-    table, runs = pd.DataFrame(rows), pd.DataFrame([{"num_batches": 100}])
+    table, runs = pd.DataFrame(rows), pd.DataFrame([{"num_batches": 100, "bias_batches": 8}])
     return {
         "fig2/fig2": table[table.arity == 8],
         "fig2/steps": pd.DataFrame(steps),
@@ -221,6 +221,80 @@ def test_at_every_arity_is_at_the_worst_one_and_at_none_that_is_missing(tmp_path
     tables["fig3/fig3"] = three[three.arity != 16]
     judged(tables, tmp_path / "missing")
     assert all_there(measured.Stored(tmp_path / "missing")) is None
+
+
+def test_a_best_temperature_at_the_edge_of_the_grid_decides_nothing(tmp_path):
+    tables = better(1)
+    table = tables["fig2/fig2"]
+    tables["fig2/fig2"] = table[table.tau < 1]  # now 0.5 is the best for ST-GS, and the largest
+    found = judged(tables, tmp_path).set_index("claim")
+    (one,) = [claim for claim in found.index if claim.endswith("than ST-GS: one gradient.")]
+    assert found.verdict[one] == UNDECIDED
+    assert "τ = 0.5, the largest that was measured" in found.cells[one]
+    assert "larger ones, too" in found.would_decide[one]
+    inside = judged(better(1), tmp_path / "inside").set_index("claim")
+    assert inside.verdict[one] == HOLDS
+    assert "the largest" not in inside.cells[one]
+
+
+def test_errors_of_figures_2_and_3_are_over_pairs_and_that_of_a_bias_over_fewer(tmp_path):
+    judged(better(1), tmp_path)
+    stored = measured.Stored(tmp_path)
+    over_pairs = (measured.variance_ratio, measured.saving("fig3", 2, 4, 16))
+    over_few = (measured.lower_mse, measured.lower_temperature(100))
+    counts = [(find(stored).count, find(stored).freedom) for find in (*over_pairs, *over_few)]
+    assert counts == [(50, 49), (50, 49), (8, 7), (8, 7)]
+    mse = {"ST-GS": (450, 400), "GR-MC100": (425, 400)}  # at τ = 1, where they are nearest
+    assert measured.lower_mse(stored).value == pytest.approx(mse["ST-GS"][0] / mse["GR-MC100"][0])
+
+
+def test_steps_that_are_twice_as_many_and_half_as_many_are_no_gain(tmp_path):
+    steps = [(100, 200), (200, 100), (300, 300)]
+    rows = [
+        {"row": label, "arity": 8, "batch_size": 20, "draw": draw, "threshold": 130, "steps": each}
+        for draw, pair in enumerate(steps)
+        for label, each in zip(("ST-GS", "GR-∞"), pair, strict=True)
+    ]
+    judged({"fig2/steps": pd.DataFrame(rows)}, tmp_path)
+    assert measured.steps_ratio(measured.Stored(tmp_path)).value == pytest.approx(0.0)
+
+
+def test_a_gain_tells_what_is_left_without_its_draw(tmp_path):
+    """A gain in one draw only is seen as one; draws are known by all but the τ."""
+    tables = better(1)
+    runs = tables["table2/runs"]
+    first = runs.learning_rate == 0.001
+    apart = runs.valid_bound - (runs.estimator == "gumbel_rao") * ~first * 1.75
+    tables["table2/runs"] = runs.assign(valid_bound=apart)
+    table = judged(tables, tmp_path).set_index("claim")
+    cells = table.cells["At 8-ary and B = 20 GR is ahead of ST-GS."]
+    assert cells.endswith("; without that draw of GR-∞: 0.2")  # 2 − 1.75
+    assert table.measured["At 8-ary and B = 20 GR is ahead of ST-GS."].startswith("2.00")
+    far = table.cells["REINFORCE is far behind, by more than 5 nats."]
+    assert far.endswith("; without that draw of ST-GS: 99.0")
+    tables["table2/runs"] = runs[first]
+    alone = judged(tables, tmp_path).set_index("claim")
+    assert "without" not in alone.cells["So it is at 16-ary."]
+
+
+def test_a_search_with_one_training_a_draw_decides_with_more_seeds_of_the_best(tmp_path):
+    """What the page says would decide: a search, and then `seeds`."""
+    tables = better(1)
+    runs = tables["table2/runs"]
+    expected = judged(tables, tmp_path).set_index("claim")
+    longer = runs.assign(valid_samples=1000, valid_bound=runs.valid_bound + 1)
+    alone = longer[longer.seed == 0]
+    found = judged({**tables, "fig4/runs": alone}, tmp_path).set_index("claim")
+    of_search = found.place.isin(["Table 2", "Table 3", "Figure 4"])
+    open_ = found.index.str.startswith(WITHOUT_ERROR)
+    assert (found.measured == expected.measured)[of_search & ~open_].all()
+    seeds = longer[(longer.seed > 0) & (longer.learning_rate < 0.0025)]  # of the two best draws
+    found = judged({**tables, "fig4/runs": alone, "seeds/runs": seeds}, tmp_path)
+    found = found.set_index("claim")
+    assert found.cells[of_search & ~open_].str.contains("M = 1000").all()
+    assert {*found.verdict[of_search & ~open_]} <= {HOLDS, FAILS}
+    searches = found[of_search].index.map({claim.sentence: claim.decides for claim in CLAIMS})
+    assert searches.str.contains("and then that of `seeds`").sum() > 8
 
 
 def test_figure_1_is_turned_by_other_variances(tmp_path, monkeypatch):

@@ -152,26 +152,9 @@ def readme(table: pd.DataFrame) -> str:
         "    python -m gumbelrao_edu verdicts --out notebooks/results",
         "",
         f"{len(table)} claims ({said}). The statistics and the rules stand in",
-        "`gumbelrao_edu/experiments/paper_claims.py`. What stands after ± is one standard error.",
-        "A claim *holds* if the number lies inside the bounds of its rule, at least two standard",
-        "errors away from them; it *does not hold* if it lies as far outside; otherwise, and with",
-        f"fewer than {LEAST} seeds or draws, it is *undecided*. Two is for an error that is well",
-        "known; an error from few seeds is not, and Student's t then asks for more (4.5 with three",
-        "seeds; for a difference of two means the degrees of freedom are Welch's). More seeds were",
-        "trained mostly where a claim was undecided; to look again after each of them finds two",
-        "standard errors a little too often. A draw is one",
-        "of the hyper-parameters of a search; where only one was tried, there is no best one, and",
-        "the claim is undecided. The training by which a draw was chosen is one of its seeds, so",
-        "that each mean is a little too good. Trainings are compared with those of the same length",
-        "and M, the number of samples of a bound, only, but for the claim that names two",
-        "experiments; where there are several such protocols, the longest one with as many seeds",
-        "judges. The models of Table 1 were trained on sentences drawn anew; a sixth of the",
-        "published test set had been among them and is left out. Their learning rate 0.05 is below",
-        "those of the paper; it was added when the smallest tried, 0.1, had been the best. The",
-        "layers of the autoencoders, which the paper does not give, are those of this project. The",
-        "rules for Table 1, for Figure 2 and for Table 2 at 8-ary were written after its first",
-        "trainings, the others before theirs.",
+        "`gumbelrao_edu/experiments/paper_claims.py`.",
         "",
+        _NOTES.format(least=LEAST),
         f"| {' | '.join(_HEAD)} |",
         "| --- | --- | --- |",
     ]
@@ -180,6 +163,38 @@ def readme(table: pd.DataFrame) -> str:
 
 
 _ORDER = (HOLDS, FAILS, UNDECIDED, UNMEASURED)
+
+_NOTES = """\
+- **Verdicts.** What stands after ± is one standard error. A claim *holds* if the number
+  lies inside the bounds of its rule, at least two standard errors away from them; it *does
+  not hold* if it lies as far outside; otherwise it is *undecided*, and so it is with fewer
+  than {least} seeds or draws. Two is for an error that is well known; an error from few
+  seeds is not, and Student's t then asks for more (4.5 with three seeds; for a difference
+  of two means the degrees of freedom are Welch's). More seeds were trained mostly where a
+  claim was undecided; to look again after each of them finds two standard errors a little
+  too often.
+- **Draws.** A draw is one of the hyper-parameters of a search; where only one was tried,
+  there is no best one, and the claim is undecided. The training by which a draw was chosen
+  is one of its seeds, so that each mean is a little too good. The error of a gain in nats
+  is that of the seeds, given these draws. How much hangs on one draw is said behind it: the
+  gain without the draw that is best for the row that should be ahead. At 8-ary and B = 20
+  six draws were tried, of some rows two; in the other cells the two that were the best of
+  those six, and at B = 5 one more.
+- **What is compared.** Trainings of the same length and M, the number of samples of a
+  bound, only, but for the claim that names two experiments; where there are several such
+  protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3 are of one
+  training each, and what another one would change is not in their errors.
+- **What differs from the paper.** The models of Table 1 were trained on sentences drawn
+  anew; those of the published test set that had been among them are left out. Their
+  learning rate 0.05 is below those of the paper; it was added when the smallest tried, 0.1,
+  had been the best. With clipped gradients the largest rate that was tried, 0.1, is the
+  best. The layers of the autoencoders, which the paper does not give, are those of this
+  project.
+- **When the rules were written.** Those for Table 1, for Figure 2, and for 8-ary at B = 20
+  in Table 2 and Figures 3 and 4 after the first of these trainings, the others before
+  theirs. Those of Figures 2b and 2c were changed later: a best temperature that is the
+  largest measured decides nothing, and steps are compared by their logarithms.
+"""
 
 
 def write_verdicts(folder: Path) -> pd.DataFrame:
