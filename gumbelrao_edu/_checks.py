@@ -55,8 +55,10 @@ def check_tau(
     allow_zero: bool = False,
     learnable: bool = True,
 ) -> Tau:
-    """A positive finite number, or a tensor of them that broadcasts to `batch`."""
-    wanted = "non-negative" if allow_zero else "positive"
+    """A positive finite number, or a tensor of them that broadcasts to `batch`.
+
+    `allow_zero`: a number may be 0.
+    """
     if isinstance(tau, Tensor):
         check_floating(tau, name)
         if not _broadcasts_to(tau.shape, batch):
@@ -65,9 +67,9 @@ def check_tau(
                 f"of the logits, got {tuple(tau.shape)}"
             )
         value = tau.detach()
-        if not holds(lambda t: (t >= 0 if allow_zero else t > 0) & t.isfinite(), value):
-            raise ValueError(f"{name}: expected {wanted} finite numbers, got {shown(value)}")
-        if not holds(lambda t: (t >= MIN_TAU) & (t <= MAX_TAU) | (t == 0), value):
+        if not holds(lambda t: (t > 0) & t.isfinite(), value):
+            raise ValueError(f"{name}: expected positive finite numbers, got {shown(value)}")
+        if not holds(lambda t: (t >= MIN_TAU) & (t <= MAX_TAU), value):
             raise ValueError(f"{name}: expected {_TAUS}, got {shown(value)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
@@ -77,6 +79,7 @@ def check_tau(
     number = _python_number(tau, name, "a number or a tensor")
     # A comparison and no `isfinite`: the compiler may hold τ for a symbol.
     if not (number <= _LARGEST and (number > 0 or (allow_zero and number == 0))):
+        wanted = "non-negative" if allow_zero else "positive"
         raise ValueError(f"{name}: expected a {wanted} finite number, got {tau}")
     if 0 < number < MIN_TAU or number > MAX_TAU:
         raise ValueError(f"{name}: expected {_TAUS}, got {tau}")
@@ -93,11 +96,20 @@ def shown(value: Any) -> str:
 
 
 def check_real(tensor: Any, name: str, of: str = "numbers") -> None:
-    """A tensor of real numbers of any dtype; `of` says what they are."""
+    """A dense tensor of real numbers of any dtype; `of` says what they are."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor of {of}, got {type(tensor).__name__}")
     if tensor.is_complex():
         raise TypeError(f"{name}: expected real {of}, got {tensor.dtype}")
+    if not is_dense(tensor):
+        raise TypeError(f"{name}: expected a dense tensor of {of}, got {layout_of(tensor)}")
+
+
+def check_kind(value: Any, kind: type, name: str) -> None:
+    """An object of a class."""
+    if not isinstance(value, kind):
+        a = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name}: expected {a} {kind.__name__}, got {type(value).__name__}")
 
 
 def check_function(f: Any, name: str = "f") -> None:
@@ -141,11 +153,11 @@ def check_count(value: Any, name: str, least: int = 1) -> int:
     return number
 
 
-def check_seed(value: Any, name: str = "seed") -> int:
+def check_seed(seed: Any) -> int:
     """A whole number that torch takes for a seed."""
-    number = check_whole(value, name)
+    number = check_whole(seed, "seed")
     if not -(2**63) <= number < 2**64:
-        raise ValueError(f"{name}: expected a number from −2^63 to 2^64 − 1, got {number}")
+        raise ValueError(f"seed: expected a number from −2^63 to 2^64 − 1, got {number}")
     return number
 
 
@@ -216,14 +228,15 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
 
 
-def check_generator(generator: Any, device: torch.device) -> None:
-    """None, or a `torch.Generator` on the device of the logits."""
+def check_generator(generator: Any, device: torch.device | None = None) -> None:
+    """None, or a `torch.Generator`, on the device of the logits where these are known."""
     if generator is None:
         return
     if not isinstance(generator, (torch.Generator, Generators)):
         raise TypeError(
             f"generator: expected a torch.Generator or None, got {type(generator).__name__}"
         )
+    device = generator.device if device is None else device
     cards = {generator.device.index, device.index} - {None}  # a CPU has no number
     if generator.device.type != device.type or len(cards) > 1:
         raise ValueError(

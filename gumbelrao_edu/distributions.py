@@ -103,7 +103,9 @@ class GumbelRaoCategorical(OneHotCategorical):
 def _kl(p: GumbelRaoCategorical, q: OneHotCategorical) -> Tensor:
     """KL(p ‖ q) = Σ_i p_i log(p_i / q_i); what p never draws has no part, nor in the gradient."""
     never = p.probs == 0
-    log_q = q.logits.masked_fill(q.probs == 0, -torch.inf)  # torch's are finite there
+    # Torch has a finite number for log 0, and 0 for the exponential of one that is too small.
+    zero = (q.probs == 0) & (q.logits > math.log(torch.finfo(q.logits.dtype).tiny))
+    log_q = q.logits.masked_fill(zero, -torch.inf)
     ratio = p.logits.masked_fill(never, 0.0) - log_q.masked_fill(never, 0.0)
     kl: Tensor = (p.probs * ratio).sum(-1)
     return kl
@@ -155,10 +157,7 @@ def concrete_log_prob(sample: Tensor, logits: Tensor, *, tau: Tau) -> Tensor:
     Source: Maddison, Mnih & Teh (2017), The concrete distribution, equation (10).
     """
     check_logits(logits)
-    if not isinstance(sample, Tensor):
-        raise TypeError(f"sample: expected a tensor, got {type(sample).__name__}")
-    if not sample.is_floating_point():
-        raise TypeError(f"sample: expected a floating-point tensor, got {sample.dtype}")
+    check_floating(sample, "sample")
     try:
         shape = torch.broadcast_shapes(sample.shape, logits.shape)  # type: ignore[no-untyped-call]
     except RuntimeError:

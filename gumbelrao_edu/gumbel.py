@@ -97,10 +97,15 @@ def temper(logits: Tensor, tau: Tau) -> Tensor:
 
 
 def divided(theta: Tensor, tau: Tau) -> Tensor:
-    """θ/τ, where −inf stays and has no part in the gradient of τ: 0 · ∞ would be no number."""
+    """θ/τ for θ from 0 down; −inf where its exponential is 0, so that it has no part in gradients.
+
+    In that of τ it would be 0 · ∞, no number, where θ is −inf, and where θ/τ² overflows.
+    """
     if not isinstance(tau, Tensor):
         return theta / tau
-    never = theta == -torch.inf
+    never = theta.detach() / per_class(tau.detach(), theta) < 2 * math.log(
+        torch.finfo(theta.dtype).tiny
+    )
     return (theta.masked_fill(never, 0.0) / per_class(tau, theta)).masked_fill(never, -torch.inf)
 
 

@@ -161,13 +161,12 @@ class GumbelRao(nn.Module):
         if not isinstance(hard_eval, bool):
             raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
         if generator is not None:
-            check_generator(generator, getattr(generator, "device", torch.device("cpu")))
+            check_generator(generator)
         self.k: int | float = k
         self.dim = dim
         self.noise: Noise = noise
         self.hard_eval = hard_eval
         self.generator = generator
-        self._cell = torch.ones((), dtype=torch.float64, device="cpu")
         self._steps_done = 0
         self.schedule = tau
 
@@ -227,7 +226,9 @@ class GumbelRao(nn.Module):
             check_gumbel_rao(tau, self.k, self.noise)
             # Compiled code reads a tensor anew at each call, and is compiled again for each number.
             # Of a tensor it can't see that it is 0, which stands for the limit.
-            self._compiled_tau: Tau = self._cell.fill_(tau) if tau > 0 else 0.0
+            with torch.inference_mode(False):
+                cell = torch.tensor(tau, dtype=torch.float64, device="cpu")
+            self._compiled_tau: Tau = cell if tau > 0 else 0.0
         self._steps_done = count
 
     def step(self) -> None:

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import Tau, check_logits, check_tau, holds, shown
+from ._checks import Tau, check_floating, check_logits, check_real, check_tau, holds, shown
 
 
 class Rule(NamedTuple):
@@ -486,16 +486,14 @@ def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
     """Each argument, and that `grad` and `index` belong to `logits`."""
     check_logits(logits)
     check_tau(tau, logits.shape[:-1])
+    check_floating(grad, "grad")
+    check_real(index, "index")
     for name, tensor, shape in (
         ("grad", grad, logits.shape),
         ("index", index, logits.shape[:-1]),
     ):
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
         if tensor.shape != shape:
             raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
-    if not grad.is_floating_point():
-        raise TypeError(f"grad: expected a floating-point tensor, got {grad.dtype}")
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
     if not holds(lambda i: (i >= 0) & (i < logits.shape[-1]), index):

@@ -53,14 +53,16 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     return value.detach() + (surrogate - surrogate.detach())
 
 
-def first_order(theta: Tensor, name: str) -> Tensor:
-    """θ, of which a gradient can be taken and no second derivative.
+def first_order(theta: Any, name: str) -> Any:
+    """θ, or a learned τ, of which a gradient can be taken and no second derivative.
 
     For estimators whose gradient is no gradient of a function: what autograd would give for its
-    derivative is not that of its mean.
+    derivative is not that of its mean. What has no gradient stays as it is: autograd would not
+    notice a change of the original in place.
     """
-    same: Tensor = _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
-    return same
+    if not isinstance(theta, Tensor) or not theta.requires_grad:
+        return theta
+    return _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
 
 
 class _FirstOrder(torch.autograd.Function):

@@ -17,6 +17,7 @@ from gumbelrao_edu import (
 )
 from gumbelrao_edu import quadrature as tables
 from gumbelrao_edu.diagnostics import comparison
+from gumbelrao_edu.experiments import search
 from gumbelrao_edu.listops import data, generate
 from gumbelrao_edu.problems import QuadraticProgramme, fields, mixture, polynomial, simplex_grid
 from gumbelrao_edu.training.loop import Training
@@ -107,6 +108,9 @@ def trainings(tmp_path):
     vae = DiscreteVAE(4, st, pixel_mean=mean, hidden=(3,), latent_bits=4, generator=seeded())
     batches = torch.linspace(0, 1, 96, device="cpu", dtype=torch.float32).view(2, 3, 16)
     yield from gradient_variance(vae, batches, st, num_samples=4)
+    about, tick = {"of": "a test"}, lambda fraction: None
+    yield search.bounds(vae, batches[0], 3, tmp_path / "bounds", about=about, tick=tick)
+    (tmp_path / "bounds").unlink()
     yield from squared_bias(
         vae, batches, st, num_samples=2, reference_samples=2, generator=seeded()
     )

@@ -1,5 +1,7 @@
 """Fixed draws that serve every setting; tests of the figures hold them to formulas, too."""
 
+import math
+
 import pytest
 import torch
 
@@ -16,6 +18,18 @@ def test_measured_draws_are_grouped_by_b():
     assert (single.num_samples, grouped.num_samples) == (640, 10)
     assert torch.allclose(single.mean, grouped.mean)
     assert grouped.variance < single.variance / 10
+
+
+def test_only_what_is_asked_for_is_computed():
+    """Finite K have no largest τ and no largest n, as K = ∞ has."""
+    first = lambda d: d[..., 0].square()  # noqa: E731
+    for logits, tau in ((torch.zeros(3), 200.0), (torch.zeros(1500), 0.5)):
+        measured = Measurements(first, logits, [tau], [1], num_samples=4)
+        assert measured(tau, 1, 1).num_samples == 4
+        with pytest.raises(ValueError, match="tau, k: expected one of"):
+            measured(tau, math.inf, 1)
+        with pytest.raises(ValueError, match=r"tau: .* with K = ∞|logits: expected at most 1024"):
+            Measurements(first, logits, [tau], [1, math.inf], num_samples=4)
 
 
 def test_settings_without_draws_are_refused():

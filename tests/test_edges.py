@@ -15,6 +15,7 @@ from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRaoCategorical,
+    concrete_log_prob,
     conditional_gumbel,
     diagnostics,
     exact,
@@ -30,13 +31,18 @@ from gumbelrao_edu.listops import (
     Example,
     Split,
     TreeLSTM,
+    accuracy,
     evaluate,
     generate,
     greedy,
     losses,
+    parse_line,
+    read,
     read_examples,
+    score,
 )
-from gumbelrao_edu.problems import QuadraticProgramme
+from gumbelrao_edu.problems import QuadraticProgramme, monte_carlo
+from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.vae import (
     DiscreteVAE,
     gradient_variance,
@@ -295,6 +301,50 @@ def nested():
         (lambda: importance_weighted_bound(vae(), [0], num_samples=2), "x: expected a tensor of"),
         (lambda: TreeLSTM(greedy, dim=4)(Example((7,), 7)), "batch: expected a Batch, such as"),
         (lambda: evaluate("[MAX 1 2 ]"), "tokens: expected ids, got the text"),
+        (lambda: vae().kl("x"), "logits: expected a tensor, got str"),
+        (
+            lambda: importance_weighted_bound("x", torch.zeros(2, 16), num_samples=2),
+            "model: expected a DiscreteVAE, got str",
+        ),
+        (
+            lambda: gradient_variance(greedy, torch.zeros(1, 2, 16), greedy, num_samples=4),
+            "model: expected a DiscreteVAE, got function",
+        ),
+        (lambda: losses(vae(), sentence()), "model: expected a TreeLSTM, got DiscreteVAE"),
+        (lambda: score(vae(), Split([], "")), "model: expected a TreeLSTM, got DiscreteVAE"),
+        (
+            lambda: accuracy(TreeLSTM(greedy, dim=4), sentence()),
+            "split: expected a Split, got Batch",
+        ),
+        (lambda: Split(["7"], "one"), "examples: expected an Example, got str"),
+        (lambda: Split(5, "none"), "examples: expected a Sequence, got int"),
+        (lambda: read(5), "text: expected a str, got int"),
+        (lambda: read("7", longest="9"), "longest: expected a whole number, got str"),
+        (lambda: parse_line(None), "line: expected a str, got NoneType"),
+        (
+            lambda: RunningMean().update(torch.eye(3).to_sparse()),
+            "losses: expected a dense tensor of numbers, got torch.sparse_coo",
+        ),
+        (
+            lambda: diagnostics.measured(torch.eye(3).to_sparse()),
+            "draws: expected a dense tensor of numbers, got torch.sparse_coo",
+        ),
+        (
+            lambda: concrete_log_prob(torch.eye(3).to_sparse(), torch.zeros(3), tau=1.0),
+            "sample: expected a dense tensor, got torch.sparse_coo",
+        ),
+        (
+            lambda: conditional_vjp(
+                torch.eye(3).to_sparse(), torch.zeros(3, 3), torch.ones(3), 1.0
+            ),
+            "grad: expected a dense tensor, got torch.sparse_coo",
+        ),
+        (
+            lambda: monte_carlo(
+                QuadraticProgramme(), torch.eye(3), 0.5, k=1, num_samples=2, generator="x"
+            ),
+            "generator: expected a torch.Generator or None, got str",
+        ),
         (
             lambda: TreeLSTM(greedy, dim=4)(sentence(), estimator=3),
             "estimator: expected a function, got int",

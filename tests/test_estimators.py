@@ -393,6 +393,30 @@ def test_half_precision_holds_where_loss_times_log_probability_does_not(name):
     assert torch.autograd.grad(losses.sum(), logits)[0].isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_enumeration_of_many_variables_is_exact_in_half_precision(dtype):
+    """A product of sixteen probabilities is near the smallest number of float16."""
+    theta = torch.randn(16, 2, generator=seeded(3)).to(dtype)
+
+    def gradient(x):
+        leaf = x.clone().requires_grad_()
+        value = exact(lambda d: (d[..., 1].sum(-1) - 7).square().float(), leaf)
+        assert value.dtype == torch.promote_types(dtype, torch.float32)
+        return torch.autograd.grad(value, leaf)[0].double()
+
+    got, want = gradient(theta), exact_gradient_of_a_sum(theta.double())
+    # One part in 2¹¹ and in 2⁸ are the last digits of the gradient itself.
+    assert (got - want).norm() / want.norm() < 2 * torch.finfo(dtype).eps
+
+
+def exact_gradient_of_a_sum(theta):
+    """Of E[(Σ D − 7)²] = Σ p(1 − p) + (Σ p − 7)² for independent coins."""
+    theta = theta.clone().requires_grad_()
+    p = theta.softmax(-1)[:, 1]
+    value = (p * (1 - p)).sum() + (p.sum() - 7).square()
+    return torch.autograd.grad(value, theta)[0]
+
+
 @pytest.mark.parametrize("name", ["reinforce", "rloo", "exact"])
 def test_losses_of_a_wrong_shape_are_named(name):
     loss = estimators.get(name).loss
@@ -960,6 +984,32 @@ def test_vectorized_jacobians(name):
     fast = torch.autograd.functional.jacobian(sample, theta, vectorize=True)
     torch.testing.assert_close(fast, plain)
     assert plain.abs().sum() > 0.1
+
+
+def test_a_vectorized_jacobian_that_is_to_be_differentiated_is_refused():
+    """Its derivative would lack that of the Jacobian of the softmax, without a word."""
+
+    def square(theta):
+        return (gumbel_rao(theta, tau=0.5, k=5, generator=seeded(9)) @ HARD.float()).square()
+
+    with pytest.raises(RuntimeError, match=r"gumbel_rao: .* double backward is not supported"):
+        torch.autograd.functional.jacobian(
+            lambda theta: square(theta).reshape(1), THETA, vectorize=True, create_graph=True
+        )
+
+
+@pytest.mark.parametrize("name", ["gapped_straight_through", "decoupled_straight_through"])
+def test_second_derivatives_in_a_learned_temperature_are_refused(name):
+    hyper = {"tau_forward": 0.7} if name == "decoupled_straight_through" else {}
+    theta = THETA.clone().requires_grad_()
+    tau = torch.tensor(0.5, requires_grad=True)
+    function = estimators.get(name).function
+    loss = (function(theta, tau=tau, generator=seeded(), **hyper) @ HARD.float()).square()
+    (g,) = torch.autograd.grad(loss, tau, create_graph=True)
+    assert g != 0
+    for leaf in (tau, theta):
+        with pytest.raises(RuntimeError, match=f"{name}: .* double backward is not supported"):
+            torch.autograd.grad(g, leaf, retain_graph=True)
 
 
 HARD = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)

@@ -146,6 +146,17 @@ def test_bad_shapes_are_named(arguments, error, message):
 
 
 @pytest.mark.paper("(3)")
+@pytest.mark.parametrize("tau", [1e-40, 1e-30, 1e-20, 1e-19, 1e-3])
+def test_the_gradient_in_a_low_temperature_is_that_of_the_limit(tau):
+    """0 where all but one probability is 0; θ/τ² is beyond float32 there."""
+    learned = torch.tensor(tau, requires_grad=True)
+    theta = torch.tensor([0.0, -1.0, -3.0], requires_grad=True)
+    p = tempered_softmax(theta, learned)
+    assert p.tolist() == [1.0, 0.0, 0.0]
+    grads = torch.autograd.grad(p[0], (theta, learned))
+    assert [grad.tolist() for grad in grads] == [[0.0, 0.0, 0.0], 0.0]
+
+
 def test_tempered_softmax_by_hand_and_in_the_limits():
     logits = torch.tensor([math.log(1.0), math.log(2.0), -INF])
     torch.testing.assert_close(tempered_softmax(logits, 0.5), torch.tensor([0.2, 0.8, 0.0]))

@@ -202,6 +202,16 @@ def test_the_layer_takes_what_the_function_takes():
         assert torch.equal(x.grad, y.grad)
 
 
+def test_a_layer_made_or_copied_in_inference_mode_steps_on():
+    with torch.inference_mode():
+        made = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), k=2)
+        copied = copy.deepcopy(made)
+    for layer in (made, copied):
+        layer.step()
+        assert layer.tau == pytest.approx(0.91)
+        assert layer._compiled_tau.item() == pytest.approx(0.91)
+
+
 def test_a_schedule_may_be_replaced_and_is_checked_then_too():
     layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), k=3)
     layer.step()
@@ -567,6 +577,28 @@ def test_the_density_agrees_with_torchs_own():
     assert torch.autograd.gradcheck(
         lambda a, b, c: concrete_log_prob(b, a, tau=c), (theta, x.detach().requires_grad_(), tau)
     )
+
+
+def test_a_divergence_from_what_is_rare_is_finite_where_its_probability_rounds_to_0():
+    """By hand: p = (σ(0), …) and log q = (0, −110) up to rounding; torch's own says infinity."""
+    logits = torch.tensor([0.0, 1.0], requires_grad=True)
+    rare = OneHotCategorical(logits=torch.tensor([0.0, -110.0]))
+    assert rare.probs[1] == 0
+    kl = kl_divergence(GumbelRaoCategorical(logits=logits), rare)
+    p = logits.detach().double().softmax(-1)
+    want = (p * (p.log() - torch.tensor([0.0, -110.0]).double())).sum()
+    assert kl.item() == pytest.approx(want.item(), rel=1e-6)
+    (grad,) = torch.autograd.grad(kl, logits)
+    terms = p.log() - torch.tensor([0.0, -110.0]).double()
+    torch.testing.assert_close(grad.double(), p * (terms - want), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_divergence_from_what_never_occurs_is_infinite(dtype):
+    p = GumbelRaoCategorical(logits=torch.tensor([0.0, 1.0], dtype=dtype))
+    for never in ({"probs": [1.0, 0.0]}, {"logits": [0.0, -INF]}):
+        q = OneHotCategorical(**{name: torch.tensor(x, dtype=dtype) for name, x in never.items()})
+        assert kl_divergence(p, q) == INF
 
 
 def test_classes_that_never_occur_have_no_part_in_the_divergence():

@@ -509,6 +509,26 @@ def test_a_checkpoint_of_an_older_class_without_a_buffer(tmp_path: Path) -> None
     new().load(path)
 
 
+def test_settings_that_are_tensors_or_no_number_are_compared(tmp_path: Path) -> None:
+    """By their numbers: a tensor has no single truth, and NaN is not equal to itself."""
+    path = tmp_path / "state.safetensors"
+    about = {"taus": torch.tensor([0.1, 0.5]), "limit": math.nan, "of": [{"rate": (1, 2.0)}, None]}
+    new(about=about).run(3, checkpoint=path)
+    again = new(about={**about, "taus": about["taus"].clone()})
+    again.run(5, checkpoint=path)
+    assert again.step == 5
+    for other in (
+        {"taus": torch.tensor([0.1, 0.6])},
+        {"taus": torch.tensor([0.1, 0.5], dtype=torch.float64)},
+        {"taus": 0.1},
+        {"limit": 1.0},
+        {"of": [{"rate": (1, 3.0)}, None]},
+        {"of": [{"rate": (1, 2.0)}]},
+    ):
+        with pytest.raises(OtherSettingsError, match=f"{next(iter(other))}.*, not .*remove it"):
+            new(about={**about, **other}).run(5, checkpoint=path)
+
+
 def test_a_checkpoint_of_another_kind_of_device(tmp_path: Path) -> None:
     """A generator of a GPU has a state of 16 bytes."""
     training = new()

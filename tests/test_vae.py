@@ -15,6 +15,7 @@ from tiny_vae import IMAGES, ST_GS, enumerate_codes, tiny
 from torch import Tensor
 
 from gumbelrao_edu import estimators, gumbel_rao, st_gumbel_softmax
+from gumbelrao_edu.estimators._score import log_probability
 from gumbelrao_edu.vae import (
     DiscreteVAE,
     gradient_variance,
@@ -245,7 +246,7 @@ def test_the_baseline_of_reinforce_is_the_mean_of_the_past() -> None:
         logits = model.encode(IMAGES)
         sample = twin(logits)
         values = model.log_likelihood(IMAGES, sample)
-        log_q = estimators.log_probability(logits, sample.argmax(-1), 1)
+        log_q = log_probability(logits, sample.argmax(-1), 1)
         score = (values.detach() - past.value) * log_q
         want = torch.autograd.grad((score - model.kl(logits)).mean(), weights)
         got = torch.autograd.grad(model.elbo(IMAGES).mean(), weights)

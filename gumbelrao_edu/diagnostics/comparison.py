@@ -543,7 +543,6 @@ def _draws(
     record = registry.get(name)
     copies = hyper.get("num_samples", 1)
     if name == "exact":
-        copies = theta.shape[-1] ** theta.shape[:-1].numel()
         count = 3  # all the same; the fewest from which the error of a variance is known
     # At least four chunks, so that the time has a standard error.
     size = max(1, min(MAX_NUMBERS // max(1, copies * theta.numel()), -(-count // 4)))

@@ -203,7 +203,8 @@ class Measurements:
             sums = torch.cat([draws.estimates(tau, p).cumsum(1)[:, last] for p in parts], -1)
             for k, of_k in zip(drawn, sums.unbind(1), strict=True):
                 self._estimates[tau, k] = (of_k / k).T
-            self._estimates[tau, math.inf] = draws.limits(tau)[draws.index]
+            if math.inf in ks:
+                self._estimates[tau, math.inf] = draws.limits(tau)[draws.index]
         self._exact = draws.exact
         self._summaries: dict[tuple[float, float, int], Summary] = {}
 

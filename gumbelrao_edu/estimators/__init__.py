@@ -21,7 +21,7 @@ from . import (
 )
 from ._registry import Record, get, names
 from ._sampler import Sampler, joined, sampler, samples_of
-from ._score import log_probability, score_loss
+from ._score import score_loss
 from .reinforce import RunningMean
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "gumbel_rao",
     "gumbel_softmax",
     "joined",
-    "log_probability",
     "names",
     "reinforce",
     "reinmax",

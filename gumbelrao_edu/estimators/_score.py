@@ -12,8 +12,6 @@ from .._checks import (
     check_number,
     check_real,
     holds,
-    is_dense,
-    layout_of,
     seen_true,
 )
 
@@ -113,8 +111,6 @@ def log_probability(logits: Tensor, index: Tensor, axes: int) -> Tensor:
 def check_losses(losses: Any, batch: torch.Size, name: str = "f") -> None:
     """Real losses that have the leading axes of the batch."""
     check_real(losses, name, "losses")
-    if not is_dense(losses):
-        raise TypeError(f"{name}: expected a dense tensor of losses, got {layout_of(losses)}")
     if losses.shape != batch[: losses.dim()]:
         raise ValueError(
             f"{name}: expected losses of the shape {tuple(batch)} of the batch, or of its leading "

@@ -61,6 +61,7 @@ def decoupled_straight_through(
     tau_forward = check_tau(tau_forward, logits.shape[:-1], name="tau_forward", learnable=False)
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "decoupled_straight_through")
+    tau = first_order(tau, "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
     one_hot = one_hot_of_largest(divided(theta.detach(), tau_forward) + noise)
     relaxed = (divided(theta, tau) + noise).softmax(-1).to(theta.dtype)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._checks import check_function, check_logits
-from ..gumbel import one_hot_of_largest
+from ..gumbel import computing_dtype, one_hot_of_largest
 from ._registry import register
 from ._score import check_losses
 
@@ -71,7 +71,7 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     values = values.reshape(len(values), *[1] * len(lead), *joint, n)
     values = values.expand(len(values), *batch, n)
     # −inf · 0 is not a number: a class that never occurs is given any finite logit, and p = 0.
-    log_p = logits.log_softmax(-1)
+    log_p = logits.to(computing_dtype(logits.dtype)).log_softmax(-1)
     never = log_p == -torch.inf
     p_each = (log_p.masked_fill(never, 0.0) * values).sum(-1).exp()
     p_each = p_each.masked_fill((never & (values == 1)).any(-1), 0.0)
@@ -79,4 +79,5 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     losses = f(values.contiguous())  # which may overwrite what it is given
     check_losses(losses, values.shape[:-1])
     # What never occurs may have an infinite loss: 0 · ∞ is not a number either.
-    return (p * losses.masked_fill(p.detach() == 0, 0)).sum(0)
+    mean = (p * losses.masked_fill(p.detach() == 0, 0)).sum(0)
+    return mean.to(torch.promote_types(losses.dtype, logits.dtype))

@@ -57,6 +57,7 @@ def gapped_straight_through(
         raise ValueError(f"gap: expected at least 0, got {gap}")
     check_generator(generator, logits.device)
     theta = first_order(centred(logits), "gapped_straight_through")  # max θ = 0
+    tau = first_order(tau, "gapped_straight_through")
     fixed = theta.detach()
     one_hot, _ = perturb(fixed, generator)
     shift = torch.where(one_hot == 1, -fixed, -(fixed + gap).clamp(min=0.0))

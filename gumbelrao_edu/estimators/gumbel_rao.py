@@ -210,6 +210,8 @@ class _GumbelRao(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         arguments = (*ctx.saved_tensors, *ctx.settings)
         if not torch.compiler.is_compiling() and is_legacy_batchedtensor(grads[0]):
+            if torch.is_grad_enabled():  # the Jacobian below would count as a constant
+                raise RuntimeError(no_second_derivative("gumbel_rao"))
             # No matrix product, which autocast would take in half precision.
             vjp = (grads[0].unsqueeze(-1) * _jacobian(*arguments)).sum(-2)
         elif _fused.eager() and not torch.is_grad_enabled():

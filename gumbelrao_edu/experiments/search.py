@@ -525,7 +525,7 @@ def bounds(
     """
     device = model.pixel_mean.device
     chunk = 10 if device.type == "cpu" else 100  # as many as fit a cache, or fill a GPU
-    known = torch.empty(0)
+    known = torch.empty(0, dtype=torch.float32, device="cpu")
     about = {"file": "bounds", **about}
     try:
         known = load_state(path, about=about)["bounds"]

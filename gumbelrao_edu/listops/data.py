@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_generator
+from .._checks import check_count, check_generator, check_kind
 from .._download import DataError, File, are_there, fetch
 from .trees import Span, bracketed
 
@@ -179,12 +179,15 @@ def read(text: str, *, longest: int = 50) -> Example:
         The expression with its value.
 
     Raises:
+        TypeError: if an argument has the wrong type.
         ValueError: says what is wrong, to the person who wrote it.
 
     Example:
         >>> read("[max 2 9 [min 4 7] 0]").label
         9
     """
+    check_kind(text, str, "text")
+    longest = check_count(longest, "longest")
     words = text.upper().replace("]", " ] ").split()
     for word in words:
         if word not in VOCABULARY:
@@ -224,6 +227,7 @@ def parse_line(line: str) -> Example:
         >>> parse_line("3\\t( ( ( [MIN 3 ) 5 ) ] )").tokens
         (10, 3, 5, 14)
     """
+    check_kind(line, str, "line")
     label, tab, text = line.removesuffix("\n").removesuffix("\r").partition("\t")
     if not tab:
         raise ValueError("expected a label, a tab and an expression, got no tab")
@@ -501,6 +505,9 @@ class Split:
     """
 
     def __init__(self, examples: Sequence[Example], name: str) -> None:
+        check_kind(examples, Sequence, "examples")
+        for example in examples:
+            check_kind(example, Example, "examples")
         self.examples, self.name = tuple(examples), name
         tokens = list(chain.from_iterable(example.tokens for example in self.examples))
         lengths = [len(example.tokens) for example in self.examples]

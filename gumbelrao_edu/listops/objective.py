@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import holds
+from .._checks import check_kind, holds
 from ..estimators import samples_of, score_loss
 from .data import FILLER, Batch, Split, check_batch, filled
 from .model import TreeLSTM
@@ -42,6 +42,7 @@ def losses(model: TreeLSTM, batch: Batch) -> Tensor:
 
     Source: Choi, Yoo & Lee (2018); Kool, van Hoof & Welling (2019) for RLOO.
     """
+    check_kind(model, TreeLSTM, "model")
     check_batch(batch)
     classes = model.output.out_features
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._checks import check_count
+from .._checks import check_count, check_kind
 from .data import Batch, Split
 from .model import Estimator, Parse, TreeLSTM, greedy
 from .trees import Span, average_depth, f1
@@ -102,6 +102,8 @@ def _parsed(
     model: TreeLSTM, split: Split, estimator: Estimator, chunk: int
 ) -> Iterator[tuple[Tensor, Batch, Parse, int]]:
     """Of each chunk: which sentences, their batch, their trees, and how many are right."""
+    check_kind(model, TreeLSTM, "model")
+    check_kind(split, Split, "split")
     chunk = check_count(chunk, "chunk")
     if len(split) == 0:
         raise ValueError(f"split: expected sentences, got none in {split.name}")

@@ -13,12 +13,6 @@ from .._checks import check_floating, check_number, holds
 _ROUNDING = 1e-5  # of a sum of probabilities that were given with few digits
 
 
-def check_kind(value: Any, kind: type, name: str) -> None:
-    """An object of a class."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
-
-
 def check_finite(tensor: Any, name: str) -> None:
     """A floating tensor without NaN or infinity."""
     check_floating(tensor, name)
@@ -26,15 +20,15 @@ def check_finite(tensor: Any, name: str) -> None:
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
-def check_probabilities(p: Any, name: str = "p") -> None:
+def check_probabilities(p: Any) -> None:
     """A floating tensor `[*batch, n]`, n >= 1, whose rows are probabilities."""
-    check_finite(p, name)
+    check_finite(p, "p")
     if p.dim() == 0 or p.shape[-1] == 0:
-        raise ValueError(f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
+        raise ValueError(f"p: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
     rounding = max(_ROUNDING, p.shape[-1] * torch.finfo(p.dtype).eps)
     if not holds(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() <= rounding), p.detach()):
         raise ValueError(
-            f"{name}: expected probabilities in each row, got a negative one or a sum other than 1"
+            "p: expected probabilities in each row, got a negative one or a sum other than 1"
         )
 
 

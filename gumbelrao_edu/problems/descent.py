@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count
-from ._arguments import check_kind, check_positive, check_probabilities
+from .._checks import check_count, check_kind
+from ._arguments import check_positive, check_probabilities
 from .quadratic import QuadraticProgramme
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .. import estimators
-from .._checks import check_count
+from .._checks import check_count, check_generator, check_kind
 from ..diagnostics import Terms, covariance_trace, exact_terms, variance
 from ..quadrature import conditional_vjp
-from ._arguments import check_kind, check_probabilities
+from ._arguments import check_probabilities
 from .quadratic import QuadraticProgramme
 
 # Without and with the last term of (2).
@@ -127,6 +127,7 @@ def monte_carlo(
     check_kind(programme, QuadraticProgramme, "programme")
     check_probabilities(p)
     num_samples = check_count(num_samples, "num_samples", least=2)
+    check_generator(generator)
     device = p.device if generator is None else generator.device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in DERIVATIVES}
     hypers: dict[str, tuple[str, dict[str, Any]]] = {

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._checks import check_count, check_k, check_seed
+from .._checks import check_count, check_k, check_kind, check_seed
 from ..diagnostics.draws import temperatures
 from ..estimators.gumbel_rao import gumbel_rao
-from ._arguments import check_kind, check_positive
+from ._arguments import check_positive
 
 
 @dataclass(frozen=True)

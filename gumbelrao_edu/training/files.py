@@ -254,11 +254,25 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
             f"{path} is damaged or of another kind ({type(error).__name__}: {error})"
         ) from error
     wanted = storable(about, "about")
-    if known != wanted:
+    if not _same(known, wanted):
         texts = ({name: repr(part[name]) for name in part} for part in (known, wanted))
         other = what_differs(*texts)
         raise OtherSettingsError(f"{path} was saved with other settings: {other}")
     return dict(state)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values from `storable` are equal; NaN is equal to NaN."""
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        if type(one) is not type(other) or one.dtype != other.dtype or one.shape != other.shape:
+            return False
+        a, b = one.detach().cpu(), other.detach().cpu()
+        return bool(((a == b) | (a.isnan() & b.isnan())).all())
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other or (one != one and other != other))
 
 
 def what_differs(known: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -150,7 +150,7 @@ class Training:
         # are looked at when something is reported or saved, not at each step.
         self._looks_later = {p.device.type for p in model.parameters()} == {"cuda"}
         self._unread: list[Tensor] = []  # [loss, norm of the gradient] of steps not looked at
-        self._bad = torch.zeros(())  # 1 if one of them was not finite
+        self._bad: Tensor  # 1 if one of them was not finite
         self._torn = False  # in the middle of a step
 
     def run(

@@ -10,8 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._checks import check_count, check_function, check_generator, check_real, holds
-from ..estimators import RunningMean, log_probability, samples_of, score_loss
+from .._checks import (
+    check_count,
+    check_floating,
+    check_function,
+    check_generator,
+    check_kind,
+    check_real,
+    holds,
+)
+from ..estimators import RunningMean, samples_of, score_loss
+from ..estimators._score import log_probability
 
 Estimator = Callable[[Tensor], Tensor]
 
@@ -148,6 +157,7 @@ class DiscreteVAE(nn.Module):
 
     def kl(self, logits: Tensor) -> Tensor:
         """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly."""
+        check_floating(logits, "logits")
         if logits.shape[-2:] != (self.num_variables, self.arity):
             raise ValueError(
                 f"logits: expected shape [*, {self.num_variables}, {self.arity}], "
@@ -259,6 +269,7 @@ def importance_weighted_bound(
 
     Source: Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
+    check_kind(model, DiscreteVAE, "model")
     num_samples = check_count(num_samples, "num_samples")
     chunk = check_count(chunk, "chunk")
     log_q = model.encode(x).log_softmax(-1)

@@ -18,6 +18,7 @@ from .._checks import (
     check_count,
     check_function,
     check_generator,
+    check_kind,
     check_real,
     check_several,
     without_gradient,
@@ -75,6 +76,7 @@ def gradient_variance(
 
     Source: Paulus, Maddison & Krause (2021), Figures 2a and 3 and appendix D.2.
     """
+    check_kind(model, DiscreteVAE, "model")
     check_function(estimator, "estimator")
     num_samples = check_count(num_samples, "num_samples")
     if num_samples < 4 or num_samples % 2:
@@ -141,6 +143,7 @@ def variance_split(
 
     Source: Paulus, Maddison & Krause (2021), Figure 3 and appendices D.2 and E.
     """
+    check_kind(model, DiscreteVAE, "model")
     check_function(estimator, "estimator")
     batch_size = check_count(batch_size, "batch_size")
     num_batches = check_count(num_batches, "num_batches")
@@ -247,6 +250,7 @@ def squared_bias(
     Source: Paulus, Maddison & Krause (2021), Figure 2b and appendix D.2; Kool, van Hoof & Welling
     (2019) for RLOO.
     """
+    check_kind(model, DiscreteVAE, "model")
     num_samples = check_count(num_samples, "num_samples")
     reference_samples = check_count(reference_samples, "reference_samples", least=2)
     _check_batches(batches)
