@@ -127,7 +127,7 @@ def fetch(files: Sequence[File], *, otherwise: str, progress: bool = True) -> li
             raise DataError(
                 f"{file.name}: {_reason(error, file.path.parent)}\n"
                 f"{wrong if file.path.exists() else ''}"
-                f"Try again ({_COMMAND}), or put the file there yourself:\n"
+                f"Try again ({_COMMAND}), or put the file into {file.path.parent} yourself:\n"
                 f"{file.url}\n{otherwise}"
             ) from error
     return [file.path for file in files]

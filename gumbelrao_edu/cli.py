@@ -161,7 +161,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         _fail(str(limit))
         return 124  # as timeout(1) has it
     except KeyboardInterrupt as interrupt:
-        _fail(f"{_sentence(str(interrupt) or 'stopped')}{goes_on}")
+        said = str(interrupt) or "stopped"
+        _fail(f"{_sentence(said)}{'' if 'goes on' in said else goes_on}")
         return 130
     return 0
 

@@ -123,15 +123,15 @@ class GumbelRao(nn.Module):
     new temperature, which takes longer than a step of a small model; 30 draws are as fast then.
 
     Args:
-        tau: temperature, a number, a `Schedule`, or any function from the step to a number. It is
-            not learned: the estimator has no gradient in τ, and a tensor is refused.
+        tau: temperature, a number, a `Schedule`, or any function of the step alone. It is not
+            learned: the estimator has no gradient in τ, and a tensor is refused.
         k: K, the number of draws given D, or `math.inf`, with up to 1024 classes and τ ≤ 100.
         dim: the axis of the classes, 1 for `[batch, classes, height, width]`. (The functions take
             classes last.)
         noise: how the K draws belong together, see `gumbel_rao`.
         hard_eval: take the argmax in evaluation mode.
         generator: source of randomness; the global one when None. It is copied and pickled with
-            the layer, and not part of the state dict.
+            the layer, and not part of the state dict. Leave it out under activation checkpointing.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type or range.

@@ -11,7 +11,7 @@ import torch
 from seeded import seeded
 from torch import nn
 
-from gumbelrao_edu import diagnostics, estimators
+from gumbelrao_edu import diagnostics, estimators, exact
 from gumbelrao_edu.cli import main
 from gumbelrao_edu.diagnostics import Comparison, Measured, Result, comparison
 from gumbelrao_edu.figures.comparison import bias_against_variance, comparison_page
@@ -76,6 +76,65 @@ def test_a_sum_over_the_variables_is_enumerated_variable_by_variable(monkeypatch
         leaf = logits.clone().requires_grad_()
         exact = estimators.get("exact").function(f, leaf)
         torch.testing.assert_close(found.exact, torch.autograd.grad(exact, leaf)[0])
+
+
+def test_what_variables_do_together_where_they_mostly_are_is_no_sum():
+    """All forty at class 0 is never met by chance, and nearly a quarter of what is drawn."""
+    logits = torch.zeros(40, 3)
+    logits[:, 0] = 4.0
+    success = lambda d: d[..., 0].prod(-1)  # noqa: E731
+    beside = lambda d: (d @ torch.tensor([1.0, 2.0, 3.0])).sum(-1) - 5 * success(d)  # noqa: E731
+    p = logits.softmax(-1)
+    one = p[0, 0] ** 40 * (torch.tensor([1.0, 0.0, 0.0]) - p[0])  # of E[Π D] = p⁴⁰, by hand
+    costs = torch.tensor([1.0, 2.0, 3.0])
+    sums = p[0] * (costs - p[0] @ costs)
+    for f, want in ((success, one), (beside, sums - 5 * one)):
+        found = diagnostics.compare(
+            f, logits, estimators="reinforce", num_samples=50, generator=seeded(), tau=0.5
+        )
+        assert "RLOO" in found.reference
+        miss = (found.exact.reshape(40, 3) - want).norm() / (40**0.5 * want.norm())
+        assert miss < 0.2
+    linear = diagnostics.compare(
+        lambda d: d[..., 0].sum(-1), logits, estimators="reinforce", num_samples=4, tau=0.5
+    )
+    assert "variable by variable (f is a sum over them in 2,000 random tests)" in linear.reference
+
+
+def test_losses_without_a_derivative_are_compared_where_none_is_needed():
+    """Also those that leave PyTorch for NumPy, where a tensor that requires a gradient may not."""
+    powers = torch.tensor([1.0, 4.0]).numpy()
+    f = lambda d: torch.from_numpy((d.flatten(1).numpy() @ powers.repeat(3)) ** 2)  # noqa: E731
+    found = diagnostics.compare(
+        f, torch.zeros(2, 3), estimators=["reinforce", "rloo"], num_samples=4000, generator=seeded()
+    )
+    for result in found.results:
+        assert abs(result.bias2.value) < 4 * result.bias2.standard_error + 1e-6
+    with pytest.raises(ValueError, match=r"f: expected losses .*requires grad"):
+        diagnostics.compare(f, torch.zeros(2, 3), estimators="zgr", num_samples=4)
+
+
+def test_what_does_not_fit_the_memory_is_named(monkeypatch):
+    """The numbers in all values are counted, not the values alone."""
+    with pytest.raises(ValueError, match=r"logits: expected at most 2\^29 numbers .* 50000\^1 val"):
+        exact(lambda d: d[..., 0], torch.zeros(50_000))
+    cost = lambda d: (d @ torch.arange(10.0)).sum(-1)  # noqa: E731
+    for most, reference in (
+        (2000, "enumeration of 100 values"),
+        (1999, "variable by variable"),
+        (199, "RLOO"),
+    ):
+        monkeypatch.setattr(comparison, "MAX_HELD", most)
+        found = diagnostics.compare(
+            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=9
+        )
+        assert reference in found.reference
+    with pytest.raises(
+        ValueError, match=r"logits, reference_samples: expected at most 199 numbers .* 10 of 20"
+    ):
+        diagnostics.compare(
+            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=10
+        )
 
 
 def test_beside_a_large_constant_nothing_is_known_to_be_a_sum(monkeypatch):

@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from gumbelrao_edu.estimators import _registry
+
 NEW = '''
 """An estimator that nobody has published."""
 
@@ -87,3 +89,17 @@ def test_it_stands_in_the_tables_figures_and_lists(package):
 def test_it_is_offered_where_a_row_is_chosen(package):
     usage = python(package, ROOT / "benchmarks/table2_cell.py", "--help")
     assert re.search(r"[{,]\s*New\s*[,}]", usage)
+
+
+def test_a_kind_that_there_is_not_and_a_name_that_is_taken_are_refused():
+    claims = {"label": "Mine", "equation": "none", "example": {}}
+    before = dict(_registry._records)
+    with pytest.raises(ValueError, match=r"kind: expected one of .* got 'straightthrough'"):
+        _registry.register(**claims, kind="straightthrough")
+
+    def gumbel_rao(logits):
+        return logits
+
+    with pytest.raises(ValueError, match=r"a new name, got 'gumbel_rao', which gumbelrao_edu.est"):
+        _registry.register(**claims, kind="straight-through")(gumbel_rao)
+    assert _registry._records == before

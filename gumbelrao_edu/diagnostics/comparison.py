@@ -33,6 +33,7 @@ from .samples import Loss
 
 MAX_VALUES = 2**16  # values of the variables under one loss that are enumerated
 MAX_NUMBERS = 2**22  # in the samples of one chunk
+MAX_HELD = 2**28  # in what is held at once for the reference; 2 GiB in double precision
 RLOO_SAMPLES = 16  # of one gradient of the reference, where it is sampled
 TESTS = 1000  # of whether f is a sum over the variables
 ROWS = 1024  # of a Gram matrix at a time
@@ -299,8 +300,8 @@ def compare(
         likely = F.one_hot(theta.argmax(-1), theta.shape[-1]).to(theta.dtype)
         if gradient.norm() <= 1e-13 * loss(likely.unsqueeze(0)).detach().double().abs().max():
             gradient = torch.zeros_like(gradient)  # rounding of a loss that is constant
-        n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
-        why = [_out_of_reach(name, hyper, n, joint) for name, hyper in settings]
+        joint = theta.shape[len(lead) : -1].numel()
+        why = [_out_of_reach(name, hyper, theta, joint) for name, hyper in settings]
         if all(why):
             raise ValueError(f"estimators: expected one that can be measured here, but {why[0]}")
         results = [
@@ -357,9 +358,17 @@ def _settings(
     return settings
 
 
-def _out_of_reach(name: str, hyper: Mapping[str, Any], n: int, joint: int) -> str:
+def _enumerable(theta: Tensor, joint: int) -> bool:
+    """Whether the values of `joint` variables are few enough, and fit the memory."""
+    n = theta.shape[-1]
+    few = joint * math.log(n) <= math.log(MAX_VALUES)
+    return few and n**joint * theta.numel() <= MAX_HELD
+
+
+def _out_of_reach(name: str, hyper: Mapping[str, Any], theta: Tensor, joint: int) -> str:
     """Why a setting can't be measured; nothing where it can."""
-    if name == "exact" and joint * math.log(n) > math.log(MAX_VALUES):
+    n = theta.shape[-1]
+    if name == "exact" and not _enumerable(theta, joint):
         return f"{n}^{joint} values are too many to enumerate"
     if hyper.get("k") == math.inf and n > MAX_CLASSES:
         return f"K = ∞ takes at most {MAX_CLASSES} classes"
@@ -410,7 +419,7 @@ def _probe(
 ) -> torch.Size:
     """Look at f before anything is computed; returns which variables have a loss of their own."""
     one, two = _uniform(theta, 2, 8, generator)
-    leaf = one.requires_grad_()
+    leaf = one.requires_grad_(needs_gradient)
     losses = loss(leaf)
     if not losses.isfinite().all():
         raise ValueError("f: expected finite losses at one-hot samples, got NaN or infinity")
@@ -418,7 +427,7 @@ def _probe(
         if not (losses.is_floating_point() and losses.requires_grad):
             raise ValueError(
                 f"f: expected losses with a gradient in the sample, got {losses.dtype} without one "
-                f"(reinforce and rloo do without: estimators=['reinforce', 'rloo'])"
+                f"(the estimators reinforce and rloo do without)"
                 f"{without_gradient()}"
             )
         (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
@@ -476,15 +485,21 @@ def _reference(
 ) -> tuple[Tensor, Tensor | None, str]:
     """The exact gradient; draws of it where it is sampled, else None; and where it comes from."""
     n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
-    if joint * math.log(n) <= math.log(MAX_VALUES):
+    if _enumerable(theta, joint):
         leaf = theta.double().requires_grad_()
         total = exact(lambda d: loss(d.to(theta.dtype)).double(), leaf).sum()
         (gradient,) = torch.autograd.grad(total, leaf)
         each = f" for each of {lead.numel()} losses" if lead else ""
         return gradient, None, f"enumeration of {n**joint:,} values{each}"
-    if _is_sum(loss, theta, generator):
-        found = f"enumeration variable by variable (f is a sum over them in {TESTS:,} random tests)"
+    if n * theta.numel() <= MAX_HELD and _is_sum(loss, theta, generator):
+        tests = f"{2 * TESTS:,} random tests"
+        found = f"enumeration variable by variable (f is a sum over them in {tests})"
         return _by_variable(loss, theta), None, found
+    if reference_samples * theta.numel() > MAX_HELD:
+        raise ValueError(
+            f"logits, reference_samples: expected at most {MAX_HELD:,} numbers in the gradients "
+            f"of the reference, got {reference_samples:,} of {theta.numel():,}"
+        )
     draws = _draws(loss, theta, "rloo", {"num_samples": RLOO_SAMPLES}, reference_samples, generator)
     stacked = torch.cat([chunk for chunk, _ in draws])
     found = (
@@ -497,15 +512,26 @@ def _reference(
 def _is_sum(loss: _Counted, theta: Tensor, generator: torch.Generator | None) -> bool:
     """Whether f(D) + f(D') stays the same when variables are exchanged between D and D'.
 
-    To rounding, which has to be small beside what f varies by: else nothing is known.
+    Of any D that occur, and of those that occur often: what the variables do together may show in
+    one of the two only.
     """
     one, two = _uniform(theta, 2, TESTS, generator)
-    swap = _coins(one.shape[:-1], theta.device, generator)
+    if not _same_when_exchanged(loss, one, two, generator):
+        return False
+    one, two = sample_one_hot(theta.expand(2, TESTS, *theta.shape), generator).unbind(0)
+    return _same_when_exchanged(loss, one, two, generator)
+
+
+def _same_when_exchanged(
+    loss: _Counted, one: Tensor, two: Tensor, generator: torch.Generator | None
+) -> bool:
+    """To rounding, which has to be small beside what f varies by: else nothing is known."""
+    swap = _coins(one.shape[:-1], one.device, generator)
     mixed = (torch.where(swap.unsqueeze(-1), a, b) for a, b in ((one, two), (two, one)))
     with torch.no_grad():
         before = loss(one).double() + loss(two).double()
         after = loss(next(mixed)).double() + loss(next(mixed)).double()
-    rounding = 1e2 * torch.finfo(theta.dtype).eps * (before.abs().max().item() + 1.0)
+    rounding = 1e2 * torch.finfo(one.dtype).eps * (before.abs().max().item() + 1.0)
     spread = (before.max() - before.min()).item()
     difference = (before - after).abs().max().item()
     return difference <= min(rounding, 1e-3 * spread)

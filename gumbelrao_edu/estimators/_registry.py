@@ -12,6 +12,8 @@ from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+KINDS = ("relaxed", "straight-through", "score-function", "enumeration")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -88,10 +90,24 @@ _records: dict[str, Record] = {}
 def register(
     *, label: str, equation: str, kind: str, mean: str | None = None, example: Mapping[str, Any]
 ) -> Callable[[F], F]:
-    """Enter the decorated function into the registry, under its own name."""
+    """Enter the decorated function into the registry, under its own name.
+
+    Args:
+        label, equation, kind, mean, example: see `Record`; without `mean` it stands alone.
+
+    Raises:
+        ValueError: if the kind is none of those, or another function has the name.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
 
     def enter(function: F) -> F:
         name = function.__name__
+        if name in _records and _records[name].function.__module__ != function.__module__:
+            raise ValueError(
+                f"register: expected a new name, got {name!r}, which "
+                f"{_records[name].function.__module__} has"
+            )
         fixed = MappingProxyType(dict(example))
         _records[name] = Record(name, label, function, equation, kind, mean or name, fixed)
         return function

@@ -15,6 +15,7 @@ from ._registry import register
 from ._score import check_losses
 
 _LIMIT = 2**20
+_NUMBERS = 2**29  # in all these values: 2 GiB in single precision
 
 
 @register(label="exact", equation="(1)", kind="enumeration", mean="exact", example={})
@@ -63,6 +64,12 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
         raise ValueError(
             f"logits: expected at most 2^20 values to enumerate, "
             f"got {n}^{joint.numel()} for the {joint.numel()} variables under one loss"
+        )
+    numbers = n ** joint.numel() * logits.numel()
+    if numbers > _NUMBERS:
+        raise ValueError(
+            f"logits: expected at most 2^29 numbers in all values to enumerate, got {numbers:,} "
+            f"in {n}^{joint.numel()} values of shape {(*batch, n)}"
         )
     classes = torch.arange(n, device=logits.device)
     index = torch.cartesian_prod(*[classes] * max(1, joint.numel())).reshape(-1, *joint)
