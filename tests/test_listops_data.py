@@ -439,6 +439,21 @@ def test_a_smaller_set_has_too_many_short_ones(published: list[Example]) -> None
     assert not same_distribution(*lengths, LENGTHS)
 
 
+@needs_real_data
+def test_a_sixth_of_the_published_test_set_is_among_what_is_drawn(
+    generated: ListOps, published: list[Example]
+) -> None:
+    """As notebook 06 says of L ≤ 10: it is left out there, and is short expressions mostly."""
+    sets = generated.up_to(10)
+    known = {example.tokens for split in (sets.train, sets.valid) for example in split.examples}
+    lengths: dict[bool, list[int]] = {True: [], False: []}
+    for example in published:
+        if len(example.tokens) <= 10:
+            lengths[example.tokens in known].append(len(example.tokens))
+    assert len(lengths[True]) / sum(map(len, lengths.values())) == pytest.approx(1 / 6, abs=0.005)
+    assert statistics.median(lengths[True]) < 6 < statistics.median(lengths[False])
+
+
 # The sets.
 
 

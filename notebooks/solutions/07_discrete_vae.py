@@ -637,12 +637,14 @@ cells[chosen].round({"valid": 1, "test": 1})
 # %% [markdown]
 # The numbers are near those of the paper, and in the same order: GS, then GR, then ST-GS. But the gain of GR is
 # larger here, mostly because our ST-GS is worse. Why, these runs do not tell: they are six draws and not twenty, and
-# the layers are ours. ST-GS and GR took the same draw, each with a single training. Is the gap between them the luck of a seed? We trained with
-# this draw again, and with the second best one of ST-GS and GR, with other seeds for the weights, the order of the
-# digits and the draws of the estimator (`reproduce seeds`). GS is there with its best draw, and ST, REINFORCE and GR-MC100 with two of the draws, the
-# better of them with three seeds. (ST differentiates a softmax without noise. REINFORCE needs no derivative of the loss, and
-# no temperature; 0 stands for that. Notebook 8 has both.) On the validation set, by seed. **Look for** the gap
-# between ST-GS and GR at each of the two temperatures.
+# the layers are ours.
+#
+# ST-GS and GR took the same draw, each with a single training. Is the gap between them the luck of a seed? We trained
+# with this draw again, and with the second best one of ST-GS and GR, with other seeds for the weights, the order of the
+# digits and the draws of the estimator (`reproduce seeds`). GS is there with its best draw, and ST, REINFORCE and
+# GR-MC100 with two of the draws, the better of them with three seeds, of GR-MC100 with five. (ST differentiates a
+# softmax without noise. REINFORCE needs no derivative of the loss, and no temperature; 0 stands for that. Notebook 8
+# has both.) On the validation set, by seed. **Look for** the gap between ST-GS and GR at each of the two temperatures.
 
 # %%
 each_seed = pd.read_csv(stored("seeds/seeds.csv")).drop(columns="momentum")
@@ -670,8 +672,10 @@ by_seed(8, 20)
 # the other draw, and seven and a half nats behind ST-GS. REINFORCE is far behind all others, though it has the
 # running mean of past losses as its baseline, as in the paper.
 #
-# How many samples does GR need? At the low temperature both GR-MC10 and GR-MC100 are 0.1 nats behind GR-∞ on average,
-# over the seeds that both have. That is less than what a seed changes. Whether more than ten samples help, these seeds do not tell.
+# How many samples does GR need? At the low temperature both GR-MC10 and GR-MC100 are 0.1 nats behind GR-∞ on average
+# over the five seeds. That is less than what a seed changes. Whether more than ten samples help at all, these seeds do
+# not tell. (By the rule of section 10, which takes the means for independent, more than a hundred help by less than
+# half a nat.)
 #
 # With 16 classes two draws of the hyper-parameters were tried, the better one with three seeds:
 
