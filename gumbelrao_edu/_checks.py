@@ -106,7 +106,8 @@ def check_real(tensor: Any, name: str, of: str = "numbers") -> None:
 
 
 def check_kind(value: Any, kind: type, name: str) -> None:
-    """An object of a class."""
+    """An object of a class; a compiled module stands for its own."""
+    value = getattr(value, "_orig_mod", value)
     if not isinstance(value, kind):
         a = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{name}: expected {a} {kind.__name__}, got {type(value).__name__}")

@@ -103,6 +103,7 @@ def divided(theta: Tensor, tau: Tau) -> Tensor:
     """
     if not isinstance(tau, Tensor):
         return theta / tau
+    tau = tau.to(theta.device)
     never = theta.detach() / per_class(tau.detach(), theta) < 2 * math.log(
         torch.finfo(theta.dtype).tiny
     )

@@ -57,10 +57,9 @@ def first_order(theta: Any, name: str) -> Any:
     """θ, or a learned τ, of which a gradient can be taken and no second derivative.
 
     For estimators whose gradient is no gradient of a function: what autograd would give for its
-    derivative is not that of its mean. What has no gradient stays as it is: autograd would not
-    notice a change of the original in place.
+    derivative is not that of its mean.
     """
-    if not isinstance(theta, Tensor) or not theta.requires_grad:
+    if not isinstance(theta, Tensor):
         return theta
     return _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
 
@@ -70,7 +69,7 @@ class _FirstOrder(torch.autograd.Function):
 
     @staticmethod
     def forward(theta: Tensor, name: str) -> Tensor:
-        return theta.clone()
+        return theta.view_as(theta)  # of a copy no change in place would be noticed
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

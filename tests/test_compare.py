@@ -122,18 +122,19 @@ def test_what_does_not_fit_the_memory_is_named(monkeypatch):
     for most, reference in (
         (2000, "enumeration of 100 values"),
         (1999, "variable by variable"),
-        (199, "RLOO"),
+        (799, "RLOO"),
     ):
         monkeypatch.setattr(comparison, "MAX_HELD", most)
+        monkeypatch.setattr(comparison, "TESTS", 20)  # pairs, of which each has 20 numbers
         found = diagnostics.compare(
-            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=9
+            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=39
         )
         assert reference in found.reference
     with pytest.raises(
-        ValueError, match=r"logits, reference_samples: expected at most 199 numbers .* 10 of 20"
+        ValueError, match=r"logits, reference_samples: expected at most 799 numbers .* 40 of 20"
     ):
         diagnostics.compare(
-            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=10
+            cost, torch.zeros(2, 10), estimators="rloo", num_samples=4, reference_samples=40
         )
 
 

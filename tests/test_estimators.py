@@ -1012,6 +1012,40 @@ def test_second_derivatives_in_a_learned_temperature_are_refused(name):
             torch.autograd.grad(g, leaf, retain_graph=True)
 
 
+FIRST_ORDER = (
+    "decoupled_straight_through",
+    "gapped_straight_through",
+    "reinmax",
+    "reinmax_cv",
+    "reinmax_rao",
+)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # by jvp
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_second_derivatives_and_forward_mode_are_refused_inside_transforms(name):
+    """There a tensor does not say that it requires a gradient."""
+    record = estimators.get(name)
+
+    def each(theta, tau):
+        hyper = {**record.example, "tau": tau}
+        return (record.function(theta, **hyper) @ HARD.float()).square()
+
+    def total(theta, tau):
+        rows = theta.expand(4, 3)
+        return torch.func.vmap(lambda row: each(row, tau), randomness="different")(rows).sum()
+
+    tau = torch.tensor(1.3)  # all of them take it
+    learned = name in ("decoupled_straight_through", "gapped_straight_through")
+    for by in (0, 1) if learned else (0,):
+        first = torch.func.grad(total, argnums=by)
+        assert first(THETA, tau).abs().sum() > 0
+        with pytest.raises(RuntimeError, match=rf"{name}: .* double backward is not supported"):
+            torch.func.grad(lambda x, y: first(x, y).sum(), argnums=by)(THETA, tau)  # noqa: B023
+    with pytest.raises(NotImplementedError):
+        torch.func.jvp(lambda theta: each(theta, 1.3), (THETA,), (torch.ones(3),))
+
+
 HARD = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
 
 

@@ -527,6 +527,9 @@ def test_settings_that_are_tensors_or_no_number_are_compared(tmp_path: Path) -> 
     ):
         with pytest.raises(OtherSettingsError, match=f"{next(iter(other))}.*, not .*remove it"):
             new(about={**about, **other}).run(5, checkpoint=path)
+    nearly = torch.tensor([0.100001, 0.5])  # printed as the other is
+    with pytest.raises(OtherSettingsError, match="about has other numbers; remove it"):
+        new(about={**about, "taus": nearly}).run(5, checkpoint=path)
 
 
 def test_a_checkpoint_of_another_kind_of_device(tmp_path: Path) -> None:

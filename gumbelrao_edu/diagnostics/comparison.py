@@ -244,10 +244,10 @@ def compare(
 
         ‖E∇ − ∇exact‖²,   tr cov[∇],   MSE(m) = bias² + variance / m,   E cos(∇, ∇exact)
 
-    The exact gradient is enumerated where the variables under one loss have at most 2^16 values;
-    where they have more and f is a sum over the variables (1,000 random tests say so), it is
-    enumerated variable by variable; else it is the mean of many gradients of RLOO, and its error is
-    part of those given. `Comparison.reference` says which.
+    The exact gradient is enumerated where the variables under one loss have at most 2^16 values,
+    which fit the memory; where they have more and f is a sum over the variables (2,000 random tests
+    say so), it is enumerated variable by variable; else it is the mean of many gradients of RLOO,
+    and its error is part of those given. `Comparison.reference` says which.
 
     Args:
         f: maps samples `[batch, *variables, n]` to losses `[batch]`, or to a loss for each of
@@ -358,18 +358,21 @@ def _settings(
     return settings
 
 
-def _enumerable(theta: Tensor, joint: int) -> bool:
-    """Whether the values of `joint` variables are few enough, and fit the memory."""
+def _too_many(theta: Tensor, joint: int) -> str:
+    """Why the values of `joint` variables are not enumerated; nothing where they are."""
     n = theta.shape[-1]
-    few = joint * math.log(n) <= math.log(MAX_VALUES)
-    return few and n**joint * theta.numel() <= MAX_HELD
+    if joint * math.log(n) > math.log(MAX_VALUES):
+        return f"{n}^{joint} values are too many to enumerate"
+    if n**joint * theta.numel() > MAX_HELD:
+        return f"{n}^{joint} values of {theta.numel()} numbers are too many to hold"
+    return ""
 
 
 def _out_of_reach(name: str, hyper: Mapping[str, Any], theta: Tensor, joint: int) -> str:
     """Why a setting can't be measured; nothing where it can."""
     n = theta.shape[-1]
-    if name == "exact" and not _enumerable(theta, joint):
-        return f"{n}^{joint} values are too many to enumerate"
+    if name == "exact" and (why := _too_many(theta, joint)):
+        return why
     if hyper.get("k") == math.inf and n > MAX_CLASSES:
         return f"K = ∞ takes at most {MAX_CLASSES} classes"
     if hyper.get("k") == math.inf and not MIN_TABLE_TAU <= hyper["tau"] <= MAX_TABLE_TAU:
@@ -485,13 +488,13 @@ def _reference(
 ) -> tuple[Tensor, Tensor | None, str]:
     """The exact gradient; draws of it where it is sampled, else None; and where it comes from."""
     n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
-    if _enumerable(theta, joint):
+    if not (why := _too_many(theta, joint)):
         leaf = theta.double().requires_grad_()
         total = exact(lambda d: loss(d.to(theta.dtype)).double(), leaf).sum()
         (gradient,) = torch.autograd.grad(total, leaf)
         each = f" for each of {lead.numel()} losses" if lead else ""
         return gradient, None, f"enumeration of {n**joint:,} values{each}"
-    if n * theta.numel() <= MAX_HELD and _is_sum(loss, theta, generator):
+    if max(n, 2 * TESTS) * theta.numel() <= MAX_HELD and _is_sum(loss, theta, generator):
         tests = f"{2 * TESTS:,} random tests"
         found = f"enumeration variable by variable (f is a sum over them in {tests})"
         return _by_variable(loss, theta), None, found
@@ -504,7 +507,7 @@ def _reference(
     stacked = torch.cat([chunk for chunk, _ in draws])
     found = (
         f"the mean of {reference_samples:,} gradients of RLOO with {RLOO_SAMPLES} samples each, "
-        f"for {n}^{joint} values are too many to enumerate; its error is part of those given"
+        f"for {why}; its error is part of those given"
     )
     return stacked.mean(0).reshape(theta.shape), stacked, found
 

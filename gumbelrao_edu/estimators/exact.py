@@ -37,7 +37,8 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 
     Raises:
         TypeError: if an argument has the wrong type.
-        ValueError: for arguments of another shape, and when n^m exceeds 2^20.
+        ValueError: for arguments of another shape, and when there are more than 2^20 values, or in
+            all of them more than 2^29 numbers.
 
     Example:
         >>> logits = torch.zeros(3, requires_grad=True)

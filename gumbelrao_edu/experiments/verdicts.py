@@ -192,8 +192,9 @@ _NOTES = """\
   project.
 - **When the rules were written.** Those for Table 1, for Figure 2, and for 8-ary at B = 20
   in Table 2 and Figures 3 and 4 after the first of these trainings, the others before
-  theirs. Those of Figures 2b and 2c were changed later: a best temperature that is the
-  largest measured decides nothing, and steps are compared by their logarithms.
+  theirs. Changed later: in Figure 2b errors are compared at the same τ (the best of both
+  was the largest measured), and a best τ that is the largest measured decides nothing; in
+  Figure 2c steps are compared by their logarithms.
 """
 
 

@@ -255,8 +255,14 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
     wanted = storable(about, "about")
     if not _same(known, wanted):
-        texts = ({name: repr(part[name]) for name in part} for part in (known, wanted))
-        other = what_differs(*texts)
+        same = [name for name in known.keys() & wanted.keys() if _same(known[name], wanted[name])]
+        texts = [
+            {name: repr(value) for name, value in part.items() if name not in same}
+            for part in (known, wanted)
+        ]
+        hidden = [name for name in texts[0] if texts[0][name] == texts[1].get(name)]
+        others = [f"{name} has other numbers" for name in hidden]  # tensors are shown in part
+        other = "; ".join(filter(None, [what_differs(*texts), *others]))
         raise OtherSettingsError(f"{path} was saved with other settings: {other}")
     return dict(state)
 

@@ -558,8 +558,8 @@ print(f"joining always from the left: {100 * trees.mean_f1(from_left, gold_trees
 
 # %% [markdown]
 # None of these networks has found the gold trees. Joining always from the left gives most of the gold nodes,
-# since an operator takes its arguments one by one. The networks have far fewer, and ST-GS, which is back to
-# guessing, has the most of them. What the better ones have learned in this short time is not the grammar.
+# since an operator takes its arguments one by one. The networks have far fewer, and those that are right more often
+# need not have more. What the better ones have learned in this short time is not the grammar.
 
 # %% [markdown]
 # ## 6 · How noisy is the gradient?

@@ -826,7 +826,7 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code, a somewhat longer step; in our trainings of sections 6 and 8 its mean is never behind (in notebook 7 at τ = 0.777 and in notebook 6 at τ = 1 or with clipping no difference can be seen; in section 8 GR is behind in one published model) |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code, a somewhat longer step; in our trainings of sections 6 and 8 its mean is never behind (in notebook 7 with 8 classes at τ = 0.777, as far as five seeds tell, and in notebook 6 at τ = 1 or with clipping no difference can be seen; in section 8 GR is behind in one published model) |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | 0.28 in section 1; the std of one gradient is larger there for all others but RLOO, which takes four evaluations |
 #

@@ -274,7 +274,7 @@ def mse_of_means(
         return f"{start}. The MSE is lowest at {', at '.join(best)}."
 
     tooltip = "gradients that are averaged"
-    return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 100], 100, tooltip=tooltip))
+    return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 50, 100], 100, tooltip=tooltip))
 
 
 def autoencoder() -> Panel:
