@@ -149,8 +149,8 @@ _MANY_SEEDS = (
 )
 # A search has one training of each draw; then `seeds` trains the best ones again.
 _SEARCH = (
-    "the profile `gpu` of `table2`, and then that of `seeds`, with more seeds than its three if the "
-    "number stays as near to the bound"
+    "the profile `gpu` of `table2`, and then that of `seeds`, with more seeds than its three if "
+    "the number stays as near to the bound"
 )
 _SEARCH_OF_FIG4 = _SEARCH.replace("table2", "fig4")
 
