@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from gumbelrao_edu.experiments import table1
+from gumbelrao_edu.experiments import table1, table2
 from gumbelrao_edu.experiments.fig2 import THRESHOLDS
 from gumbelrao_edu.figures.rows import row_of
 
@@ -277,6 +277,12 @@ def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
     of_six = stored("table2/table2").set_index("row")
     assert (of_six.loc[["ST-GS", "GR-∞"], ["arity", "draws"]] == [8, 6]).all(axis=None)
     assert (of_six.tau[["ST-GS", "GR-∞"]] == 0.288).all()
+    relaxed = cell.loc[0.777, "GS"].dropna()
+    assert relaxed.mean() < cell.loc[0.288, "GS"]["3"]  # its better draw
+    assert gr.mean() - relaxed.mean() == pytest.approx(0.4, abs=0.05)
+    apart = stats.ttest_ind(gr, relaxed, equal_var=False).confidence_interval(0.954)
+    assert len(relaxed) == 3
+    assert apart.low < 0 < apart.high  # "three seeds do not tell the two apart"
 
 
 def test_at_binary_the_low_temperature_costs_st_gs_more(other_seeds):
@@ -288,6 +294,11 @@ def test_at_binary_the_low_temperature_costs_st_gs_more(other_seeds):
     cold = cell.loc[0.288]["3"]
     assert cold["ST-GS"] - st["2"] == pytest.approx(7, abs=0.5)
     assert 0 < cold["GR-∞"] - gr["2"] < 1
+    relaxed = cell.loc[0.777, "GS"].dropna()
+    assert cold["GS"] - relaxed["2"] == pytest.approx(6, abs=0.5)
+    assert (gr - relaxed > 1.9).all()
+    assert gr.mean() - relaxed.mean() > 2  # "more than two nats ahead of both"
+    assert table2.PRINTED["ST-GS", 2, 20] - table2.PRINTED["GS", 2, 20] > 2  # "as in the paper"
 
 
 def test_with_small_batches_gr_is_furthest_ahead_at_the_longest_steps(other_seeds):
