@@ -242,8 +242,8 @@ figures.jacobians(logits)
 # \qquad (10)$$
 #
 # $f$ is still evaluated once. The $K$ samples cost a few operations on $n$ numbers each. Beside a large network that is
-# little; in the small autoencoder of notebook 7 a step takes 1.4 times as long with $K = 10$, and almost 3 times
-# with 100.
+# little; in an autoencoder of the size of Table 2 (notebook 7) a step takes 1.4 times as long with $K = 10$, and
+# almost 3 times with 100, and in a smaller one still longer.
 #
 # The expectation itself, $K = \infty$, can be computed as well, by numerical integration.
 #

@@ -27,7 +27,7 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and of
 # [4 · Why it works](04_why_it_works.ipynb) only (13), which is repeated. **Time:** 60 minutes without
-# section 7, which is optional. The computer needs less than one of them.
+# section 7, which is optional. For less than one of these minutes the computer works.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in
@@ -397,8 +397,10 @@ for derivative in ["fixed", "whole"]:
 #   does not depend on the Gumbels.
 # - **Acute at low temperatures?** Yes: every column grows as τ falls, where it does not stay at 0.
 # - **More effective near the corners?** Than in the middle, yes, in all six rows. The largest values, however,
-#   lie near the lines, where section 5 found them, except with $A$ held fixed at τ = 1. **Near the edges?** More
-#   than in the middle at τ = 1, and at τ = 0.5 with $A$ held fixed, but only a little; at τ = 0.1 not at all.
+#   lie near the lines, where section 5 found them, except with $A$ held fixed at τ = 1. (The column *lines* does
+#   not show it: with $A$ fixed only one side of such a strip is bright, and with the whole derivative the bright
+#   ring lies beside the strip.) **Near the edges?** More than in the middle at τ = 1, and at τ = 0.5 with $A$ held
+#   fixed, but only a little; at τ = 0.1 not at all.
 # - **Oval bull's eyes?** On the map with $A$ held fixed we see none, only bright strips and corners. With the
 #   whole derivative there are three, one about each line: a dark oval in a bright ring. So it may be that the
 #   paper's figure was made with the whole derivative. Its text does not say, nor which temperatures.

@@ -27,7 +27,7 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb); Proposition 3 of
 # [4 · Why it works](04_why_it_works.ipynb) comes up once. **Time:** 60 minutes without section 5
-# and the end of section 6, which are optional; the computer needs about one of them. The solutions of
+# and the end of section 6, which are optional; for one of these minutes the computer works. The solutions of
 # the five exercises are in [a notebook of their own](solutions/06_listops.ipynb).
 #
 # Numbers in parentheses, such as (10), are those of the equations in the
@@ -521,9 +521,9 @@ from_left = [trees.left_branching(len(example.tokens)) for example in some.examp
 print(f"joining always from the left: {100 * trees.mean_f1(from_left, gold_trees):.0f} %")
 
 # %% [markdown]
-# None of these networks has found the gold trees. Whoever joins always from the left has most of their nodes,
-# since an operator takes its arguments one by one; the networks have far fewer, and those that fell back to
-# guessing about as many as the others. What the better ones have learned in this short time is not the grammar.
+# None of these networks has found the gold trees. Joining always from the left gives most of the gold nodes,
+# since an operator takes its arguments one by one. The networks have far fewer, and those that are right more often
+# need not have more. What the better ones have learned in this short time is not the grammar.
 
 # %% [markdown]
 # ## 6 · How noisy is the gradient?
@@ -566,8 +566,8 @@ claim("at K = 10 they are less than half of that", longest[10] < longest[1] / 2)
 
 
 # %% [markdown]
-# The lengths change first. At $K = 1$ they spread over several powers of ten; at $K = 10$ the
-# longest are far shorter, but the directions still say little about the mean. At $K = \infty$ they say
+# The lengths change first: they draw together. At $K = 1$ they spread over several powers of ten; at $K = 10$ the
+# longest and the shortest are gone, but the directions still say little about the mean. At $K = \infty$ they say
 # more, and yet the line is far from the upper edge: no $K$ does anything about the noise of the trees
 # themselves.
 #
@@ -609,7 +609,7 @@ def first_term(rows, exact, k):
 checks.check_first_term(first_term)
 
 # %% [markdown]
-# **Predict:** is the last column below the same for all $K$?
+# **Predict:** is *K times the first term*, the last column but one, the same for all $K$?
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 terms = figures.terms(estimates)
@@ -624,7 +624,7 @@ terms
 # %% [markdown]
 # The numbers lie within two standard errors of each other; at $K = 1$ a few giants decide, and the
 # error is large. So we see nothing that speaks against (13) for this chain. Terms like $1/K^2$, which products
-# bring, may be there: with errors of a quarter of the number and more, this measurement would not show them.
+# bring, may be there: at $K = 1$, where they would be largest, the error is a large part of the number.
 #
 # By (13) $K = 10$ takes away nine tenths of what can be taken, and $K = 100$ all but a hundredth. The rest
 # is the noise of the trees.
@@ -655,7 +655,7 @@ for name in ["seed", "learning_rate", "epochs", "published"]:
 # way the paper chose the learning rate, one of ten from 0.1 to 1. Our 0.05 is below all of these; we tried it
 # because 0.1 had been better than 0.2. The epoch the paper does not mention.) The table gives the accuracy on the
 # **published test set**, as the paper does, ± the standard error over the seeds, and the paper's number in
-# parentheses. Higher is better. A sixth of that set is left out, for it had been trained on; most of that sixth is short
+# parentheses. GR-MC10 is the paper's name for GR with $K = 10$. Higher is better. A sixth of that set is left out, for it had been trained on; most of that sixth is short
 # expressions, which are easy. So our numbers are probably a little low.
 
 # %%
@@ -696,7 +696,8 @@ accuracy.join(ended.astype("Int64"))
 # %% [markdown]
 # It is larger at 0.1 and at 0.2 than at 0.05. All runs with ST-GS diverged, sooner at a larger rate. At 0.1, the
 # smallest rate of the paper, they did so soon after the first epoch. There was one test to choose from, and the gap is
-# 45 points to GR-MC10 and 50 to GR-∞. At 0.05 they lasted into the third epoch, and there were two tests. GR-MC10
+# 45 points to GR-MC10 and 50 to GR-∞. At 0.2 they ended before the first test: the accuracy is that of the
+# network before training. At 0.05 they lasted into the third epoch, and there were two tests. GR-MC10
 # diverged at 0.1 and at 0.2, GR-∞ at 0.2 only. So a good part of the gap says how early a training ended.
 #
 # Is that all of it? At 0.05 all runs are whole for two epochs. The figure has their accuracy on the validation set,
@@ -736,7 +737,8 @@ table1.paper_form(more)
 more[columns].round({"accuracy": 1, "f1": 2})
 
 # %% [markdown]
-# With clipping no run diverged, and the larger rate is the better one, 0.1. The figure has the runs with the better
+# With clipping no run diverged, and the larger rate is the better one, 0.1. (It is the largest that was tried with
+# clipping; a still larger one might be better.) The figure has the runs with the better
 # rates over the epochs. **Look for** the distance between the three curves that are clipped.
 
 # %%
@@ -861,8 +863,9 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 
 # %% [markdown]
 # **What differs.** Four of our numbers stand beside one of the paper. Three are within a point of it, and the
-# fourth is not: ST-GS at τ = 0.01 has 59 % here and 39 % there. That number says where a training broke off, and
-# what had been learned and tested until then. So it depends on the learning rate, on clipping, and on how often one
+# fourth is not: ST-GS at τ = 0.01 has 59 % here and 39 % there. Ours says where a training broke off, and
+# what had been learned and tested until then; the paper's may do so, too, but it says nothing of this. Such a number
+# depends on the learning rate, on clipping, and on how often one
 # tests. The paper does not say whether gradients were clipped, nor when the accuracy was taken. Its smallest
 # learning rate is 0.1, with which ST-GS has 16 % here. Our best one is 0.05, in every cell. It is the smallest that we
 # tried, so that a still smaller one might be better.
