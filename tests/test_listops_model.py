@@ -351,6 +351,7 @@ def test_score_counts_labels_and_spans():
     assert got.depth == pytest.approx(depth / 300)
     assert score(model, split).f1 == pytest.approx(got.f1)
     assert accuracy(model, split, chunk=7) == got.accuracy
+    assert accuracy(torch.compile(model, backend="eager"), split, chunk=7) == got.accuracy
     assert 0 < got.accuracy < 1
 
 

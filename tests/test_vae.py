@@ -238,6 +238,15 @@ def test_a_class_that_never_occurs_adds_nothing_to_the_kl() -> None:
     assert logits.grad.abs().max() < 1e-6  # uniform over the others: the least of all
 
 
+def test_a_compiled_model_is_a_model() -> None:
+    model = tiny()
+    bounds = [
+        importance_weighted_bound(each, IMAGES, num_samples=3, generator=seeded(6))
+        for each in (model, torch.compile(model, backend="eager"))
+    ]
+    assert torch.equal(*bounds)
+
+
 def test_the_baseline_of_reinforce_is_the_mean_of_the_past() -> None:
     model = tiny(estimator=estimators.sampler("reinforce", generator=seeded(14)))
     twin, past = estimators.sampler("reinforce", generator=seeded(14)), estimators.RunningMean()
