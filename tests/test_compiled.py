@@ -266,6 +266,18 @@ def test_jacobians_of_one_draw(k, noise):
     torch.testing.assert_close(plain, plain.permute(2, 3, 0, 1))  # of a softmax: symmetric
 
 
+def test_a_layer_may_step_between_its_forward_and_its_backward_pass():
+    """Nothing that the backward pass needs is overwritten."""
+    layer = GumbelRao(Schedule(1.0, 0.1, steps=3, shape="linear"), k=2)
+    compiled = torch.compile(layer, backend="aot_eager")
+    for _ in range(2):
+        leaf = THETA.clone().requires_grad_()
+        sample = compiled(leaf)
+        layer.step()
+        (sample * torch.arange(float(THETA.shape[-1]))).sum().backward()
+        assert leaf.grad.abs().sum() > 0
+
+
 def test_what_has_no_derivative_says_so():
     def f(x):
         return losses(x, 3)[0].sum()
