@@ -161,8 +161,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         _fail(str(limit))
         return 124  # as timeout(1) has it
     except KeyboardInterrupt as interrupt:
-        said = str(interrupt) or "stopped"
-        _fail(f"{_sentence(said)}{'' if 'goes on' in said else goes_on}")
+        # What has something to say when it is stopped says itself how to go on.
+        _fail(_sentence(str(interrupt)) if str(interrupt) else f"Stopped.{goes_on}")
         return 130
     return 0
 

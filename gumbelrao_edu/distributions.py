@@ -20,10 +20,10 @@ class GumbelRaoCategorical(OneHotCategorical):
         D ~ softmax(θ),    backward: equation (10), or (7) for K = ∞
 
     As `torch.distributions.OneHotCategoricalStraightThrough`, with another gradient. For Pyro it
-    needs the mixin of all its distributions: ``class P(GumbelRaoCategorical,
-    TorchDistributionMixin): pass``. A class of
-    probability exactly 0 is never drawn, whether `probs` has a 0 there or `logits` −∞; entropy and
-    `kl_divergence` from this to another one have finite gradients there.
+    needs the mixin of all its distributions:
+    ``class P(GumbelRaoCategorical, TorchDistributionMixin): pass``. A class of probability exactly
+    0 is never drawn, whether `probs` has a 0 there or `logits` −∞; entropy and `kl_divergence` from
+    this to another one have finite gradients there.
 
     Args:
         probs, logits: one of them, `[*batch, n]`.

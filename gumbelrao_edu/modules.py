@@ -160,8 +160,7 @@ class GumbelRao(nn.Module):
         dim = check_whole(dim, "dim")
         if not isinstance(hard_eval, bool):
             raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
-        if generator is not None:
-            check_generator(generator)
+        check_generator(generator)
         self.k: int | float = k
         self.dim = dim
         self.noise: Noise = noise

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ._checks import check_floating, check_function, check_logits, check_real, without_gradient
+from ._checks import (
+    Tau,
+    check_floating,
+    check_function,
+    check_logits,
+    check_real,
+    without_gradient,
+)
+
+Parameter = TypeVar("Parameter", bound=Tau)
 
 
 def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
@@ -53,7 +62,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     return value.detach() + (surrogate - surrogate.detach())
 
 
-def first_order(theta: Any, name: str) -> Any:
+def first_order(theta: Parameter, name: str) -> Parameter:
     """θ, or a learned τ, of which a gradient can be taken and no second derivative.
 
     For estimators whose gradient is no gradient of a function: what autograd would give for its
@@ -61,7 +70,8 @@ def first_order(theta: Any, name: str) -> Any:
     """
     if not isinstance(theta, Tensor):
         return theta
-    return _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
+    same: Parameter = _FirstOrder.apply(theta, name)  # type: ignore[no-untyped-call]
+    return same
 
 
 class _FirstOrder(torch.autograd.Function):

@@ -26,8 +26,8 @@
 # - say which of the paper's claims on these models we could measure again.
 #
 # **You need** [3 · The Gumbel-Rao estimator](03_gumbel_rao.ipynb), and an idea of what stochastic
-# gradient descent does. **Time:** 60 minutes without section 9, which is optional; for about one of these
-# minutes the computer works. The solutions of the five exercises are in
+# gradient descent does. **Time:** 60 minutes without section 9, which is optional; the computer
+# needs about one minute of it. The solutions of the five exercises are in
 # [a notebook of their own](solutions/07_discrete_vae.ipynb).
 #
 # Numbers in parentheses, such as (13), are those of the equations in the

@@ -105,6 +105,13 @@ def test_a_file_in_place_of_the_folder_that_is_taken_if_none_is_named(
     assert "--out: expected a folder, but results is a file" in capsys.readouterr().err
 
 
+def interrupted(said):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt(said)
+
+    return stop
+
+
 def test_a_command_says_that_it_goes_on_only_where_it_does(tmp_path, monkeypatch, capsys):
     in_the_way = tmp_path / "fig1" / "fig1.csv"
     in_the_way.mkdir(parents=True)
@@ -120,6 +127,13 @@ def test_a_command_says_that_it_goes_on_only_where_it_does(tmp_path, monkeypatch
     assert capsys.readouterr().err == (
         f"No space left on device: {in_the_way}. The same command goes on from here.\n"
     )
+    for said, shown in (
+        ("", "Stopped. The same command goes on from here.\n"),
+        ("stopped with 1 of 2 runs ended; the same command goes on", None),
+    ):
+        monkeypatch.setattr(cli, "reproduce", interrupted(said))
+        assert cli.main(command) == 130
+        assert capsys.readouterr().err == (shown or f"S{said[1:]}.\n")
     monkeypatch.setattr(cli.cli_compare, "compare", full)  # which begins anew
     options = ["--f", "torch:sum", "--out", str(tmp_path)]
     assert cli.main(["compare", *options]) == 1

@@ -373,6 +373,19 @@ def test_chunks_do_not_show(n, monkeypatch):
     )
 
 
+def test_what_is_kept_is_bounded():
+    """Tables of common settings take a few MB together; of the largest, 150 MB."""
+    for rule, dtype, n, tau, most in (
+        (quadrature.FAST, torch.float32, 8, 0.5, 3e6),
+        (quadrature.FINE, torch.float64, quadrature.MAX_CLASSES, quadrature.MAX_TABLE_TAU, 160e6),
+    ):
+        for table in (quadrature._table, quadrature._binary_table):
+            sizes = (n,) if table is quadrature._table else ()
+            made = table(tau, *sizes, 1, rule, dtype, torch.device("cpu"))
+            numbers = sum(field.numel() for field in made.fields)
+            assert table.cache_info().maxsize * numbers * dtype.itemsize < most
+
+
 def test_the_caches_are_bounded():
     for cache in (quadrature._table, quadrature._binary_table):
         assert cache.cache_info().maxsize <= 64

@@ -74,8 +74,7 @@ def sampler(name: str, *, generator: torch.Generator | None = None, **hyper: Any
     record = get(name)
     if record.kind == "enumeration":
         raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
-    if generator is not None:
-        check_generator(generator)
+    check_generator(generator)
     if "baseline" in hyper:
         raise ValueError(
             "baseline: expected none, for the model has its own (the mean of past losses; for rloo "

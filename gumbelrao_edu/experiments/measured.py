@@ -316,6 +316,7 @@ def shrinking_gain(stored: Stored) -> Figure | None:
 
 def overall_gain(stored: Stored) -> Figure | None:
     """The best cell of GR minus the best of ST-GS, both chosen on the validation set."""
+    taus = [tau for tau in table1.PAPER_TAUS if len(stored.accuracies(ST_GS, tau))]
 
     def best(*rows: Row) -> tuple[str, pd.Series] | None:
         cells = {
@@ -328,8 +329,6 @@ def overall_gain(stored: Stored) -> Figure | None:
             return None
         name = max(cells, key=lambda name: cells[name].valid.mean())
         return name, cells[name].test
-
-    taus = [tau for tau in table1.PAPER_TAUS if len(stored.accuracies(ST_GS, tau))]
 
     ours, base = best(GR_10, GR_100, GR_INF), best(ST_GS)
     if ours is None or base is None:

@@ -27,7 +27,7 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb), and of
 # [4 · Why it works](../04_why_it_works.ipynb) only (13), which is repeated. **Time:** 60 minutes without
-# section 7, which is optional. For less than one of these minutes the computer works.
+# section 7, which is optional; the computer needs less than one minute of it.
 #
 # Numbers in parentheses, such as (13), are those of the equations in the
 # [paper](https://arxiv.org/abs/2010.04838). The solutions of the exercises are in

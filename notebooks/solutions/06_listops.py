@@ -27,7 +27,7 @@
 #
 # **You need** [3 · The Gumbel-Rao estimator](../03_gumbel_rao.ipynb); Proposition 3 of
 # [4 · Why it works](../04_why_it_works.ipynb) comes up once. **Time:** 60 minutes without section 5
-# and the end of section 6, which are optional; for one of these minutes the computer works. The solutions of
+# and the end of section 6, which are optional; the computer needs about one minute of it. The solutions of
 # the five exercises are in [a notebook of their own](../solutions/06_listops.ipynb).
 #
 # Numbers in parentheses, such as (10), are those of the equations in the
