@@ -158,7 +158,8 @@ def run_title(config: Config) -> str:
 PROFILES = {
     "smoke": Grid((0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8),
     "lecture": Grid((0,), (0.1,), (0.01,), _PLAIN, epochs=1, train=12_000, dim=64),
-    # Cut: all learning rates but three, of which the temperature between has the best of the others.
+    # Cut: all learning rates but three, and at the temperature between the others all but one, the
+    # best at these.
     "cpu": Grid(
         (0, 1, 2),
         (0.05, 0.1, 0.2),
@@ -383,7 +384,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     cells = []
-    for (length, tau, label), cell in labelled(runs).groupby(["length", "tau", "row"], sort=False):
+    groups = labelled(runs).groupby(["length", "tau", "row"], sort=False)
+    for (length, tau, label), cell in sorted(groups, key=_place):
         best = at_best_rate(cell)
         printed = dict(zip(PAPER_TAUS, PAPER.get((label, int(length)), ()), strict=False))
         cells.append(
@@ -404,6 +406,12 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(cells)
+
+
+def _place(group: tuple[tuple[int, float, str], pd.DataFrame]) -> tuple[int, int, float]:
+    """Where a cell stands: one length after the other, and one row."""
+    (length, tau, label), _ = group
+    return length, label_rank(label), tau
 
 
 def by_epoch(outcome: Outcome) -> pd.DataFrame:
