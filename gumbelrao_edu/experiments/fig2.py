@@ -212,8 +212,8 @@ PROFILES = {
         full=False,
         hidden=(200,),
     ),
-    # An hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has no bias
-    # at any number. τ goes up to where the error of all of them grows again.
+    # An hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has no
+    # bias at any number. τ goes up to where the error grows again.
     "cpu": Trajectories(
         (8,),
         (100, 1000, 10_000, 50_000),

@@ -212,6 +212,9 @@ class _Trial:
         self.run, config = run, run.config
         self.data, self.unseen = sentences(config["published"], config["length"], config["train"])
         self.device, seed = default_device(), config["seed"]
+        # As many sentences as fit a cache, or as are in a whole split: with these a validation is a
+        # fifth of the operations, each of which has to be launched on a GPU.
+        self.chunk = 512 if self.device.type == "cpu" else 8192
         draws = torch.Generator(self.device).manual_seed(seed)
         row = row_of(config)
         self.model = TreeLSTM(
@@ -239,11 +242,12 @@ class _Trial:
         self.before: dict[str, Any] = {"step": 0, "epoch": 0.0, **self.validation(), **self.tests()}
 
     def validation(self) -> dict[str, float]:
-        return {"valid_accuracy": 100 * accuracy(self.model, self.data.valid)}
+        return {"valid_accuracy": 100 * accuracy(self.model, self.data.valid, chunk=self.chunk)}
 
     def tests(self) -> dict[str, float | None]:
-        test = score(self.model, self.data.test)
-        unseen = 100 * accuracy(self.model, self.unseen) if self.unseen else None
+        test, unseen = score(self.model, self.data.test, chunk=self.chunk), None
+        if self.unseen:
+            unseen = 100 * accuracy(self.model, self.unseen, chunk=self.chunk)
         return {
             "test_accuracy": 100 * test.accuracy,
             "published_accuracy": unseen,

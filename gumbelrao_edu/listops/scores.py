@@ -12,7 +12,7 @@ from torch import Tensor
 from .._checks import check_count, check_kind
 from .data import Batch, Split
 from .model import Estimator, Parse, TreeLSTM, greedy
-from .trees import Span, average_depth, f1
+from .trees import Span, depth_of_tree, f1
 
 
 class Scores(NamedTuple):
@@ -71,7 +71,7 @@ def score(
         lengths = batch.lengths.tolist()
         for i, length, spans in zip(index.tolist(), lengths, parse.spans(lengths), strict=True):
             agreements.append(f1(spans, split.examples[i].spans))
-            depths.append(average_depth(spans, length))
+            depths.append(depth_of_tree(spans, length))
     return Scores(right / len(split), statistics.fmean(agreements), statistics.fmean(depths))
 
 

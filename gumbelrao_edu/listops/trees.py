@@ -207,6 +207,23 @@ def average_depth(spans: Set[Span], length: int) -> float:
     mean of this number over the sentences.
     """
     check_tree(spans, length)
+    return depth_of_tree(spans, length)
+
+
+def depth_of_tree(spans: Set[Span], length: int) -> float:
+    """Return `average_depth` of spans that are known to be those of a tree.
+
+    Each node is above as many tokens as it covers. To look whether the spans are a tree takes
+    longer than that sum.
+
+    Args:
+        spans: the inner nodes.
+        length: the number of tokens.
+
+    Example:
+        >>> depth_of_tree({(0, 4), (0, 2), (2, 4)}, 4)
+        2.0
+    """
     return sum(end - start for start, end in spans) / length
 
 
