@@ -135,6 +135,24 @@ def missing(cells, skipped=()):
     return lost
 
 
+def taken(cells):
+    """Names that a cell takes from an exercise or its check, which the reader may have left out."""
+    there, exercise, left_out, lost = set(), set(), set(), []
+    for cell in cells:
+        if cell.cell_type != "code" or "solution" in tags(cell):
+            continue
+        bound, used = names(cell.source)
+        own = exercise if "check" in tags(cell) else set()
+        lost += sorted((used & left_out) - there - own - bound)
+        if "exercise" in tags(cell):
+            exercise = bound
+        if {"exercise", "check"} & {*tags(cell)}:
+            left_out |= bound
+        else:
+            there |= bound
+    return lost
+
+
 def skipped_by_lecturers(stem):
     """Titles of the sections of a notebook that docs/teaching.md says may be skipped."""
     guide = (ROOT / "docs" / "teaching.md").read_text("utf-8")
@@ -184,6 +202,12 @@ def test_a_section_that_is_left_out_is_not_needed_later(source):
     cells = read_script(source).cells
     assert missing(cells) == []
     assert missing(cells, skipped_by_lecturers(source.stem)) == []
+
+
+@each
+def test_an_exercise_that_is_left_out_stops_nothing(source):
+    """As notebook 0 promises."""
+    assert taken(read_script(source).cells) == []
 
 
 # --- Each of them can fail ------------------------------------------------------------------------
@@ -252,3 +276,19 @@ def test_a_name_of_a_section_that_is_left_out_is_noticed():
     skipped = [new_code_cell("y = 1"), new_markdown_cell("## 4 · Last"), new_code_cell("y")]
     assert missing(cells(*skipped)) == []
     assert missing(cells(*skipped), {"The rest"}) == ["y"]
+
+
+def test_a_name_of_an_exercise_that_is_left_out_is_noticed():
+    def tagged(tag, code):
+        return new_code_cell(code, metadata={"tags": [tag]})
+
+    first = [new_code_cell("import torch"), tagged("exercise", "def f(x): ...")]
+    solved = tagged("solution", "def f(x):\n    return math.ceil(x)")
+    checked = tagged("check", "from course import checks\n\nchecks.check_f(f)")
+    cells = [*first, solved, checked]
+    assert taken(cells) == []
+    assert taken([*cells, new_code_cell("torch.ones(1)")]) == []
+    assert taken([*cells, new_code_cell("f(1)")]) == ["f"]
+    another = [tagged("exercise", "y = None"), tagged("check", "checks.check_y(y)")]
+    assert taken([*cells, *another]) == ["checks"]
+    assert taken([new_code_cell("from course import checks"), *cells, *another]) == []

@@ -86,7 +86,7 @@ for example in valid.examples[:4]:
 
 # %%
 from gumbelrao_edu.course import claim
-from gumbelrao_edu.course.listops import figures
+from gumbelrao_edu.course.listops import checks, figures
 from gumbelrao_edu.figures import show
 
 gold = figures.expressions("[MAX 2 9 [MIN 4 7 ] 0 ]")
@@ -185,8 +185,6 @@ def one_merge(choice, proposals, nodes):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.listops import checks
-
 checks.check_merge(one_merge)
 
 # %%

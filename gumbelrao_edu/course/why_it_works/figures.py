@@ -180,10 +180,15 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         x, y = ([turn], [outer]) if turn >= 1 else ([], [])
         trace(figure, "K*").update(x=x, y=y)
         first, tenth, last = (variance(terms[tau], k).item() for k in (1, 10, 100))
+        crossing = (
+            f"the lines cross at K* = {turn:.2g}"
+            if turn >= 1
+            else f"outer is the larger one even at K = 1 (K* = {turn:.2g})"
+        )
         return (
-            f"τ = {label(tau)}. Inner variance {inner:.2g}, outer {outer:.2g}: the lines cross at "
-            f"K* = {turn:.2g}. Variance at K = 1, 10, 100 and ∞: {first:.2f}, {tenth:.2f}, "
-            f"{last:.2f}, {outer:.2f}. The first nine samples more take away "
+            f"τ = {label(tau)}. Inner variance {inner:.2g}, outer {outer:.2g}: {crossing}. "
+            f"Variance at K = 1, 10, 100 and ∞: {first:.2f}, {tenth:.2f}, {last:.2f}, "
+            f"{outer:.2f}. The first nine samples more take away "
             f"{100 * (1 - tenth / first):.0f} % of the variance, the next ninety "
             f"{100 * (tenth - last) / first:.0f} %."
         )
