@@ -183,8 +183,8 @@ def test_both_terms_follow_tau(row, tau):
     assert away(points.y, points.error_y.array, [variance(tau, k, 1) for k in points.x]) < Z
     close([*turn.x, *turn.y], [inner / outer, outer] if inner >= outer else [])
     assert f"{variance(tau, 10, 1):.2f}" in row.caption
-    said = "the lines cross at" if inner >= outer else "outer is the larger one even at K = 1"
-    assert f"{said} {'(' * (inner < outer)}K* = {inner / outer:.2g}" in row.caption
+    crossing = "the lines cross at K*" if inner >= outer else "even at K = 1 (K*"
+    assert f"{crossing} = {inner / outer:.2g}" in row.caption
     assert row.errors == []
 
 
