@@ -212,12 +212,11 @@ PROFILES = {
         full=False,
         hidden=(200,),
     ),
-    # An hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has no
-    # bias at any number. τ goes up to where the error grows again.
+    # Half an hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has
+    # no bias at any number.
     "cpu": Trajectories(
         (8,),
         (100, 1000, 10_000, 50_000),
-        (0.5, 0.1, 0.25, 1.0, 2.0, 4.0),
         rows=lambda: [GS, ST, ST_GS, GR_10, GR_100, GR_INF, ZGR, RLOO],
         bias_batches=8,
     ),
