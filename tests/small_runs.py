@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,26 @@ def fit(run: Run) -> dict[str, Any]:
         "infinite": math.isinf(config["k"]),
         "history": training.history,
     }
+
+
+def long_fit(run: Run) -> dict[str, Any]:
+    """A training that reports once, at its end, which it reaches when a file `end` is there."""
+
+    def slow(model: nn.Module, x: Tensor) -> Tensor:
+        time.sleep(0.002)
+        return square(model, x)
+
+    x = torch.linspace(-1, 1, 50).unsqueeze(-1)
+    training = Training(
+        nn.Linear(1, 1), slow, x, batch_size=5, learning_rate=0.1, seed=run.config["seed"]
+    )
+    write(run.out / "begun" / str(run.config["seed"]), "")
+    end = 50_000
+    if (run.out / "end").exists():
+        training.load(run.checkpoint)
+        end = training.step + 1
+    training.run(end, every=end, checkpoint=run.checkpoint)
+    return {"steps": training.step}
 
 
 def title(config: dict[str, Any]) -> str:

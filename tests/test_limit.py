@@ -1,20 +1,25 @@
 """A limit of time stops a command in order; what two machines have computed is merged."""
 
+import contextvars
 import json
+import os
 import shutil
 import signal
+import threading
 import time
 import warnings
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+from small_runs import compute, long_fit
 from small_search import CELLS, reproduced, small
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import EXPERIMENTS, table2
-from gumbelrao_edu.training.errors import LimitReachedError
-from gumbelrao_edu.training.limit import time_limit
+from gumbelrao_edu.training import claims
+from gumbelrao_edu.training.errors import LimitReachedError, TakenOverError
+from gumbelrao_edu.training.limit import interrupt_all, time_limit
 from gumbelrao_edu.training.merge import merge
 from gumbelrao_edu.training.run import Run, read_row
 
@@ -62,6 +67,34 @@ def test_a_search_stops_at_its_limit_and_goes_on(tmp_path, monkeypatch, capsys, 
     pd.testing.assert_frame_equal(table, kept, rtol=1e-4)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_computed_until_a_limit_is_saved(tmp_path, jobs):
+    """In other processes, too, and long before the first report; and its seconds are counted."""
+    configs = [{"seed": seed} for seed in range(jobs)]
+
+    def limit():
+        while len([*tmp_path.glob("begun/*")]) < jobs:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        interrupt_all()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    try:
+        threading.Thread(target=limit).start()
+        with pytest.raises(KeyboardInterrupt, match=rf"stopped with 0 of {jobs} runs"):
+            compute(long_fit, configs, tmp_path, jobs=jobs)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    saved = [*tmp_path.glob("unfinished/*/checkpoint.safetensors")]
+    assert len(saved) == jobs
+    (tmp_path / "end").touch()
+    table = compute(long_fit, configs, tmp_path)
+    assert table.status.tolist() == ["done"] * jobs
+    assert (table.steps > 20).all()
+    assert (table.seconds > 0.002 * table.steps).all()
+
+
 @pytest.mark.parametrize("wrong", ["0", "-1", "soon", "inf"])
 def test_a_limit_is_a_positive_number(wrong, capsys):
     with pytest.raises(SystemExit):
@@ -98,6 +131,32 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
     expected = reproduced(table2.EXPERIMENT, small(), whole)
     pd.testing.assert_frame_equal(merged, expected)
     assert sum(merge(other, one).values()) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_a_copy_of_a_row_is_not_merged(tmp_path):
+    reproduced(table2.EXPERIMENT, small(CELLS[:1]), tmp_path / "other")
+    rows = sorted((tmp_path / "other/table2/runs").glob("*.json"))
+    shutil.copy(rows[0], rows[0].with_name("copy.json"))
+    with pytest.warns(UserWarning, match=r"copy.json is left out: it has not the name of its run"):
+        merge(tmp_path / "other", tmp_path / "here")
+    here = {path.name for path in (tmp_path / "here/table2/runs").iterdir()}
+    assert here == {path.name for path in rows}
+
+
+@pytest.mark.usefixtures("few")
+def test_who_computes_in_a_folder_is_ended_only_by_rows_that_are_added(tmp_path):
+    for name, cells in (("here", CELLS[:1]), ("other", CELLS[:1]), ("more", CELLS[:2])):
+        reproduced(table2.EXPERIMENT, small(cells), tmp_path / name)
+    for path in (tmp_path / "other/table2/runs").glob("*.json"):  # in another order of the names
+        row = json.loads(path.read_text())
+        path.write_text(json.dumps({**row, "results": dict(reversed(row["results"].items()))}))
+    with claims.claim((tmp_path / "here/table2").resolve()):
+        assert sum(merge(tmp_path / "other", tmp_path / "here").values()) == 0
+        claims.check()
+        contextvars.Context().run(merge, tmp_path / "more", tmp_path / "here")
+        with pytest.raises(TakenOverError):
+            claims.check()
 
 
 @pytest.mark.usefixtures("few")

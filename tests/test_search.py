@@ -125,6 +125,29 @@ def test_results_are_the_bounds_of_the_trained_model(tmp_path, few):
         assert search.evaluate(Run(config, tmp_path / "damaged/test", before=lost)) == tested
 
 
+def test_a_bound_is_of_one_model(tmp_path, few, monkeypatch):
+    """Bounds so far that another model left are set aside."""
+    monkeypatch.setattr(search, "BOUND_CHUNK", 10)
+    models = [search.build(runs(TINY, tmp_path)[0].config)[0] for _ in range(2)]
+    with torch.no_grad():
+        next(models[1].parameters()).mul_(2.0)
+
+    def stop(fraction):
+        raise KeyboardInterrupt
+
+    def bounds(model, name, tick=lambda fraction: None):
+        return search.bounds(model, few.test[:30], 4, tmp_path / name, about={}, tick=tick)
+
+    whole = [bounds(model, f"whole{i}") for i, model in enumerate(models)]
+    assert not torch.equal(*whole)
+    for stopped in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            bounds(models[0], f"parts{stopped}", stop)
+    assert torch.equal(bounds(models[0], "parts0"), whole[0])
+    with pytest.warns(DamagedFileWarning, match="weights"):
+        assert torch.equal(bounds(models[1], "parts1"), whole[1])
+
+
 def test_files_of_a_model_that_lacked_a_buffer_are_set_aside(tmp_path, monkeypatch):
     """A checkpoint and weights of an older class hold no run up: it is trained anew."""
     build = search.build
@@ -435,6 +458,25 @@ def test_only_whole_rows_of_other_experiments_are_taken(tmp_path, spoil):
         warnings.simplefilter("ignore", DamagedFileWarning)
         with pytest.raises(ArithmeticError, match="no run ended well"):  # there is nothing to take
             reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)
+
+
+@pytest.mark.usefixtures("few")
+def test_weights_of_another_training_are_not_taken(tmp_path):
+    """Another machine may have come to other results of the same run."""
+    profile = small(CELLS[:1], draws=1)
+    reproduced(table3.EXPERIMENT, profile, tmp_path)
+    (row,) = (tmp_path / "table3/runs").glob("*.json")
+    weights = tmp_path / "table3/models" / f"{row.stem}.safetensors"
+    assert weights.exists()
+    other = json.loads(row.read_text())
+    other["results"]["valid_bound"] -= 0.7
+    del other["checksum"]
+    there = tmp_path / "table2/runs" / row.name
+    there.parent.mkdir(parents=True)
+    there.write_text(json.dumps(other))
+    with pytest.warns(UserWarning, match="the test is that of another model"):
+        reproduced(table2.EXPERIMENT, profile, tmp_path)
+    reproduced(refusing(fig4.EXPERIMENT), profile, tmp_path)  # with its own row it is taken
 
 
 def test_what_is_drawn_is_what_a_training_gets(few, monkeypatch):

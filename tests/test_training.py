@@ -509,6 +509,15 @@ def test_a_checkpoint_of_an_older_class_without_a_buffer(tmp_path: Path) -> None
     new().load(path)
 
 
+def test_a_checkpoint_of_another_precision(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    new().run(3, every=3, checkpoint=path)
+    training = new()
+    training.model.double()
+    with pytest.raises(OtherSettingsError, match=r"torch\.float32, not torch\.float64"):
+        training.run(10, checkpoint=path)
+
+
 def test_settings_that_are_tensors_or_no_number_are_compared(tmp_path: Path) -> None:
     """By their numbers: a tensor has no single truth, and NaN is not equal to itself."""
     path = tmp_path / "state.safetensors"
@@ -570,6 +579,38 @@ def test_a_second_interrupt_in_a_step_ends_the_training(tmp_path: Path) -> None:
     resumed.run(20, every=5, checkpoint=path)
     whole.run(20, every=5)
     assert_same(resumed, whole)
+
+
+def test_an_error_in_a_step_ends_the_training(tmp_path: Path) -> None:
+    """Its minibatch is used up; after an error in a report the step is whole."""
+
+    def fails_once(model: DiscreteVAE, images: Tensor) -> Tensor:
+        if training.step == 7 and not failed:
+            failed.append(True)
+            raise OSError("no room")
+        return negative_elbo(model, images)
+
+    failed: list[bool] = []
+    training, path = new(fails_once), tmp_path / "state.safetensors"
+    with pytest.raises(OSError, match="no room"):
+        training.run(20, every=5, checkpoint=path)
+    with pytest.raises(RuntimeError, match=r"an error came in the middle of a step, after 7 whole"):
+        training.run(20, every=5, checkpoint=path)
+    resumed, whole = new(), new()
+    resumed.run(20, every=5, checkpoint=path)
+    whole.run(20, every=5)
+    assert_same(resumed, whole)
+    reported, whole = new(), new()
+
+    def report(training: Training) -> None:
+        if training.step == 10:
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        reported.run(20, every=5, callback=report)
+    reported.run(20, every=5)
+    whole.run(20, every=5)
+    assert_same(reported, whole)
 
 
 @pytest.mark.parametrize(

@@ -502,6 +502,15 @@ def test_runs_are_read_from_their_own_files(tmp_path, capsys):
     assert "`git checkout` brings back what was committed, `reproduce table2` makes it" in said
 
 
+def test_a_copy_of_a_row_is_not_counted(tmp_path):
+    shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)
+    (row, *_) = sorted((tmp_path / "table1/runs").glob("GR-MC10_L10_tau0.01_lr0.05_seed0-*.json"))
+    row.with_name("GR-MC10 (1).json").write_bytes(row.read_bytes())
+    with pytest.warns(UserWarning, match=r"GR-MC10 \(1\).json is left out: it has not the name"):
+        counted = verdicts.verdicts(tmp_path)
+    pd.testing.assert_frame_equal(counted, verdicts.verdicts(STORED))
+
+
 def test_command_writes_both_files(tmp_path, capsys):
     for name in ("table1", "fig2"):
         shutil.copytree(STORED / name, tmp_path / name)

@@ -202,11 +202,11 @@ def _reproduce(
             )
             for i, more in chosen
         ]
-        for weights in (run.before.weights for run in tests if run.before):
-            place = weights.relative_to(folder.resolve())
-            found = [path for other in beside if (path := other / place).is_file()]
-            if found and not weights.exists():
-                copy(found[0], weights)
+        for run in (run.before for run in tests if run.before):
+            there = (replace(run, out=other.resolve()) for other in beside)
+            found = [each for each in there if each.weights.is_file() and _same_row(each, run)]
+            if found and not run.weights.exists():
+                copy(found[0].weights, run.weights)
         _adopt_rows(tests, folder, beside)
         outcome = Outcome(profile, folder, rows, run_all(experiment.train_second, tests, **options))
     tables = {}
@@ -234,6 +234,14 @@ def _reproduce(
     return tables
 
 
+def _same_row(one: Run, other: Run) -> bool:
+    """Whether both have ended with the same results: then the weights of one are the other's."""
+    from ..training.run import load_quietly
+
+    rows = [load_quietly(run) for run in (one, other)]
+    return rows[0] is not None and rows[1] is not None and rows[0]["results"] == rows[1]["results"]
+
+
 def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
     """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
     from ..training.run import load_quietly
@@ -245,7 +253,12 @@ def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> No
     for run in runs:
         if ended(run):
             continue
-        place = run.out.relative_to(folder.resolve())
-        there = (replace(run, out=other / place) for other in beside)
+        place, before = run.out.relative_to(folder.resolve()), run.before
+        there = (
+            replace(run, out=other / place)
+            for other in beside
+            # What is computed with a first run belongs to its results.
+            if before is None or _same_row(replace(before, out=other.resolve()), before)
+        )
         if found := next(filter(ended, there), None):
             copy(found.row, run.row)

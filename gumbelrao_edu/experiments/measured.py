@@ -8,6 +8,7 @@ import io
 import itertools
 import math
 import statistics
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -93,15 +94,19 @@ class Stored:
         return self._read[name]
 
     def _trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        from ..training.run import read_row, table_of
+        from ..training.run import is_copy, read_row, table_of
 
         columns = ["estimator", "k", "status", *columns]
         path = self.folder / name / "runs"
         if files := sorted(path.glob("*.json")):
             try:
-                rows = [row for file in files if (row := read_row(file))["status"] == "done"]
+                every = {file: read_row(file) for file in files}
             except DamagedFileError as error:
                 raise _damaged(error, name) from error
+            for copy in [file for file, row in every.items() if is_copy(file, row)]:
+                warnings.warn(f"{copy} is left out: it has not the name of its run", stacklevel=2)
+                del every[copy]
+            rows = [row for row in every.values() if row["status"] == "done"]
             try:
                 runs = _table(table_of(rows).to_csv(index=False), columns) if rows else None
             except ValueError as error:

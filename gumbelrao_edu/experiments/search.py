@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import shutil
 import warnings
@@ -517,7 +518,7 @@ def bounds(
         images: `[N, pixels]`.
         num_samples: M.
         path: of the file with the bounds so far.
-        about: the configuration that the file has to be of.
+        about: the configuration that the file has to be of; the weights it notes itself.
         tick: called with the fraction done.
 
     Raises:
@@ -526,7 +527,7 @@ def bounds(
     device = model.pixel_mean.device
     chunk = 10 if device.type == "cpu" else 100  # as many as fit a cache, or fill a GPU
     known = torch.empty(0, dtype=torch.float32, device="cpu")
-    about = {"file": "bounds", **about}
+    about = {"file": "bounds", "weights": _fingerprint(model), **about}
     try:
         known = load_state(path, about=about)["bounds"]
     except FileNotFoundError:
@@ -546,6 +547,12 @@ def bounds(
         save_state(path, {"bounds": known}, about=about)
         tick(len(known) / len(images))
     return known
+
+
+def _fingerprint(model: DiscreteVAE) -> str:
+    """Of the weights: a model that was trained again elsewhere is another one."""
+    values = (value.cpu().numpy().tobytes() for value in model.state_dict().values())
+    return hashlib.sha256(b"".join(values)).hexdigest()[:16]
 
 
 @contextmanager

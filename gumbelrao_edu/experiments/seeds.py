@@ -242,8 +242,6 @@ _AGAIN = tuple(
     (cell, draw, seed)
     for draws, more in (
         (_draws([ST_GS, GR_INF], (3,), batch_size=5), (6, 7)),
-        (_draws([ST_GS], (2,), batch_size=5), (8, 9)),
-        (_draws([GR_INF], (4,), batch_size=5), (8, 9)),
         (_draws(_ROWS, (3, 2)), (6, 7, 8, 9)),
         (_draws([GR_100], (3,)), (8, 9)),
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from .errors import LimitReachedError
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Interrupt the block when so many seconds are over.
+    """Interrupt the block when so many seconds are over, and the processes that compute for it.
 
     A training then ends its step, saves its checkpoint, and goes on another time.
 
@@ -36,14 +39,9 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         return
     reached = threading.Event()
 
-    main = threading.main_thread().ident
-
     def interrupt() -> None:
         reached.set()
-        if hasattr(signal, "pthread_kill") and main is not None:
-            signal.pthread_kill(main, signal.SIGINT)  # also wakes it from a wait
-        else:
-            _thread.interrupt_main()
+        interrupt_all()
 
     # A shell starts what it runs in the background with this signal ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,3 +58,16 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+def interrupt_all() -> None:
+    """Interrupt the main thread and the processes that it has begun, as a terminal does."""
+    main = threading.main_thread().ident
+    if not hasattr(signal, "pthread_kill") or main is None:
+        _thread.interrupt_main()
+        return
+    for process in multiprocessing.active_children():
+        with contextlib.suppress(ProcessLookupError):
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGINT)
+    signal.pthread_kill(main, signal.SIGINT)  # also wakes it from a wait

@@ -185,7 +185,8 @@ class Training:
                 single real number with a gradient in the parameters, or the callback has noted
                 what the checkpoint cannot hold.
             OtherSettingsError: when the checkpoint is of a run with other settings.
-            RuntimeError: when a second interrupt broke off an earlier call in the middle of a step.
+            RuntimeError: when a second interrupt or an error broke off an earlier call in the
+                middle of a step.
 
         Warns:
             DamagedFileWarning: when the checkpoint is damaged. It is set aside, and the training
@@ -220,8 +221,9 @@ class Training:
             check_count(every, "every")
         if self._torn:
             raise RuntimeError(
-                f"an interrupt came in the middle of a step, after {self.step} whole ones, and the "
-                f"state is lost: make a new Training, which goes on from its checkpoint"
+                f"an interrupt or an error came in the middle of a step, after {self.step} whole "
+                f"ones, and the state is lost: make a new Training, which goes on from its "
+                f"checkpoint"
             )
         if checkpoint is not None and Path(checkpoint).is_dir():  # of "", too
             raise ValueError(f"checkpoint: expected a file, got the folder {str(checkpoint)!r}")
@@ -485,11 +487,16 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], path: str | os.Pat
         Traceback (most recent call last):
         gumbelrao_edu.training.errors.OtherSettingsError: old is of a model with other weights: ...
     """
-    known, wanted = (
+    parts = (state, model.state_dict())
+    shapes = [
         {name: f"of shape {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()}
-        for part in (state, model.state_dict())
-    )
-    if other := what_differs(known, wanted):
+        for part in parts
+    ]
+    types = [
+        {name: str(getattr(value, "dtype", type(value))) for name, value in part.items()}
+        for part in parts
+    ]
+    if other := what_differs(*shapes) or what_differs(*types):
         raise OtherSettingsError(f"{path} is of a model with other weights: {other}")
 
 
@@ -514,16 +521,23 @@ def norm_of(tensors: Iterable[Tensor]) -> Tensor:
 
 @contextmanager
 def in_one_piece(trainings: Iterable[Training]) -> Iterator[None]:
-    """A step: trainings that a second interrupt breaks off in it do not go on, see `begin`.
+    """A step: trainings that an interrupt or an error breaks off in it do not go on, see `begin`.
+
+    The minibatch and some draws of that step are used up. After an error in a report the step is
+    whole; before a step that diverges the weights are those that the error speaks of.
 
     Args:
         trainings: that make it.
     """
+    before = [(training, training.step) for training in trainings]
     try:
         yield
-    except KeyboardInterrupt:
-        for training in trainings:
-            training._torn = True
+    except TrainingDivergedError:
+        raise
+    except BaseException as error:
+        for training, step in before:
+            if isinstance(error, KeyboardInterrupt) or training.step == step:
+                training._torn = True
         raise
 
 

@@ -66,7 +66,7 @@ class Run:
     def name(self) -> str:
         """Of the files: the title, and a hash of the configuration, whatever its keys' order."""
         title = re.sub(r"[^\w.=+-]", "", self.title, flags=re.ASCII)
-        return f"{title[:_LONGEST]}-{hashlib.sha256(text_of(self.config).encode()).hexdigest()[:8]}"
+        return f"{title[:_LONGEST]}-{_hash_of(self.config)}"
 
     @property
     def row(self) -> Path:
@@ -111,20 +111,22 @@ class Run:
     def _seconds(self) -> float:
         return (time.monotonic() - self._start) / self._beside
 
-    def note(self, fraction: float, seconds: float) -> None:
+    def note(self, fraction: float, seconds: float, *, stopped: bool = False) -> None:
         command = (self._claims or {}).get(self.out)
         progress = {"fraction": fraction, "seconds": seconds, "command": command}
+        progress["stopped"] = stopped
         with contextlib.suppress(OSError):  # it only feeds the bar
             _overwrite(self._progress, json.dumps(progress))
 
     def progress(self) -> dict[str, Any]:
-        """What the last tick noted: the fraction done, the seconds, and which command it was."""
-        noted = {"fraction": 0.0, "seconds": 0.0, "command": None}
+        """What was noted last: the fraction done, the seconds, which command, if it was stopped."""
+        noted = {"fraction": 0.0, "seconds": 0.0, "command": None, "stopped": False}
         try:
             read = json.loads(self._progress.read_text(encoding="utf-8"))
             found = {name: float(read[name]) for name in ("fraction", "seconds")}
             if 0 <= found["fraction"] <= 1 and 0 <= found["seconds"] < math.inf:
-                noted = {**found, "command": read.get("command")}
+                noted = {**noted, **found, "command": read.get("command")}
+                noted["stopped"] = bool(read.get("stopped"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass  # not there, just being written, or damaged: it only feeds the bar
         return noted
@@ -199,6 +201,25 @@ def text_of(config: Mapping[str, Any]) -> str:
         '{"seed": 3, "tau": 0.5}'
     """
     return json.dumps(_to_json(config, "config"), sort_keys=True)
+
+
+def _hash_of(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(text_of(config).encode()).hexdigest()[:8]
+
+
+def is_copy(path: Path, row: Mapping[str, Any]) -> bool:
+    """Whether a file of a row has not the name of its run: one that somebody copied or renamed.
+
+    Args:
+        path: of the file.
+        row: that it holds.
+
+    Example:
+        >>> row = {"config": {"tau": 0.5, "seed": 3}}
+        >>> [is_copy(Path(name), row) for name in ("tau0.5_seed3-5df04192.json", "copy.json")]
+        [False, True]
+    """
+    return not path.stem.endswith(f"-{_hash_of(row['config'])}")
 
 
 def load_quietly(run: Run) -> dict[str, Any] | None:

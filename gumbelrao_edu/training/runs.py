@@ -42,6 +42,7 @@ Function = Callable[[Run], dict[str, Any]]
 Computed = tuple[str, dict[str, Any], list[str]]  # a run's name, its row, damages to tell of
 
 _TRACEBACK_LINES = 12
+_TO_SAVE = 10.0  # seconds for the end of a step and a checkpoint
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -86,7 +87,7 @@ def run_all(
 
     Returns:
         The rows, in the order of `runs`; `table_of` makes a table of them. Seconds are those of all
-        parts of a run that was interrupted, minus what was lost since the last tick.
+        parts of a run that was interrupted; of a part that was killed, those up to its last tick.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type or range.
@@ -223,8 +224,9 @@ def _ended(
                 delayed(compute)(function, dataclasses.replace(run, _claims=held)) for run in group
             )
             pool = Parallel(batch_size=1, pre_dispatch="n_jobs", return_as="generator_unordered")
+            elsewhere = left if backend == "joblib" and jobs > 1 else {}
             try:
-                with closing(pool(tasks)) as rows:
+                with _until_saved(elsewhere, held[out]), closing(pool(tasks)) as rows:
                     for name, row, damages in rows:
                         for damage in damages:
                             warnings.warn(damage, DamagedFileWarning, stacklevel=2)
@@ -263,6 +265,9 @@ def _ended_together(
         try:
             functions = together.train(begun)
         except TakenOverError:
+            raise
+        except KeyboardInterrupt:
+            _note_stop(begun)
             raise
         except torch.OutOfMemoryError:
             say(f"{len(group)} together do not fit into the memory of the GPU")
@@ -318,6 +323,9 @@ def _row(function: Function, run: Run, spent: float = 0.0) -> dict[str, Any]:
         run.check(results)
     except TakenOverError:
         raise
+    except KeyboardInterrupt:
+        _note_stop([run])
+        raise
     except TrainingDivergedError as divergence:
         status, error, results = "diverged", str(divergence), {}
     except Exception as problem:
@@ -326,6 +334,42 @@ def _row(function: Function, run: Run, spent: float = 0.0) -> dict[str, Any]:
         lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
         status, error, results = "failed", "\n".join(lines), {}
     return run.end(status, error, results, run._seconds())
+
+
+def _note_stop(runs: Sequence[Run]) -> None:
+    """Note that runs are interrupted, and their time: they have saved what they have done."""
+    for run in runs:
+        run.note(run.progress()["fraction"], run._seconds(), stopped=True)
+
+
+@contextmanager
+def _until_saved(left: Mapping[str, Run], command: str) -> Iterator[None]:
+    """Let an interrupt come when runs that other processes compute have saved what they have done.
+
+    It reaches these processes, too, and what they compute ends its step; then joblib kills them. A
+    second interrupt comes at once, and so does the first after `_TO_SAVE` seconds.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    aside = threading.current_thread() is not threading.main_thread()
+    if not left or aside or before is not signal.default_int_handler:
+        yield
+        return
+
+    def wait(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        begun = time.monotonic()
+        while time.monotonic() - begun < _TO_SAVE:
+            noted = [run.progress() for run in left.values()]
+            if all(one["stopped"] for one in noted if one["command"] == command):
+                break
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
