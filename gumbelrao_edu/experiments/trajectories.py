@@ -129,10 +129,8 @@ def measure(
         `monte_carlo` and `minibatch`, the parts of the variance, `squared_bias` (None where no
         bias was asked for), each with its standard error under the same name and `_error`.
     """
-    rows = [row_of_label(label) for label in config["rows"]]
-    cells = [(row, tau) for row in rows for tau in (config["taus"] if row.has_tau else (None,))]
     entries = list(before)
-    for row, tau in cells[len(entries) :]:
+    for row, tau in _cells(config)[len(entries) :]:
         split = variance_split(
             model,
             images,
@@ -153,6 +151,12 @@ def measure(
             entry |= dict(zip(_BIAS, bias, strict=True))
         entries.append(entry)
         yield entry
+
+
+def _cells(config: Config) -> list[tuple[Row, float | None]]:
+    """What is measured at each step: the estimators, at each τ if they have one."""
+    rows = [row_of_label(label) for label in config["rows"]]
+    return [(row, tau) for row in rows for tau in (config["taus"] if row.has_tau else (None,))]
 
 
 def _draws(row: Row, tau: float | None, images: Tensor) -> Callable[[Tensor], Tensor]:
@@ -192,9 +196,11 @@ def train(run: Run) -> dict[str, Any]:
     model, draws = search.build(config)
     training, steps = search.begin(config, model, draws), config["measure_at"]
     images = search.digits(config["full"]).train
+    count = len(steps) * len(_cells(config))
 
     def report(training: Training) -> None:
-        run.tick(training.step / steps[-1])
+        done = sum(len(entry.get("measured", ())) for entry in training.history)
+        run.tick((training.step / steps[-1] + done / count) / 2)  # as long is measured as trained
 
     every = math.gcd(1000, *steps)
     for step in steps:

@@ -514,7 +514,12 @@ def exploded(model: nn.Module) -> bool:
 
 
 def norm_of(tensors: Iterable[Tensor]) -> Tensor:
-    """Return the norm of several tensors together, a scalar."""
+    """Return the norm of several tensors together, a scalar.
+
+    Example:
+        >>> norm_of([torch.tensor([3.0, 0.0]), torch.tensor(4.0)])
+        tensor(5.)
+    """
     norm: Tensor = torch.stack([tensor.detach().norm() for tensor in tensors]).norm()
     return norm
 

@@ -386,6 +386,12 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
     Args:
         rows: from `run_all` or `read_row`. Results that are lists or dictionaries are left out.
+
+    Example:
+        >>> row = {"config": {"tau": 0.5}, "results": {"bound": -98.6}, "status": "done"}
+        >>> row |= {"error": None, "seconds": 7.0, "provenance": {}}
+        >>> table_of([row])[["tau", "bound", "seconds"]].values.tolist()
+        [[0.5, -98.6, 7.0]]
     """
     records = []
     for row in rows:

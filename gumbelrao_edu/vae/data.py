@@ -96,6 +96,9 @@ def fetch_binarized_mnist(*, progress: bool = True) -> list[Path]:
 
     Raises:
         DataError: when a file can neither be found nor downloaded and stored.
+
+    Example:
+        >>> train, valid, test = fetch_binarized_mnist()  # doctest: +SKIP
     """
     return fetch(_files(), otherwise=_OTHERWISE, progress=progress)
 
