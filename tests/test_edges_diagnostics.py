@@ -340,6 +340,11 @@ def trained(**changes):
         ),
         (lambda: exact_fields(3, START, 0.5), TypeError, "programme: expected .* got int"),
         (lambda: train(3, 1, [0.5]), TypeError, "mixture: expected a Mixture, got int"),
+        (
+            lambda: polynomial.train("exact", [2.0]),
+            ValueError,
+            "name: .* draws samples, got .exact",
+        ),
         (lambda: polynomial.train("zgr", [300.0]), ValueError, "powers: .* 0 in float32, got .300"),
         (
             lambda: polynomial.train("rloo", [2.0], num_samples="4"),
