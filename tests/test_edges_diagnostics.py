@@ -364,6 +364,17 @@ def trained(**changes):
             ValueError,
             "p: expected probabilities",
         ),
+        (
+            lambda: exact_fields(PROGRAMME, START[0], 0.5),
+            ValueError,
+            r"p: expected \[points, n\], got \(3,\)",
+        ),
+        (
+            lambda: monte_carlo(PROGRAMME, START[None], 0.5, k=1, num_samples=2),
+            ValueError,
+            r"p: expected \[points, n\], got \(1, 1, 3\)",
+        ),
+        (lambda: walk(START[0]), ValueError, r"p: expected \[runs, n\], got \(3,\)"),
         (lambda: trained(runs=0), ValueError, "runs: expected at least 1, got 0"),
         (lambda: trained(steps=-1), ValueError, "steps: expected at least 1, got -1"),
         (lambda: trained(learning_rate=math.nan), ValueError, "learning_rate: .* got nan"),
