@@ -395,6 +395,23 @@ def test_problems_name_what_is_wrong(call, error, message):
         call()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: walk(),
+        lambda: monte_carlo(PROGRAMME, START, 0.5, k=1, num_samples=2, generator=seeded())["fixed"][
+            "gr_mc"
+        ],
+        lambda: trained(),
+        lambda: polynomial.train("zgr", [2.0], evaluations=3, variables=2)[1],
+    ],
+)
+def test_problems_are_the_same_where_gradients_are_off(call):
+    with torch.no_grad():
+        off = call()
+    assert torch.equal(off, call())
+
+
 def test_without_clipping_a_step_is_that_of_the_gradient():
     path = walk(steps=1, clip=math.inf)
     theta = START.log()

@@ -14,6 +14,7 @@ from ._arguments import check_positive, check_probabilities
 from .quadratic import QuadraticProgramme
 
 
+@torch.enable_grad()
 def descend(
     programme: QuadraticProgramme,
     name: str,

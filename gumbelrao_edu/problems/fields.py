@@ -89,6 +89,7 @@ def gap(terms: Terms, k: float) -> Tensor:
     return variance(terms, 1).log10() - variance(terms, k).log10()
 
 
+@torch.enable_grad()
 def monte_carlo(
     programme: QuadraticProgramme,
     p: Tensor,

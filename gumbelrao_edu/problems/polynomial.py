@@ -48,6 +48,7 @@ def mean(theta: Tensor, powers: Tensor) -> Tensor:
     return (one * (1 - CENTRE) ** power + (1 - one) * CENTRE**power).mean(-1)
 
 
+@torch.enable_grad()
 def train(
     name: str,
     powers: Sequence[float],
