@@ -13,6 +13,7 @@ from gumbelrao_edu.course.listops import figures as listops
 from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.course.quadratic_programme import figures as programme
 from gumbelrao_edu.figures import Panel, layout, slider, trace
+from gumbelrao_edu.figures.positions import positions_of
 from gumbelrao_edu.figures.record import record
 from gumbelrao_edu.figures.rows import ST_GS
 from gumbelrao_edu.training.loop import Training
@@ -104,6 +105,21 @@ def test_a_text_box_is_recorded_with_its_examples():
     assert control["labels"][control["index"]] == "[MAX 2 9 [MIN 4 7 ] 0 ]"
     assert "= 9. It has" in recorded["texts"][0]
     assert recorded["texts"][-1].startswith("No tree: ")  # what a mistake looks like
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["ab", "cd"], (("ab", "ab"), ("cd", "cd"))),
+        (["one", "two"], (("one", "one"), ("two", "two"))),
+        ([("one", 1), ("two", 2)], (("one", 1), ("two", 2))),
+    ],
+)
+def test_a_choice_of_ipywidgets_is_labelled_by_its_options(options, expected):
+    dropdown = ipywidgets.Dropdown(options=options)
+    dropdown.index = 1
+    positions = positions_of(dropdown)
+    assert (positions.options, positions.start) == (expected, 1)
 
 
 def test_a_control_without_positions_is_refused():
