@@ -627,10 +627,8 @@ def load_published_test() -> Split | None:
     """Load the published test set if it is already there; nothing is downloaded.
 
     Returns:
-        Its 10,000 examples, or None.
-
-    Raises:
-        DataError: when what is there is not that file.
+        Its 10,000 examples; None where it is not there, or, with a `UserWarning`, where what is
+        there is not that file or cannot be read.
 
     Example:
         >>> test = load_published_test()  # doctest: +SKIP
