@@ -469,6 +469,13 @@ def batch_of(label):
             ValueError,
             "labels: expected 0 to 9, or -100 for no loss, got 10",
         ),
+        (
+            lambda: listops_losses(
+                TreeLSTM(greedy, dim=4), batch_of(3)._replace(labels=torch.tensor([3]).int())
+            ),
+            TypeError,
+            "batch: expected labels in a tensor of int64, got torch.int32",
+        ),
     ],
 )
 def test_listops_name_what_is_wrong(call, error, message):

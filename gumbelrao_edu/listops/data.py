@@ -433,7 +433,7 @@ def check_batch(batch: Any) -> None:
     if not isinstance(batch, Batch):
         raise TypeError(f"batch: expected a Batch, such as split[:10], got {type(batch).__name__}")
     for name, tensor in batch._asdict().items():
-        if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.int32, torch.int64):
+        if not isinstance(tensor, Tensor) or tensor.dtype != torch.int64:
             got = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
             raise TypeError(f"batch: expected {name} in a tensor of int64, got {got}")
         if tensor.dim() != 1:
