@@ -179,7 +179,7 @@ def colour_range(values: Tensor) -> tuple[float, float]:
         >>> colour_range(torch.arange(101.0))
         (0.0, 97.0)
     """
-    low, high = values.quantile(torch.tensor([0.0, 0.97]).to(values)).tolist()
+    low, high = values.quantile(values.new_tensor([0.0, 0.97])).tolist()
     return low, high
 
 
@@ -191,10 +191,10 @@ def ellipses(programme: QuadraticProgramme, look: Styled = CONTOUR_ON_MAP) -> go
         'contours'
     """
     levels = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-    plane = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64)
+    plane = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64, device="cpu")
     plane = (plane / plane.norm(dim=-1, keepdim=True)).T  # orthonormal, [3, 2]
     cholesky = torch.linalg.cholesky(plane.T @ programme.q.double() @ plane)
-    angle = torch.linspace(0.0, 2.0 * math.pi, 361, dtype=torch.float64)
+    angle = torch.linspace(0.0, 2.0 * math.pi, 361, dtype=torch.float64, device="cpu")
     circle = torch.stack([angle.cos(), angle.sin()])
     unit = (plane @ torch.linalg.solve_triangular(cholesky.T, circle, upper=True)).T
     coordinates: dict[str, list[float | None]] = {"a": [], "b": [], "c": []}
