@@ -34,7 +34,18 @@ from gumbelrao_edu.diagnostics import (
     variance,
 )
 from gumbelrao_edu.estimators import sampler
-from gumbelrao_edu.listops import Batch, Example, Split, TreeLSTM, evaluate, greedy, spans_of, trees
+from gumbelrao_edu.figures.ternary import simplex_map
+from gumbelrao_edu.listops import (
+    Batch,
+    Example,
+    Split,
+    TreeLSTM,
+    evaluate,
+    format_line,
+    greedy,
+    spans_of,
+    trees,
+)
 from gumbelrao_edu.listops import losses as listops_losses
 from gumbelrao_edu.listops import score as listops_score
 from gumbelrao_edu.problems import (
@@ -375,6 +386,8 @@ def trained(**changes):
             r"p: expected \[points, n\], got \(1, 1, 3\)",
         ),
         (lambda: walk(START[0]), ValueError, r"p: expected \[runs, n\], got \(3,\)"),
+        (lambda: wall(START[[0] * 4], torch.arange(4.0)), ValueError, r"p: .* got \(4, 3\)"),
+        (lambda: wall(START[[0] * 3], torch.arange(2.0)), ValueError, r"values: .* 3 .* \(2,\)"),
         (lambda: trained(runs=0), ValueError, "runs: expected at least 1, got 0"),
         (lambda: trained(steps=-1), ValueError, "steps: expected at least 1, got -1"),
         (lambda: trained(learning_rate=math.nan), ValueError, "learning_rate: .* got nan"),
@@ -436,6 +449,16 @@ def test_points_of_a_grid_are_probabilities_in_every_dtype():
 # --- What errors say: ListOps ---------------------------------------------------------------------
 
 
+def wall(p, values):
+    return simplex_map(p, values, name="f", title="f")
+
+
+def test_a_map_takes_whole_numbers():
+    heat, _ = wall(simplex_grid(2), torch.arange(3))
+    assert (heat.zmin, heat.zmax) == pytest.approx((0.0, 1.94))
+    assert heat.z == ([1, 1, 0, 0], [None, 2, 2, None])
+
+
 def batch_of(label):
     return Batch(torch.tensor([7]), torch.tensor([1]), torch.tensor([label]))
 
@@ -451,8 +474,13 @@ def batch_of(label):
         (lambda: spans_of([-1, 0], 3), ValueError, r"merges: .* 0 to 1, got -1 \(merge 1\)"),
         (lambda: spans_of([0, 1], 3), ValueError, r"merges: .* 0 to 0, got 1 \(merge 2\)"),
         (lambda: spans_of([0, 0, 0], 3), ValueError, "merges: expected at most 2, got 3"),
+        (lambda: spans_of([0.0], 2), TypeError, r"merges: expected whole numbers, got \[0.0\]"),
+        (lambda: spans_of(None, 2), TypeError, "merges: expected whole numbers, got None"),
         (lambda: spans_of([], 0), ValueError, "length: expected at least 1, got 0"),
         (lambda: trees.average_depth({(0, 9)}, 3), ValueError, "spans: .* over 3 tokens"),
+        (lambda: trees.average_depth("x", 2), TypeError, "spans: expected a set of pairs, got str"),
+        (lambda: trees.average_depth({3}, 2), TypeError, "spans: expected pairs .* got 3"),
+        (lambda: format_line(None), TypeError, "example: expected an Example, got NoneType"),
         (lambda: trees.average_depth(set(), 0), ValueError, "length: expected at least 1"),
         (lambda: trees.mean_f1([], []), ValueError, "predicted, gold: .* got 0 and 0"),
         (lambda: trees.mean_f1([set()], []), ValueError, "predicted, gold: .* got 1 and 0"),

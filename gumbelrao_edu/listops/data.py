@@ -78,7 +78,7 @@ class Example:
     label: int
 
     def __post_init__(self) -> None:
-        wrong = [token for token in _whole(self.tokens) if not 0 <= token <= _END]
+        wrong = [token for token in whole_numbers(self.tokens, "tokens") if not 0 <= token <= _END]
         if wrong:
             raise ValueError(f"tokens: expected 0 to {_END}, got {wrong[0]}")
         if isinstance(self.label, bool) or not isinstance(self.label, int):
@@ -112,12 +112,12 @@ class Example:
         return frozenset(spans)
 
 
-def _whole(tokens: Sequence[int]) -> tuple[int, ...]:
-    """The tokens as Python's numbers."""
+def whole_numbers(values: Sequence[int], name: str) -> tuple[int, ...]:
+    """Ids or places as Python's numbers."""
     try:
-        return tuple(map(operator.index, tokens))
+        return tuple(map(operator.index, values))
     except TypeError:
-        raise TypeError(f"tokens: expected whole numbers, got {str(tokens)[:40]}") from None
+        raise TypeError(f"{name}: expected whole numbers, got {str(values)[:40]}") from None
 
 
 def _not_closed(count: int) -> str:
@@ -148,7 +148,7 @@ def evaluate(tokens: Sequence[int]) -> int:
     if isinstance(tokens, str):
         raise TypeError(f"tokens: expected ids, got the text {tokens[:20]!r}, which `read` takes")
     lists: list[list[int]] = [[]]  # the result; then of each open operation itself, its arguments
-    for place, token in enumerate(_whole(tokens)):
+    for place, token in enumerate(whole_numbers(tokens, "tokens")):
         if 0 <= token < _MIN:
             lists[-1].append(token)
         elif _MIN <= token < _END:
@@ -255,12 +255,14 @@ def format_line(example: Example) -> str:
         The label, a tab and the expression with the brackets of its tree.
 
     Raises:
+        TypeError: when it is no `Example`.
         ValueError: when the tokens are not one complete expression.
 
     Example:
         >>> format_line(Example((10, 3, 5, 14), 3))
         '3\\t( ( ( [MIN 3 ) 5 ) ] )'
     """
+    check_kind(example, Example, "example")
     evaluate(example.tokens)
     words = [VOCABULARY[token] for token in example.tokens]
     return f"{example.label}\t{bracketed(example.spans, words)}"
