@@ -173,7 +173,9 @@ def _download(file: File, progress: bool) -> None:
     file.path.parent.mkdir(parents=True, exist_ok=True)
     for left in file.path.parent.glob(f"{_PART}*"):  # by a download that was killed
         with contextlib.suppress(FileNotFoundError):  # another process may remove it, too
-            if time.time() - left.stat().st_mtime > 3600.0:
+            # The folder itself keeps the time of its start; a slow download still writes inside.
+            newest = max(each.stat().st_mtime for each in (left, *left.rglob("*")))
+            if time.time() - newest > 3600.0:
                 shutil.rmtree(left, ignore_errors=True)
     # Fetched beside its place, so that a wrong file stays until the right one is there.
     with tempfile.TemporaryDirectory(dir=file.path.parent, prefix=_PART) as folder:

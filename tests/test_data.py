@@ -272,10 +272,14 @@ def test_what_a_killed_download_left_is_removed_after_an_hour(server: Server, fo
     for each in (old, new, theirs):
         each.mkdir(parents=True)
         (each / "part").write_bytes(b"half")
-    for each in (old, theirs):
+    # Hours after its start a slow download still writes.
+    slow = folder / f"{prefix}slow"
+    slow.mkdir()
+    (slow / "part").write_bytes(b"half")
+    for each in (old / "part", old, slow, theirs / "part", theirs):
         os.utime(each, (0, 0))
     _download.fetch(
         [File(name, server.url + name, data.SHA256[name])], otherwise="", progress=False
     )
-    assert {*folder.iterdir()} == {new, theirs, folder / name}
+    assert {*folder.iterdir()} == {new, slow, theirs, folder / name}
     assert [*theirs.iterdir()]

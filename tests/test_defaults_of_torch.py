@@ -1,5 +1,6 @@
 """All that draws, trains or measures gives the same whatever torch's defaults are."""
 
+import csv
 import functools
 import math
 
@@ -16,8 +17,10 @@ from gumbelrao_edu import (
     estimators,
 )
 from gumbelrao_edu import quadrature as tables
+from gumbelrao_edu.cli import main
 from gumbelrao_edu.diagnostics import comparison
 from gumbelrao_edu.experiments import search
+from gumbelrao_edu.figures import ternary
 from gumbelrao_edu.listops import data, generate
 from gumbelrao_edu.problems import QuadraticProgramme, fields, mixture, polynomial, simplex_grid
 from gumbelrao_edu.training.loop import Training
@@ -116,13 +119,44 @@ def trainings(tmp_path):
     )
 
 
-RUNS = [layers, distributions, successors, comparisons, quadratures, problems, trainings]
+def maps():
+    programme, grid = QuadraticProgramme(), simplex_grid(3)
+    contours = ternary.ellipses(programme)
+    yield from (contours.a, contours.b, contours.c)
+    heat, _ = ternary.simplex_map(grid, programme.value(grid), name="value", title="value")
+    yield from (heat.z, heat.zmin, heat.zmax)
+    yield ternary.singular_lines(programme).a
+
+
+def weighted(d):
+    return (d @ WEIGHTS).sum(-1)
+
+
+def commands(tmp_path):
+    size = ["--n", "3", "--variables", "2", "--samples", "5", "--estimators", "st_gumbel_softmax"]
+    main(["compare", "--f", f"{__name__}:weighted", *size, "--out", str(tmp_path)])
+    with open(tmp_path / "compare.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield from (row["bias2"], row["variance"])
+
+
+RUNS = [
+    layers,
+    distributions,
+    successors,
+    comparisons,
+    quadratures,
+    problems,
+    maps,
+    commands,
+    trainings,
+]
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_same_whatever_the_defaults(run, monkeypatch, tmp_path):
-    if run is trainings:
-        run = functools.partial(trainings, tmp_path)
+    if run in (trainings, commands):
+        run = functools.partial(run, tmp_path)
     monkeypatch.setattr(comparison, "MAX_VALUES", comparison.MAX_VALUES)  # to be restored
     before = list(run())
     try:

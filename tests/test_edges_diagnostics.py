@@ -34,7 +34,18 @@ from gumbelrao_edu.diagnostics import (
     variance,
 )
 from gumbelrao_edu.estimators import sampler
-from gumbelrao_edu.listops import Batch, Example, Split, TreeLSTM, evaluate, greedy, spans_of, trees
+from gumbelrao_edu.figures.ternary import simplex_map
+from gumbelrao_edu.listops import (
+    Batch,
+    Example,
+    Split,
+    TreeLSTM,
+    evaluate,
+    format_line,
+    greedy,
+    spans_of,
+    trees,
+)
 from gumbelrao_edu.listops import losses as listops_losses
 from gumbelrao_edu.listops import score as listops_score
 from gumbelrao_edu.problems import (
@@ -340,6 +351,11 @@ def trained(**changes):
         ),
         (lambda: exact_fields(3, START, 0.5), TypeError, "programme: expected .* got int"),
         (lambda: train(3, 1, [0.5]), TypeError, "mixture: expected a Mixture, got int"),
+        (
+            lambda: polynomial.train("exact", [2.0]),
+            ValueError,
+            "name: .* draws samples, got .exact",
+        ),
         (lambda: polynomial.train("zgr", [300.0]), ValueError, "powers: .* 0 in float32, got .300"),
         (
             lambda: polynomial.train("rloo", [2.0], num_samples="4"),
@@ -359,6 +375,19 @@ def trained(**changes):
             ValueError,
             "p: expected probabilities",
         ),
+        (
+            lambda: exact_fields(PROGRAMME, START[0], 0.5),
+            ValueError,
+            r"p: expected \[points, n\], got \(3,\)",
+        ),
+        (
+            lambda: monte_carlo(PROGRAMME, START[None], 0.5, k=1, num_samples=2),
+            ValueError,
+            r"p: expected \[points, n\], got \(1, 1, 3\)",
+        ),
+        (lambda: walk(START[0]), ValueError, r"p: expected \[runs, n\], got \(3,\)"),
+        (lambda: wall(START[[0] * 4], torch.arange(4.0)), ValueError, r"p: .* got \(4, 3\)"),
+        (lambda: wall(START[[0] * 3], torch.arange(2.0)), ValueError, r"values: .* 3 .* \(2,\)"),
         (lambda: trained(runs=0), ValueError, "runs: expected at least 1, got 0"),
         (lambda: trained(steps=-1), ValueError, "steps: expected at least 1, got -1"),
         (lambda: trained(learning_rate=math.nan), ValueError, "learning_rate: .* got nan"),
@@ -377,6 +406,23 @@ def trained(**changes):
 def test_problems_name_what_is_wrong(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: walk(),
+        lambda: monte_carlo(PROGRAMME, START, 0.5, k=1, num_samples=2, generator=seeded())["fixed"][
+            "gr_mc"
+        ],
+        lambda: trained(),
+        lambda: polynomial.train("zgr", [2.0], evaluations=3, variables=2)[1],
+    ],
+)
+def test_problems_are_the_same_where_gradients_are_off(call):
+    with torch.no_grad():
+        off = call()
+    assert torch.equal(off, call())
 
 
 def test_without_clipping_a_step_is_that_of_the_gradient():
@@ -403,6 +449,16 @@ def test_points_of_a_grid_are_probabilities_in_every_dtype():
 # --- What errors say: ListOps ---------------------------------------------------------------------
 
 
+def wall(p, values):
+    return simplex_map(p, values, name="f", title="f")
+
+
+def test_a_map_takes_whole_numbers():
+    heat, _ = wall(simplex_grid(2), torch.arange(3))
+    assert (heat.zmin, heat.zmax) == pytest.approx((0.0, 1.94))
+    assert heat.z == ([1, 1, 0, 0], [None, 2, 2, None])
+
+
 def batch_of(label):
     return Batch(torch.tensor([7]), torch.tensor([1]), torch.tensor([label]))
 
@@ -418,8 +474,13 @@ def batch_of(label):
         (lambda: spans_of([-1, 0], 3), ValueError, r"merges: .* 0 to 1, got -1 \(merge 1\)"),
         (lambda: spans_of([0, 1], 3), ValueError, r"merges: .* 0 to 0, got 1 \(merge 2\)"),
         (lambda: spans_of([0, 0, 0], 3), ValueError, "merges: expected at most 2, got 3"),
+        (lambda: spans_of([0.0], 2), TypeError, r"merges: expected whole numbers, got \[0.0\]"),
+        (lambda: spans_of(None, 2), TypeError, "merges: expected whole numbers, got None"),
         (lambda: spans_of([], 0), ValueError, "length: expected at least 1, got 0"),
         (lambda: trees.average_depth({(0, 9)}, 3), ValueError, "spans: .* over 3 tokens"),
+        (lambda: trees.average_depth("x", 2), TypeError, "spans: expected a set of pairs, got str"),
+        (lambda: trees.average_depth({3}, 2), TypeError, "spans: expected pairs .* got 3"),
+        (lambda: format_line(None), TypeError, "example: expected an Example, got NoneType"),
         (lambda: trees.average_depth(set(), 0), ValueError, "length: expected at least 1"),
         (lambda: trees.mean_f1([], []), ValueError, "predicted, gold: .* got 0 and 0"),
         (lambda: trees.mean_f1([set()], []), ValueError, "predicted, gold: .* got 1 and 0"),
@@ -435,6 +496,13 @@ def batch_of(label):
             lambda: listops_losses(TreeLSTM(sampler("rloo"), dim=4), batch_of(10)),
             ValueError,
             "labels: expected 0 to 9, or -100 for no loss, got 10",
+        ),
+        (
+            lambda: listops_losses(
+                TreeLSTM(greedy, dim=4), batch_of(3)._replace(labels=torch.tensor([3]).int())
+            ),
+            TypeError,
+            "batch: expected labels in a tensor of int64, got torch.int32",
         ),
     ],
 )

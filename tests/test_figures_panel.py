@@ -364,6 +364,10 @@ def test_captions_are_read_off_and_the_sliders_put_back(small):
     assert small.controls["x"].value == 2
     with pytest.raises(ValueError, match=r"names of \['x'\], got \['y'\]"):
         small.captions(y=[1])
+    with pytest.raises(ValueError, match="x: expected at least one position, got none"):
+        small.captions(x=[])
+    with pytest.raises(TypeError, match="x: expected several positions, got 1"):
+        small.captions(x=1)
 
 
 def test_a_long_caption_breaks_between_words():

@@ -115,6 +115,9 @@ def test_the_published_test_set_alone(server: Server, folder: Path) -> None:
     split = data.load_published_test()
     assert split is not None
     assert split.examples == sets.test.examples
+    (folder / "listops_test_d20s.tsv").write_bytes(b"another")
+    with pytest.warns(UserWarning, match="not the files expected: .* It is left out"):
+        assert data.load_published_test() is None
     assert len(server.requests) == 2  # nothing is downloaded
 
 

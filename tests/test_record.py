@@ -13,6 +13,7 @@ from gumbelrao_edu.course.listops import figures as listops
 from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.course.quadratic_programme import figures as programme
 from gumbelrao_edu.figures import Panel, layout, slider, trace
+from gumbelrao_edu.figures.positions import positions_of
 from gumbelrao_edu.figures.record import record
 from gumbelrao_edu.figures.rows import ST_GS
 from gumbelrao_edu.training.loop import Training
@@ -86,6 +87,36 @@ def test_a_property_set_for_the_first_time_later_is_what_it_was_before():
     assert [value_of(moved, state) for state in (0, 1)] == [[1, 2], [5, 6]]
 
 
+def heat_of(grids, **scale):
+    """What is recorded of a map that shows one grid after the other."""
+
+    def draw(figure, *, n):
+        trace(figure, "map").z = grids[n]
+        return f"{n}"
+
+    figure = go.Figure(go.Heatmap(name="map", **scale))
+    (moved,) = record(Panel(figure, draw, n=slider("n", range(len(grids)), 0, tooltip="")))["moved"]
+    return moved
+
+
+def test_grids_of_several_widths_keep_their_rows():
+    grids = [
+        [[float(i * width + j) for j in range(width)] for i in range(900 // width)]
+        for width in (30, 45)
+    ]
+    moved = heat_of(grids)
+    assert "step" in heat_of([grids[0], grids[0][::-1]])
+    assert [value_of(moved, state) for state in (0, 1)] == grids
+
+
+def test_a_number_beyond_the_scale_of_colours_takes_no_steps_from_the_others():
+    grid = [[1 + j / 60 for j in range(30)] for _ in range(30)]
+    grid[0][0] = 1e6
+    moved = heat_of([grid, grid[::-1]], zmin=0, zmax=3)
+    assert moved["step"] <= 3 / 2000
+    assert flat(value_of(moved, 0)) == pytest.approx(flat(grid), abs=0.01, rel=1e-6)
+
+
 def test_numbers_that_are_close_together_keep_what_tells_them_apart():
     figure = go.Figure(go.Scatter(y=[1000.0001, 1000.0002, 1000.0004]))
     low, middle, high = record(Panel(figure, alt="close"))["figure"]["data"][0]["y"]
@@ -104,6 +135,21 @@ def test_a_text_box_is_recorded_with_its_examples():
     assert control["labels"][control["index"]] == "[MAX 2 9 [MIN 4 7 ] 0 ]"
     assert "= 9. It has" in recorded["texts"][0]
     assert recorded["texts"][-1].startswith("No tree: ")  # what a mistake looks like
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["ab", "cd"], (("ab", "ab"), ("cd", "cd"))),
+        (["one", "two"], (("one", "one"), ("two", "two"))),
+        ([("one", 1), ("two", 2)], (("one", 1), ("two", 2))),
+    ],
+)
+def test_a_choice_of_ipywidgets_is_labelled_by_its_options(options, expected):
+    dropdown = ipywidgets.Dropdown(options=options)
+    dropdown.index = 1
+    positions = positions_of(dropdown)
+    assert (positions.options, positions.start) == (expected, 1)
 
 
 def test_a_control_without_positions_is_refused():

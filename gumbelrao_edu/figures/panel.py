@@ -16,6 +16,7 @@ import ipywidgets
 import plotly.graph_objects as go
 from IPython.display import display
 
+from .._checks import check_several
 from .controls import Slider
 from .plot import Figure, Plot
 from .positions import Positions, positions_of
@@ -169,7 +170,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             JupyterLab shows the first line of an output that is folded.
 
         Raises:
-            ValueError: for a name that no control has, or a value that is none of its positions.
+            TypeError, ValueError: for a name that no control has, a value that is none of its
+                positions, or no values.
 
         Example:
             >>> def draw(figure, *, k):
@@ -185,10 +187,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         """
         if unknown := values.keys() - self.controls.keys():
             raise ValueError(f"expected names of {[*self.controls]}, got {sorted(unknown)}")
+        places = [check_several(of, name, _as_it_is, "position") for name, of in values.items()]
         before = {name: self.controls[name].value for name in values}
         said = Captions()
         try:
-            for combination in itertools.product(*values.values()):
+            for combination in itertools.product(*places):
                 for name, value in zip(values, combination, strict=True):
                     self.controls[name].value = value
                 said.append(textwrap.fill(self.caption, _COLUMNS))
@@ -234,6 +237,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         data = {WIDGET: view, "text/html": self.plot.still, "text/plain": self.caption}
         return data, {"gumbelrao_edu": {"panel": self.model_id}}
+
+
+def _as_it_is(value: Any, name: str) -> Any:
+    """A position is checked by its control."""
+    return value
 
 
 def _written(control: Any) -> str:

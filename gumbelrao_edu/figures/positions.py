@@ -46,7 +46,10 @@ def positions_of(control: Any) -> Positions:
         raise TypeError(
             f"control: expected a slider, a choice, or a widget with examples, got {control!r}"
         )
-    options = tuple((str(v), v) for v in examples) if examples else tuple(control.options)
+    options = tuple(examples or control.options)
+    # As ipywidgets has it: pairs only where all are pairs.
+    if examples or not all(isinstance(each, tuple) and len(each) == 2 for each in options):
+        options = tuple((str(value), value) for value in options)
     values = [value for _, value in options]
     slides = isinstance(control, Slider) and not isinstance(control, Choice)
     kind = "slider" if slides else "choice"

@@ -58,12 +58,14 @@ def record(panel: Panel) -> dict[str, Any]:
     names = {(key, name) for state in states for key, part in state.items() for name in part}
     moved = []
     for key, name in sorted(names):
-        was = (first["layout"] if key == "layout" else first["data"][int(key)]).pop(name, None)
+        whole = first["layout"] if key == "layout" else first["data"][int(key)]
+        colours = _colours([whole | state.get(key, {}) for state in states])
+        was = whole.pop(name, None)
         series = [state.get(key, {}).get(name, was) for state in states]
         pool, indices = _pool(series)
         part = "layout" if key == "layout" else int(key)
         entry = {"trace": part, "name": name, "values": pool, "states": indices}
-        moved.append(entry | _steps(pool))
+        moved.append(entry | _steps(pool, colours))
     texts, at = _pool(captions)
     controls = [
         {
@@ -78,17 +80,39 @@ def record(panel: Panel) -> dict[str, Any]:
     return {"figure": first, "controls": controls, "texts": texts, "captions": at, "moved": moved}
 
 
-def _steps(values: list[Any]) -> dict[str, Any]:
+def _colours(states: list[dict[str, Any]]) -> float:
+    """The narrowest scale of colours of a trace: farther out all numbers look the same.
+
+    >>> _colours([{"zmin": 0, "zmax": 4}, {"zmin": 1, "zmax": 2}, {}])
+    1
+    """
+    given = [s for s in states if s.get("zmin") is not None and s.get("zmax") is not None]
+    return min((state["zmax"] - state["zmin"] for state in given), default=math.inf)
+
+
+def _steps(values: list[Any], colours: float = math.inf) -> dict[str, Any]:
     """Large grids as whole multiples of ``step``, each less the one before: a third of the bytes.
+
+    All rows are of one width, which the page needs to cut them apart. A step is small beside both
+    the spread of the numbers and the width of the scale of `colours`.
 
     >>> _steps([[[0.5, 0.6, None, 0.4] * 200]])["values"][0][:5]
     [5000, 1000, None, -2000, 1000]
     """
     numbers = [x for x in _flat(values) if isinstance(x, int | float)]
-    grids = all(isinstance(value, list) and any(map(_nested, value)) for value in values)
-    if not grids or len(numbers) < _LARGE or not all(map(math.isfinite, numbers)):
+    grids = all(isinstance(value, list) for value in values)
+    rows = [row for grid in values for row in grid] if grids else []
+    widths = {len(row) if isinstance(row, list) else 0 for row in rows}  # 0: no row
+    if any(_nested(x) for row in rows if isinstance(row, list) for x in row):
         return {}
-    spread = max(numbers) - min(numbers) or 1.0
+    if (
+        len(widths) != 1
+        or 0 in widths
+        or len(numbers) < _LARGE
+        or not all(map(math.isfinite, numbers))
+    ):
+        return {}
+    spread = min(max(numbers) - min(numbers), colours) or 1.0
     step = 10.0 ** math.floor(math.log10(spread / _LEVELS))
     steps = []
     for grid in values:
@@ -98,7 +122,7 @@ def _steps(values: list[Any]) -> dict[str, Any]:
             differences.append(None if whole is None else whole - last)
             last = last if whole is None else whole
         steps.append(differences)
-    return {"values": steps, "step": step, "columns": len(values[0][0])}
+    return {"values": steps, "step": step, "columns": widths.pop()}
 
 
 def _pool(series: Sequence[Any]) -> tuple[list[Any], list[int]]:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from .._checks import check_real
 from ..problems import QuadraticProgramme
 from .style import (
     BAR,
@@ -87,12 +88,25 @@ def simplex_map(
     Returns:
         The map, named `name`, and what hides the steps of the wall, named ``outside``.
 
+    Raises:
+        TypeError, ValueError: if a tensor has the wrong type, or a shape other than these.
+
     Example:
         >>> from gumbelrao_edu.problems import simplex_grid
         >>> wall, outside = simplex_map(simplex_grid(2), torch.arange(3.0), name="f", title="f")
         >>> wall.z
         ([1.0, 1.0, 0.0, 0.0], [None, 2.0, 2.0, None])
     """
+    check_real(p, "p")
+    if p.dim() != 2 or p.shape[-1] != 3 or not len(p) or len(p) != math.comb(_rows(len(p)) + 1, 2):
+        raise ValueError(
+            f"p: expected points of a simplex_grid, [rows (rows + 1) / 2, 3], got {tuple(p.shape)}"
+        )
+    check_real(values, "values")
+    if values.shape != p.shape[:1]:
+        raise ValueError(
+            f"values: expected one at each of {len(p)} points, got {tuple(values.shape)}"
+        )
     low, high = colour_range(values)
     rows, top = _rows(len(p)), math.sqrt(3) / 2
     axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
@@ -179,7 +193,8 @@ def colour_range(values: Tensor) -> tuple[float, float]:
         >>> colour_range(torch.arange(101.0))
         (0.0, 97.0)
     """
-    low, high = values.quantile(torch.tensor([0.0, 0.97]).to(values)).tolist()
+    values = values.double()  # whole numbers have no quantiles
+    low, high = values.quantile(values.new_tensor([0.0, 0.97])).tolist()
     return low, high
 
 
@@ -191,10 +206,10 @@ def ellipses(programme: QuadraticProgramme, look: Styled = CONTOUR_ON_MAP) -> go
         'contours'
     """
     levels = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-    plane = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64)
+    plane = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]], dtype=torch.float64, device="cpu")
     plane = (plane / plane.norm(dim=-1, keepdim=True)).T  # orthonormal, [3, 2]
     cholesky = torch.linalg.cholesky(plane.T @ programme.q.double() @ plane)
-    angle = torch.linspace(0.0, 2.0 * math.pi, 361, dtype=torch.float64)
+    angle = torch.linspace(0.0, 2.0 * math.pi, 361, dtype=torch.float64, device="cpu")
     circle = torch.stack([angle.cos(), angle.sin()])
     unit = (plane @ torch.linalg.solve_triangular(cholesky.T, circle, upper=True)).T
     coordinates: dict[str, list[float | None]] = {"a": [], "b": [], "c": []}

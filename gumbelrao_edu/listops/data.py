@@ -78,7 +78,7 @@ class Example:
     label: int
 
     def __post_init__(self) -> None:
-        wrong = [token for token in _whole(self.tokens) if not 0 <= token <= _END]
+        wrong = [token for token in whole_numbers(self.tokens, "tokens") if not 0 <= token <= _END]
         if wrong:
             raise ValueError(f"tokens: expected 0 to {_END}, got {wrong[0]}")
         if isinstance(self.label, bool) or not isinstance(self.label, int):
@@ -112,12 +112,12 @@ class Example:
         return frozenset(spans)
 
 
-def _whole(tokens: Sequence[int]) -> tuple[int, ...]:
-    """The tokens as Python's numbers."""
+def whole_numbers(values: Sequence[int], name: str) -> tuple[int, ...]:
+    """Ids or places as Python's numbers."""
     try:
-        return tuple(map(operator.index, tokens))
+        return tuple(map(operator.index, values))
     except TypeError:
-        raise TypeError(f"tokens: expected whole numbers, got {str(tokens)[:40]}") from None
+        raise TypeError(f"{name}: expected whole numbers, got {str(values)[:40]}") from None
 
 
 def _not_closed(count: int) -> str:
@@ -148,7 +148,7 @@ def evaluate(tokens: Sequence[int]) -> int:
     if isinstance(tokens, str):
         raise TypeError(f"tokens: expected ids, got the text {tokens[:20]!r}, which `read` takes")
     lists: list[list[int]] = [[]]  # the result; then of each open operation itself, its arguments
-    for place, token in enumerate(_whole(tokens)):
+    for place, token in enumerate(whole_numbers(tokens, "tokens")):
         if 0 <= token < _MIN:
             lists[-1].append(token)
         elif _MIN <= token < _END:
@@ -255,12 +255,14 @@ def format_line(example: Example) -> str:
         The label, a tab and the expression with the brackets of its tree.
 
     Raises:
+        TypeError: when it is no `Example`.
         ValueError: when the tokens are not one complete expression.
 
     Example:
         >>> format_line(Example((10, 3, 5, 14), 3))
         '3\\t( ( ( [MIN 3 ) 5 ) ] )'
     """
+    check_kind(example, Example, "example")
     evaluate(example.tokens)
     words = [VOCABULARY[token] for token in example.tokens]
     return f"{example.label}\t{bracketed(example.spans, words)}"
@@ -433,7 +435,7 @@ def check_batch(batch: Any) -> None:
     if not isinstance(batch, Batch):
         raise TypeError(f"batch: expected a Batch, such as split[:10], got {type(batch).__name__}")
     for name, tensor in batch._asdict().items():
-        if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.int32, torch.int64):
+        if not isinstance(tensor, Tensor) or tensor.dtype != torch.int64:
             got = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
             raise TypeError(f"batch: expected {name} in a tensor of int64, got {got}")
         if tensor.dim() != 1:
@@ -627,10 +629,8 @@ def load_published_test() -> Split | None:
     """Load the published test set if it is already there; nothing is downloaded.
 
     Returns:
-        Its 10,000 examples, or None.
-
-    Raises:
-        DataError: when what is there is not that file.
+        Its 10,000 examples; None where it is not there, or, with a `UserWarning`, where what is
+        there is not that file or cannot be read.
 
     Example:
         >>> test = load_published_test()  # doctest: +SKIP

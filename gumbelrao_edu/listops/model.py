@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._checks import check_count, check_function, check_generator, check_logits, holds
 from ..gumbel import one_hot_of_largest
-from .data import VOCABULARY, Batch, check_batch
+from .data import VOCABULARY, Batch, check_batch, whole_numbers
 from .trees import Span
 
 Estimator = Callable[[Tensor], Tensor]
@@ -87,7 +87,7 @@ def spans_of(merges: Sequence[int], length: int) -> frozenset[Span]:
         >>> sorted(spans_of([1, 0], 3))
         [(0, 3), (1, 3)]
     """
-    length = check_count(length, "length")
+    length, merges = check_count(length, "length"), whole_numbers(merges, "merges")
     bounds, spans = list(range(length + 1)), set()
     for step, position in enumerate(merges, start=1):
         if not 0 <= position < len(bounds) - 2:

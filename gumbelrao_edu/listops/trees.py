@@ -66,7 +66,12 @@ def check_tree(spans: Set[Span], length: int) -> None:
         Traceback (most recent call last):
         ValueError: spans: expected those of a binary tree over 3 tokens, got [(0, 3)]
     """
-    nested(spans, range(check_count(length, "length")))
+    length = check_count(length, "length")
+    if not isinstance(spans, Set):
+        raise TypeError(f"spans: expected a set of pairs, got {type(spans).__name__}")
+    if unpaired := [s for s in spans if not isinstance(s, tuple) or len(s) != 2]:
+        raise TypeError(f"spans: expected pairs of start and end, got {unpaired[0]!r}")
+    nested(spans, range(length))
 
 
 def bracketed(spans: Set[Span], words: Sequence[str]) -> str:

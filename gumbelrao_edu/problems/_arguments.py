@@ -20,11 +20,13 @@ def check_finite(tensor: Any, name: str) -> None:
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
-def check_probabilities(p: Any) -> None:
-    """A floating tensor `[*batch, n]`, n >= 1, whose rows are probabilities."""
+def check_probabilities(p: Any, rows: str) -> None:
+    """A floating tensor `[rows, n]`, n >= 1, whose rows are probabilities; `rows` says of what."""
     check_finite(p, "p")
-    if p.dim() == 0 or p.shape[-1] == 0:
-        raise ValueError(f"p: expected shape [*batch, n] with n >= 1, got {tuple(p.shape)}")
+    if p.dim() != 2:
+        raise ValueError(f"p: expected [{rows}, n], got {tuple(p.shape)}")
+    if p.shape[-1] == 0:
+        raise ValueError(f"p: expected [{rows}, n] with n >= 1, got {tuple(p.shape)}")
     rounding = max(_ROUNDING, p.shape[-1] * torch.finfo(p.dtype).eps)
     if not holds(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() <= rounding), p.detach()):
         raise ValueError(

@@ -14,6 +14,7 @@ from ._arguments import check_positive, check_probabilities
 from .quadratic import QuadraticProgramme
 
 
+@torch.enable_grad()
 def descend(
     programme: QuadraticProgramme,
     name: str,
@@ -61,9 +62,7 @@ def descend(
     Source: stochastic gradient descent; Pascanu, Mikolov & Bengio (2013) for the clipping.
     """
     check_kind(programme, QuadraticProgramme, "programme")
-    check_probabilities(p)
-    if p.dim() != 2:
-        raise ValueError(f"p: expected [runs, n], got {tuple(p.shape)}")
+    check_probabilities(p, "runs")
     steps = check_count(steps, "steps")
     learning_rate = check_positive(learning_rate, "learning_rate")
     clip = check_positive(clip, "clip", infinite=True)

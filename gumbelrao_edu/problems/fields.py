@@ -49,7 +49,7 @@ def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[s
     Source: Proposition 3.
     """
     check_kind(programme, QuadraticProgramme, "programme")
-    check_probabilities(p)
+    check_probabilities(p, "points")
     logits, n = p.log(), p.shape[-1]
     fixed = exact_terms(lambda d: programme.loss(d, p), logits, tau)
     one_hot = torch.eye(n, dtype=p.dtype, device=p.device)[:, None].expand(n, *p.shape)
@@ -89,6 +89,7 @@ def gap(terms: Terms, k: float) -> Tensor:
     return variance(terms, 1).log10() - variance(terms, k).log10()
 
 
+@torch.enable_grad()
 def monte_carlo(
     programme: QuadraticProgramme,
     p: Tensor,
@@ -125,7 +126,7 @@ def monte_carlo(
     Source: section 5.2.
     """
     check_kind(programme, QuadraticProgramme, "programme")
-    check_probabilities(p)
+    check_probabilities(p, "points")
     num_samples = check_count(num_samples, "num_samples", least=2)
     check_generator(generator)
     device = p.device if generator is None else generator.device

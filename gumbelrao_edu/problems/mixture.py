@@ -83,6 +83,7 @@ class Mixture:
         return self(p) + squares - means.square().sum((-2, -1))
 
 
+@torch.enable_grad()
 def train(
     mixture: Mixture,
     k: float,

@@ -48,6 +48,7 @@ def mean(theta: Tensor, powers: Tensor) -> Tensor:
     return (one * (1 - CENTRE) ** power + (1 - one) * CENTRE**power).mean(-1)
 
 
+@torch.enable_grad()
 def train(
     name: str,
     powers: Sequence[float],
@@ -62,7 +63,7 @@ def train(
     """Train with an estimator by Adam, from equal probabilities.
 
     Args:
-        name: of the estimator, in the registry.
+        name: of an estimator that draws samples, in the registry.
         powers: a > 0 of the problems, which are trained side by side; at most about 100, since
             losses are computed in float32.
         evaluations: of f; an estimator that needs several for a step takes fewer steps.
@@ -86,6 +87,8 @@ def train(
         (21, torch.Size([21, 1, 4]), 1.0)
     """
     record = estimators.get(name)
+    if record.kind == "enumeration":  # which evaluates f for each of the 2^L values
+        raise ValueError(f"name: expected an estimator that draws samples, got {name!r}")
     powers = check_several(powers, "powers", check_positive)
     evaluations, runs = check_count(evaluations, "evaluations"), check_count(runs, "runs")
     variables = check_count(variables, "variables")
