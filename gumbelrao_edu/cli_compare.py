@@ -95,10 +95,7 @@ def run(options: argparse.Namespace) -> None:
         if logits is None:
             shape = (options.variables, options.n)
             try:
-                # A module given by --f may have set defaults of its own.
-                logits = options.scale * torch.randn(
-                    shape, generator=generator, dtype=torch.float32, device="cpu"
-                )
+                logits = options.scale * torch.randn(shape, generator=generator)
             except RuntimeError as error:  # as torch has it
                 raise ValueError(f"n, variables: no memory for so many numbers {shape}") from error
         elif not isinstance(logits, Tensor) and callable(logits):

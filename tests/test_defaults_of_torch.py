@@ -1,6 +1,5 @@
 """All that draws, trains or measures gives the same whatever torch's defaults are."""
 
-import csv
 import functools
 import math
 
@@ -17,7 +16,6 @@ from gumbelrao_edu import (
     estimators,
 )
 from gumbelrao_edu import quadrature as tables
-from gumbelrao_edu.cli import main
 from gumbelrao_edu.diagnostics import comparison
 from gumbelrao_edu.experiments import search
 from gumbelrao_edu.figures import ternary
@@ -128,18 +126,6 @@ def maps():
     yield ternary.singular_lines(programme).a
 
 
-def weighted(d):
-    return (d @ WEIGHTS).sum(-1)
-
-
-def commands(tmp_path):
-    size = ["--n", "3", "--variables", "2", "--samples", "5", "--estimators", "st_gumbel_softmax"]
-    main(["compare", "--f", f"{__name__}:weighted", *size, "--out", str(tmp_path)])
-    with open(tmp_path / "compare.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            yield from (row["bias2"], row["variance"])
-
-
 RUNS = [
     layers,
     distributions,
@@ -148,15 +134,14 @@ RUNS = [
     quadratures,
     problems,
     maps,
-    commands,
     trainings,
 ]
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_same_whatever_the_defaults(run, monkeypatch, tmp_path):
-    if run in (trainings, commands):
-        run = functools.partial(run, tmp_path)
+    if run is trainings:
+        run = functools.partial(trainings, tmp_path)
     monkeypatch.setattr(comparison, "MAX_VALUES", comparison.MAX_VALUES)  # to be restored
     before = list(run())
     try:
