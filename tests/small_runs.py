@@ -62,7 +62,7 @@ def long_fit(run: Run) -> dict[str, Any]:
     """A training that reports once, at its end, which it reaches when a file `end` is there."""
 
     def slow(model: nn.Module, x: Tensor) -> Tensor:
-        time.sleep(0.002)
+        time.sleep(run.config.get("pause", 0.002))
         return square(model, x)
 
     x = torch.linspace(-1, 1, 50).unsqueeze(-1)
@@ -70,7 +70,7 @@ def long_fit(run: Run) -> dict[str, Any]:
         nn.Linear(1, 1), slow, x, batch_size=5, learning_rate=0.1, seed=run.config["seed"]
     )
     write(run.out / "begun" / str(run.config["seed"]), "")
-    end = 50_000
+    end = run.config.get("end", 50_000)
     if (run.out / "end").exists():
         training.load(run.checkpoint)
         end = training.step + 1

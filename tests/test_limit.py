@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pandas as pd
@@ -67,25 +68,55 @@ def test_a_search_stops_at_its_limit_and_goes_on(tmp_path, monkeypatch, capsys, 
     pd.testing.assert_frame_equal(table, kept, rtol=1e-4)
 
 
+@contextmanager
+def limited(reached):
+    """A limit of time that comes a second after something is seen."""
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(0.05):
+            if reached() and not ended.wait(1.0):
+                interrupt_all()
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
+def test_a_process_that_waits_does_not_end_the_others(tmp_path):
+    """At the end of a grid there are more processes than runs; a step may take seconds."""
+    configs = [{"seed": 0, "pause": 0.0, "end": 1}, {"seed": 1, "pause": 2.0}]
+    begun = time.monotonic()
+    with (
+        limited(lambda: [*tmp_path.glob("runs/*.json")] and [*tmp_path.glob("begun/1")]),
+        pytest.raises(KeyboardInterrupt, match="stopped with 1 of 2 runs"),
+    ):
+        compute(long_fit, configs, tmp_path, jobs=2)
+    assert len([*tmp_path.glob("unfinished/*/checkpoint.safetensors")]) == 1
+    (noted,) = tmp_path.glob("unfinished/*/progress.json")
+    assert json.loads(noted.read_text())["stopped"]
+    assert time.monotonic() - begun < 100
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_computed_until_a_limit_is_saved(tmp_path, jobs):
     """In other processes, too, and long before the first report; and its seconds are counted."""
     configs = [{"seed": seed} for seed in range(jobs)]
 
-    def limit():
-        while len([*tmp_path.glob("begun/*")]) < jobs:
-            time.sleep(0.05)
-        time.sleep(1.0)
-        interrupt_all()
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
-    try:
-        threading.Thread(target=limit).start()
-        with pytest.raises(KeyboardInterrupt, match=rf"stopped with 0 of {jobs} runs"):
-            compute(long_fit, configs, tmp_path, jobs=jobs)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with (
+        limited(lambda: len([*tmp_path.glob("begun/*")]) == jobs),
+        pytest.raises(KeyboardInterrupt, match=rf"stopped with 0 of {jobs} runs"),
+    ):
+        compute(long_fit, configs, tmp_path, jobs=jobs)
     saved = [*tmp_path.glob("unfinished/*/checkpoint.safetensors")]
     assert len(saved) == jobs
     (tmp_path / "end").touch()
@@ -137,11 +168,38 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
 def test_a_copy_of_a_row_is_not_merged(tmp_path):
     reproduced(table2.EXPERIMENT, small(CELLS[:1]), tmp_path / "other")
     rows = sorted((tmp_path / "other/table2/runs").glob("*.json"))
-    shutil.copy(rows[0], rows[0].with_name("copy.json"))
-    with pytest.warns(UserWarning, match=r"copy.json is left out: it has not the name of its run"):
+    for name in ("copy.json", f"Copy of {rows[0].name}"):
+        shutil.copy(rows[0], rows[0].with_name(name))
+    with (
+        pytest.warns(UserWarning, match=r"copy.json is left out: it has not the name of its run"),
+        pytest.warns(UserWarning, match=rf"Copy of {rows[0].name} is left out"),
+    ):
         merge(tmp_path / "other", tmp_path / "here")
     here = {path.name for path in (tmp_path / "here/table2/runs").iterdir()}
     assert here == {path.name for path in rows}
+
+
+@pytest.mark.usefixtures("few")
+def test_a_row_that_ends_here_meanwhile_stays(tmp_path, monkeypatch):
+    for name, cells in (("here", CELLS[:1]), ("other", CELLS[:2])):
+        reproduced(table2.EXPERIMENT, small(cells), tmp_path / name)
+    other = sorted((tmp_path / "other/table2/runs").glob("*.json"))
+    here = [tmp_path / "here/table2/runs" / path.name for path in other]
+    ended = next(path for path in here if not path.exists())
+    claim = claims.claim
+
+    def meanwhile(folder):
+        row = json.loads((tmp_path / "other/table2/runs" / ended.name).read_text())
+        del row["checksum"]
+        row["results"]["valid_bound"] -= 1.0
+        ended.write_text(json.dumps(row))
+        return claim(folder)
+
+    monkeypatch.setattr(claims, "claim", meanwhile)
+    with pytest.warns(UserWarning, match="stays, though"):
+        merge(tmp_path / "other", tmp_path / "here")
+    theirs = read_row(tmp_path / "other/table2/runs" / ended.name)["results"]["valid_bound"]
+    assert read_row(ended)["results"]["valid_bound"] == theirs - 1.0
 
 
 @pytest.mark.usefixtures("few")

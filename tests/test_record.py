@@ -143,6 +143,8 @@ def test_a_text_box_is_recorded_with_its_examples():
         (["ab", "cd"], (("ab", "ab"), ("cd", "cd"))),
         (["one", "two"], (("one", "one"), ("two", "two"))),
         ([("one", 1), ("two", 2)], (("one", 1), ("two", 2))),
+        ([["one", 1], ["two", 2]], (("one", 1), ("two", 2))),
+        ({"one": 1, "two": 2}, (("one", 1), ("two", 2))),
     ],
 )
 def test_a_choice_of_ipywidgets_is_labelled_by_its_options(options, expected):

@@ -505,8 +505,12 @@ def test_runs_are_read_from_their_own_files(tmp_path, capsys):
 def test_a_copy_of_a_row_is_not_counted(tmp_path):
     shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)
     (row, *_) = sorted((tmp_path / "table1/runs").glob("GR-MC10_L10_tau0.01_lr0.05_seed0-*.json"))
-    row.with_name("GR-MC10 (1).json").write_bytes(row.read_bytes())
-    with pytest.warns(UserWarning, match=r"GR-MC10 \(1\).json is left out: it has not the name"):
+    for name in ("GR-MC10 (1).json", f"Copy of {row.name}"):
+        row.with_name(name).write_bytes(row.read_bytes())
+    with (
+        pytest.warns(UserWarning, match=r"GR-MC10 \(1\).json is left out: it has not the name"),
+        pytest.warns(UserWarning, match=f"Copy of {row.name} is left out"),
+    ):
         counted = verdicts.verdicts(tmp_path)
     pd.testing.assert_frame_equal(counted, verdicts.verdicts(STORED))
 

@@ -94,7 +94,7 @@ class Stored:
         return self._read[name]
 
     def _trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        from ..training.run import is_copy, read_row, table_of
+        from ..training.run import copies, read_row, table_of
 
         columns = ["estimator", "k", "status", *columns]
         path = self.folder / name / "runs"
@@ -103,7 +103,7 @@ class Stored:
                 every = {file: read_row(file) for file in files}
             except DamagedFileError as error:
                 raise _damaged(error, name) from error
-            for copy in [file for file, row in every.items() if is_copy(file, row)]:
+            for copy in copies(every):
                 warnings.warn(f"{copy} is left out: it has not the name of its run", stacklevel=2)
                 del every[copy]
             rows = [row for row in every.values() if row["status"] == "done"]

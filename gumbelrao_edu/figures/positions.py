@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .controls import Choice, Slider
@@ -46,10 +46,13 @@ def positions_of(control: Any) -> Positions:
         raise TypeError(
             f"control: expected a slider, a choice, or a widget with examples, got {control!r}"
         )
-    options = tuple(examples or control.options)
+    given = examples or control.options
+    options = tuple(given.items() if isinstance(given, Mapping) else given)
     # As ipywidgets has it: pairs only where all are pairs.
-    if examples or not all(isinstance(each, tuple) and len(each) == 2 for each in options):
+    if examples or not all(isinstance(each, tuple | list) and len(each) == 2 for each in options):
         options = tuple((str(value), value) for value in options)
+    else:
+        options = tuple((str(text), value) for text, value in options)
     values = [value for _, value in options]
     slides = isinstance(control, Slider) and not isinstance(control, Choice)
     kind = "slider" if slides else "choice"

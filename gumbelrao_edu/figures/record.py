@@ -87,7 +87,8 @@ def _colours(states: list[dict[str, Any]]) -> float:
     1
     """
     given = [s for s in states if s.get("zmin") is not None and s.get("zmax") is not None]
-    return min((state["zmax"] - state["zmin"] for state in given), default=math.inf)
+    widths = (state["zmax"] - state["zmin"] for state in given)
+    return min((width for width in widths if width > 0), default=math.inf)
 
 
 def _steps(values: list[Any], colours: float = math.inf) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from .errors import LimitReachedError
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Interrupt the block when so many seconds are over, and the processes that compute for it.
+    """Interrupt the block when so many seconds are over.
 
-    A training then ends its step, saves its checkpoint, and goes on another time.
+    On POSIX the processes that compute for it are interrupted, too. A training then ends its step,
+    saves its checkpoint, and goes on another time.
 
     Args:
         seconds: None for no limit.
@@ -61,7 +62,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 def interrupt_all() -> None:
-    """Interrupt the main thread and the processes that it has begun, as a terminal does."""
+    """Interrupt the main thread and, on POSIX, the processes it has begun, as a terminal does."""
     main = threading.main_thread().ident
     if not hasattr(signal, "pthread_kill") or main is None:
         _thread.interrupt_main()

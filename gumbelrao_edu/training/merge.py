@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from . import claims
 from .errors import DamagedFileError
 from .files import copy, set_aside
-from .run import is_copy, read_row
+from .run import copies, read_row
 
 
 def merge(source: Path, target: Path) -> dict[str, int]:
@@ -39,45 +40,42 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     """
     files = sorted(source.glob("*/**/runs/*.json"))
     rows = {path: read_row(path) for path in files}
-    new: dict[str, list[Path]] = {path.relative_to(source).parts[0]: [] for path in files}
-    for path, row in rows.items():
-        here = target / path.relative_to(source)
-        if is_copy(path, row):
-            warnings.warn(f"{path} is left out: it has not the name of its run", stacklevel=2)
-        elif row["status"] == "failed":
-            continue
-        elif (known := _ended(here)) is None:
-            new[path.relative_to(source).parts[0]].append(path)
-        elif _text(known) != _text(row):
-            warnings.warn(
-                f"{here} stays, though {path} has other results of this run", stacklevel=2
-            )
-    for name, paths in new.items():
-        if not paths:
-            continue  # what is computed in that folder goes on
-        with claims.claim((target / name).resolve()):
-            for path in paths:
+    for path in copies(rows):
+        warnings.warn(f"{path} is left out: it has not the name of its run", stacklevel=2)
+        del rows[path]
+    added = {path.relative_to(source).parts[0]: 0 for path in files}
+    ended = {path: row for path, row in rows.items() if row["status"] != "failed"}
+    for name in added:
+        theirs = {p: row for p, row in ended.items() if p.relative_to(source).parts[0] == name}
+        # Where nothing is new, who computes in the folder goes on. He may also end a run meanwhile.
+        if all(_ended(target / path.relative_to(source)) for path in theirs):
+            claimed: AbstractContextManager[object] = nullcontext()
+        else:
+            claimed = claims.claim((target / name).resolve())
+        with claimed:
+            for path, row in theirs.items():
                 here = target / path.relative_to(source)
-                _set_damaged_aside(here)
-                copy(path, here)
-    return {name: len(paths) for name, paths in new.items()}
+                known = _ended(here, set_aside)
+                if known is None:
+                    copy(path, here)
+                    added[name] += 1
+                elif _text(known) != _text(row):
+                    warnings.warn(
+                        f"{here} stays, though {path} has other results of this run", stacklevel=2
+                    )
+    return added
 
 
-def _ended(path: Path) -> dict[str, Any] | None:
-    """The row of a run that did not fail, if there is one that can be read."""
+def _ended(
+    path: Path, damaged: Callable[[Path, object], object] = lambda path, damage: None
+) -> dict[str, Any] | None:
+    """The row of a run that did not fail, if there is one; `damaged` is called if it is damaged."""
     try:
         row = read_row(path) if path.exists() else None
-    except DamagedFileError:
+    except DamagedFileError as damage:
+        damaged(path, damage)
         return None
     return row if row is not None and row["status"] != "failed" else None
-
-
-def _set_damaged_aside(path: Path) -> None:
-    try:
-        if path.exists():
-            read_row(path)
-    except DamagedFileError as damage:
-        set_aside(path, damage)
 
 
 def _text(row: Mapping[str, Any]) -> str:

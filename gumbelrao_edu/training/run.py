@@ -207,19 +207,28 @@ def _hash_of(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text_of(config).encode()).hexdigest()[:8]
 
 
-def is_copy(path: Path, row: Mapping[str, Any]) -> bool:
-    """Whether a file of a row has not the name of its run: one that somebody copied or renamed.
+def copies(rows: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
+    """Return which files of rows have not the name of their run: somebody has copied them.
 
     Args:
-        path: of the file.
-        row: that it holds.
+        rows: by their files. Of those of one run in one folder that with the shortest name is no
+            copy, if the name ends as it should.
 
     Example:
         >>> row = {"config": {"tau": 0.5, "seed": 3}}
-        >>> [is_copy(Path(name), row) for name in ("tau0.5_seed3-5df04192.json", "copy.json")]
-        [False, True]
+        >>> names = ("tau0.5-5df04192.json", "copy.json", "Copy of tau0.5-5df04192.json")
+        >>> [path.name for path in copies({Path(name): row for name in names})]
+        ['copy.json', 'Copy of tau0.5-5df04192.json']
     """
-    return not path.stem.endswith(f"-{_hash_of(row['config'])}")
+    runs: dict[tuple[Path, str], list[Path]] = {}
+    for path, row in rows.items():
+        runs.setdefault((path.parent, _hash_of(row["config"])), []).append(path)
+    found = []
+    for (_, hashed), paths in runs.items():
+        named = [path for path in paths if path.stem.endswith(f"-{hashed}")]
+        own = min(named, key=lambda path: len(path.name), default=None)
+        found += [path for path in paths if path != own]
+    return found
 
 
 def load_quietly(run: Run) -> dict[str, Any] | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import errno
 import math
+import multiprocessing
+import os
 import shutil
 import signal
 import sys
@@ -288,8 +291,25 @@ def _ended_together(
 
 def _compute(function: Function, run: Run) -> Computed:
     """What a worker does: one run, whatever becomes of it, to its row."""
-    with claims.holding(run._claims or {}), noting_damages() as damages:
+    with claims.holding(run._claims or {}), noting_damages() as damages, _deaf_when_idle():
         return run.name, _row(function, run), damages
+
+
+@contextmanager
+def _deaf_when_idle() -> Iterator[None]:
+    """An interrupt ends what another process computes, and not that process when it only waits.
+
+    Else joblib kills the other ones, whatever they have to save.
+    """
+    elsewhere = multiprocessing.current_process().name != "MainProcess"
+    if not elsewhere or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _begun(run: Run) -> Run:
@@ -338,19 +358,21 @@ def _row(function: Function, run: Run, spent: float = 0.0) -> dict[str, Any]:
 
 def _note_stop(runs: Sequence[Run]) -> None:
     """Note that runs are interrupted, and their time: they have saved what they have done."""
-    for run in runs:
-        run.note(run.progress()["fraction"], run._seconds(), stopped=True)
+    with contextlib.suppress(TakenOverError):  # then it is another command's to note
+        claims.check()
+        for run in runs:
+            run.note(run.progress()["fraction"], run._seconds(), stopped=True)
 
 
 @contextmanager
 def _until_saved(left: Mapping[str, Run], command: str) -> Iterator[None]:
     """Let an interrupt come when runs that other processes compute have saved what they have done.
 
-    It reaches these processes, too, and what they compute ends its step; then joblib kills them. A
-    second interrupt comes at once, and so does the first after `_TO_SAVE` seconds.
+    On POSIX it reaches these processes, too, and what they compute ends its step; then joblib kills
+    them. A second interrupt comes at once, and so does the first after `_TO_SAVE` seconds.
     """
     before = signal.getsignal(signal.SIGINT)
-    aside = threading.current_thread() is not threading.main_thread()
+    aside = os.name != "posix" or threading.current_thread() is not threading.main_thread()
     if not left or aside or before is not signal.default_int_handler:
         yield
         return
@@ -358,7 +380,7 @@ def _until_saved(left: Mapping[str, Run], command: str) -> Iterator[None]:
     def wait(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         begun = time.monotonic()
-        while time.monotonic() - begun < _TO_SAVE:
+        while time.monotonic() - begun < _TO_SAVE and multiprocessing.active_children():
             noted = [run.progress() for run in left.values()]
             if all(one["stopped"] for one in noted if one["command"] == command):
                 break

@@ -232,7 +232,9 @@ figures.jacobians(logits)
 # = \mathbb{E}[\nabla_{\mathrm{STGS}} \mid D] \qquad (7)$$
 #
 # This is the **Gumbel-Rao estimator** (GR). Given $D$ the first factor is fixed, for $f$ has seen $D$ and nothing
-# else. So it stands in front of the mean, and $f$ need not run again. Two laws of probability tell what happens to each of its entries:
+# else. So it stands in front of the mean, and $f$ need not run again.
+#
+# Two laws of probability tell what happens to each entry of GR:
 #
 # - *The mean stays* (the law of total expectation). $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
 #   = \mathbb{E}[\nabla_{\mathrm{STGS}}]$. GR has the bias of ST-GS, no more and no less.
@@ -481,7 +483,8 @@ for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
 #    That is how GR is used: it makes low temperatures affordable.
 #
 # As K grows the blue bars gather in heaps, one for each class, and with K = ∞ in a bar for each class: given
-# $D$, GR is a fixed number. (From τ = 2 on, classes 2 and 3 share a bar.) Whatever spread remains is the spread between the classes.
+# $D$, GR is a fixed number. (From τ = 2 on, classes 2 and 3 share a bar.) Whatever spread remains is the spread
+# between the classes.
 #
 # </details>
 #
