@@ -52,8 +52,8 @@ race()
 
 # %% [markdown]
 # **Look for** where the two lines part. (They do so within the first few steps.) Then move the sliders: τ, a
-# *temperature*, makes both trainings more or less noisy; $K$ says how much of the noise the second one takes out.
-# At $K = 1$ the two are the same.
+# *temperature*, says how noisy both trainings are, and $K$ how much of this noise the second one takes out.
+# At $K = 1$ the two are the same. At τ = 1 there is little to take out, and it may be chance which line ends lower.
 #
 # What τ and $K$ are, and why this works, is what the notebooks explain.
 #
@@ -117,7 +117,7 @@ forward_and_backward()
 #
 # ### A first slider
 #
-# Run the next cell. It draws the *softmax at temperature τ*, which turns three numbers into three
+# Run the next cell. It draws the *softmax at temperature τ*, which turns numbers, here 1, 0.5 and 0, into
 # probabilities:
 #
 # $$\mathrm{softmax}_\tau(x)_i = \frac{\exp(x_i/\tau)}{\sum_j \exp(x_j/\tau)}$$

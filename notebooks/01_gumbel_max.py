@@ -293,6 +293,8 @@ for i in range(3):
 figures.maxima(perturbed, log_z)
 
 # %% [markdown]
+# None does, but for the steps that few draws leave. How high the winner is says nothing about who it was.
+#
 # ### Exercise 3 · How high?
 #
 # Three classes have $\exp \theta = (2, 3, 5)$. What is the mean of the largest of the three
@@ -347,8 +349,8 @@ for tau in [10.0, 1.0, 0.3, 0.1]:
 write("D", one_hot[0])
 
 # %% [markdown]
-# Now there is a slope. The next figure moves $\theta_1$ and holds the noise fixed, as you did before. Above,
-# the entry of class 1; below, its slope, which is what gradient descent would use.
+# Now there is a slope. The next figure takes the same draw, holds its noise fixed again, and moves $\theta_1$ in
+# place of $\theta_2$. Above, the entry of class 1; below, its slope, which is what gradient descent would use.
 #
 # **Look for** two things: how far from the jump a slope is left at each temperature, and how high it gets.
 

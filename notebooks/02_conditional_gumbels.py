@@ -407,7 +407,7 @@ def softmax_given_winner(p, i, e, tau):
 checks.check_conditional_softmax(softmax_given_winner)
 
 # %% [markdown]
-# Here are the cases again that failed, with the library's version of the weights. In the first case both
+# Here are the four cases again, with the library's version of the weights. In the first, which did not fail, both
 # ways have to agree.
 
 # %%

@@ -68,6 +68,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 import torch
 
 from gumbelrao_edu.course import write
+from gumbelrao_edu.course.gumbel_rao import checks, figures
 
 logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
@@ -178,8 +179,6 @@ def row_times_jacobian(s, g, tau):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.gumbel_rao import checks
-
 checks.check_softmax_vjp(row_times_jacobian)
 
 # %% [markdown]
@@ -205,12 +204,10 @@ for row in perturbed:
 
 # %% [markdown]
 # Class 1 wins every time, by more or by less. The loss $f(D)$ does not see by how much; only the
-# backward pass does, through the Jacobian. The picture shows three such Jacobians, and as the last one the mean
+# backward pass does, through the Jacobian. The picture shows it for three other noises, and as the last one the mean
 # over all the noise that leads to class 1. **Look for** what the three have in common, and in what they differ.
 
 # %%
-from gumbelrao_edu.course.gumbel_rao import figures
-
 figures.jacobians(logits)
 
 # %% [markdown]
@@ -222,7 +219,10 @@ figures.jacobians(logits)
 # \mathbb{E}\left[ \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \;\middle|\; D \right]
 # = \mathbb{E}[\nabla_{\mathrm{STGS}} \mid D] \qquad (7)$$
 #
-# This is the **Gumbel-Rao estimator** (GR). Two laws of probability tell what happens to each of its entries:
+# This is the **Gumbel-Rao estimator** (GR). Given $D$ the first factor is fixed, for $f$ has seen $D$ and nothing
+# else. So it stands in front of the mean, and $f$ need not run again.
+#
+# Two laws of probability tell what happens to each entry of GR:
 #
 # - *The mean stays* (the law of total expectation). $\mathbb{E}[\nabla_{\mathrm{GR}}] = \mathbb{E}[\mathbb{E}[\nabla_{\mathrm{STGS}} \mid D]]
 #   = \mathbb{E}[\nabla_{\mathrm{STGS}}]$. GR has the bias of ST-GS, no more and no less.
@@ -242,8 +242,8 @@ figures.jacobians(logits)
 # \qquad (10)$$
 #
 # $f$ is still evaluated once. The $K$ samples cost a few operations on $n$ numbers each. Beside a large network that is
-# little; in an autoencoder of the size of Table 2 (notebook 7) a step takes 1.4 times as long with $K = 10$, and
-# almost 3 times with 100, and in a smaller one still longer.
+# little. In the autoencoder of notebook 7 with the size of the paper's Table 2 a step takes 1.4 times as long with
+# $K = 10$, and almost 3 times with 100. Beside a smaller network they weigh more.
 #
 # The expectation itself, $K = \infty$, can be computed as well, by numerical integration.
 #
@@ -444,7 +444,8 @@ for caption in panel.captions(tau=[10.0, 0.1], k=[1, 100]):
 #    That is how GR is used: it makes low temperatures affordable.
 #
 # As K grows the blue bars gather in heaps, one for each class, and with K = ∞ in a bar for each class: given
-# $D$, GR is a fixed number. Whatever spread remains is the spread between the classes.
+# $D$, GR is a fixed number. (From τ = 2 on, classes 2 and 3 share a bar.) Whatever spread remains is the spread
+# between the classes.
 #
 # </details>
 #
@@ -491,8 +492,8 @@ for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
 #
 # **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is three quarters of the dotted
 # line. The dotted line is what returning zero gives. A single estimate of this small gradient is so noisy that the
-# best answer is "return almost nothing". The MSE is a good judge of the average of many estimates, and a bad
-# one of a single one.
+# best answer is to return much too little: the mean at τ = 5 is a quarter of the gradient. The MSE is a good judge
+# of the average of many estimates, and a bad one of a single one.
 
 # %%
 for caption in panel.captions(b=[1], k=[1, math.inf]):
@@ -526,6 +527,9 @@ def train(tau, k, steps=200):
 
 
 # %% [markdown]
+# The first cell prints where the eight runs end on average. The second draws the mean of their curves, with a
+# slider for τ.
+#
 # **Predict:** at which of the two temperatures, 0.05 and 1, do ST-GS and GR differ more?
 
 # %% tags=["hide-output"]
@@ -562,7 +566,7 @@ figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()}
 # ```
 #
 # Both return a one-hot sample that carries the gradient, and $f$ is evaluated once. The next cell runs
-# both lines, each on the 20,000 rows, and compares the standard deviations of the whole gradient.
+# both, with τ = 0.25 and each on the 20,000 rows, and compares the standard deviations of the whole gradient.
 
 # %%
 import torch.nn.functional as F
@@ -572,6 +576,9 @@ before = estimates(lambda rows: F.gumbel_softmax(rows, tau=0.25, hard=True))
 after = estimates(lambda rows: gumbel_rao(rows, tau=0.25, k=100))
 for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
     print(f"{name:18} standard deviation {gradients.var(0).sum().sqrt():.1f}")
+
+# %% [markdown]
+# About half of the standard deviation is gone.
 
 # %% [markdown]
 # ## What to take along
@@ -624,8 +631,8 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #
 # <details><summary>Answer</summary>
 #
-# For one noisy estimate the MSE is lowest where the gradient is almost 0. An optimiser averages over many steps,
-# and there the bias counts.
+# For one noisy estimate the MSE is lowest where the mean is far too short, here a quarter of the gradient. An
+# optimiser averages over many steps, and there this bias counts.
 #
 # </details>
 #

@@ -57,9 +57,12 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # The problem is as in notebook 3, with another target: three classes, and the squared distance from it.
 
 # %%
+import math
+
 import torch
 
 from gumbelrao_edu.course import write
+from gumbelrao_edu.course.why_it_works import checks, figures
 
 logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 target = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
@@ -159,8 +162,8 @@ write("outer: var[GR]", [terms.outer], 4)
 # cleverly chosen ones.)
 #
 # **Predict:** we make up 300 problems with four classes, with random logits and a random target, and
-# compute the MSE of ST-GS, of GR with $K = 10$ and of GR. In how many is the order as the propositions say?
-# And how many times larger than that of GR can the MSE of ST-GS be?
+# compute the MSE of ST-GS, of GR with $K = 10$ and of GR. In how many does it fall, or stay, in this order, as the
+# formula in the last proof says? And how many times larger than that of GR can the MSE of ST-GS be?
 
 # %% tags=["hide-output"]
 from gumbelrao_edu.diagnostics import mse
@@ -229,8 +232,6 @@ def split_variance(gradients, classes):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.why_it_works import checks, figures
-
 checks.check_split_variance(split_variance)
 
 # %% [markdown]
@@ -493,9 +494,9 @@ checks.check_bump(bump)
 #
 # </details>
 #
-# The figure shows the bump, and in black how likely each $x$ is, for $p_j = 0.3$. GR is the mean of the bump:
-# the area under the shaded half, where each $x$ is weighted by the black curve. Move the slider
-# to smaller τ, and watch the black curve above the bump: how much does it still change there?
+# The figure shows the bump, and in black how likely each $x$ is, for $p_j = 0.3$. GR is $g_j - g_i$ times the
+# mean of the bump: the area under the shaded half, where each $x$ is weighted by the black curve. Move the slider
+# to smaller τ, and look at the stretch of $x$ where the bump is: how much does the black curve still change there?
 
 # %%
 panel = figures.tie(0.3)

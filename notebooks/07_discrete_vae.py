@@ -69,7 +69,7 @@ print(data.description)
 # Here are ten digits from the validation set. The models will not be trained on them.
 
 # %%
-from gumbelrao_edu.course.discrete_vae import figures
+from gumbelrao_edu.course.discrete_vae import checks, figures
 from gumbelrao_edu.figures import show
 
 originals = valid[:10]
@@ -151,8 +151,6 @@ def kl_to_uniform(logits):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.discrete_vae import checks
-
 checks.check_kl_to_uniform(kl_to_uniform)
 
 # %% [markdown]

@@ -48,7 +48,6 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
     print("Installing the course, about a minute …")
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
-
 # %% [markdown]
 # ## 1 · One choice, at equal cost
 #
@@ -65,7 +64,16 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 #
 # Of a mean of $B$ estimates the *mean squared error* is ‖bias‖² + variance / $B$. To compare fairly we give each
 # the same number of evaluations of $f$, 64: that makes 64 estimates of most, and 16 of RLOO with four draws.
-#
+
+# %%
+import math
+
+import torch
+
+from gumbelrao_edu.course.relatives import checks, figures
+
+
+# %% [markdown]
 # ### Exercise 1 · Leave one out
 #
 # Write RLOO. Given are $S$ losses $f(D^s)$ and the $S$ scores $\nabla_\theta \log p(D^s)$, one a row.
@@ -85,8 +93,6 @@ def leave_one_out(losses, scores):
 
 
 # %% tags=["check"]
-from gumbelrao_edu.course.relatives import checks
-
 checks.check_rloo(leave_one_out)
 
 
@@ -119,10 +125,6 @@ checks.check_equal_cost(equal_cost)
 # First the choice, the loss, and the exact gradient.
 
 # %%
-import math
-
-import torch
-
 from gumbelrao_edu.diagnostics import gradient_samples, summarise
 from gumbelrao_edu.estimators import RunningMean
 
@@ -265,8 +267,6 @@ assert spread["RLOO, 4 draws", "a loss for each"] < spread["GR, τ = 0.5", "a lo
 # the slopes at both ends? Then move the slider.
 
 # %%
-from gumbelrao_edu.course.relatives import figures
-
 figures.heun()
 
 
