@@ -63,7 +63,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - **RLOO**: the mean of REINFORCE over several draws, where from each loss the mean of the others is subtracted.
 #
 # Of a mean of $B$ estimates the *mean squared error* is ‖bias‖² + variance / $B$. To compare fairly we give each
-# the same number of evaluations of $f$, 64: that makes 64 estimates of most, and 16 of RLOO with four draws.
+# the same number of evaluations of $f$, 64: that makes 64 estimates of most, and 16 of RLOO with four draws. The
+# choice, and the target of its loss, are those of notebook 3.
 
 # %%
 import math
@@ -71,6 +72,9 @@ import math
 import torch
 
 from gumbelrao_edu.course.relatives import checks, figures
+
+logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
+target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
 
 
 # %% [markdown]
@@ -119,17 +123,14 @@ def equal_cost(bias, variance, cost, evaluations):
 checks.check_equal_cost(equal_cost)
 
 # %% [markdown]
-# Now the table, on the choice and the loss of notebook 3. GR stands there twice: at τ = 0.5, and at the best of
+# Now the table, for the choice and the loss of notebook 3. GR stands there twice: at τ = 0.5, and at the best of
 # eight temperatures. The first row is that of an estimator that always returns zero.
 #
-# First the choice, the loss, and the exact gradient.
+# First the loss and the exact gradient.
 
 # %%
 from gumbelrao_edu.diagnostics import gradient_samples, summarise
 from gumbelrao_edu.estimators import RunningMean
-
-logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
-target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
 
 
 def f(d):
