@@ -96,7 +96,7 @@ def test_what_was_best_within_an_epoch_outlasts_the_end_of_a_training(tmp_path, 
     """A training that breaks off in its first epoch has what was validated before."""
     grown = iter((10.0, 30.0, 20.0))
 
-    def accuracy(model, split, chunk):
+    def accuracy(model, split):
         return next(grown) / 100 if split is data.valid else 0.5
 
     config = {**table1.configurations(TINY)[0], "validations": 3}
@@ -109,7 +109,7 @@ def test_what_was_best_within_an_epoch_outlasts_the_end_of_a_training(tmp_path, 
         step(training)
 
     monkeypatch.setattr(table1, "accuracy", accuracy)
-    monkeypatch.setattr(table1, "score", lambda model, split, chunk: Scores(0.5, 0.5, 3.0))
+    monkeypatch.setattr(table1, "score", lambda model, split: Scores(0.5, 0.5, 3.0))
     monkeypatch.setattr(table1.Training, "_step", breaks_off)
     results = table1.train(Run(config, tmp_path))
     assert results["diverged_at"] == 6
@@ -126,7 +126,7 @@ def test_clipped_trainings_come_seed_by_seed_and_their_table_holds_both(tmp_path
     assert clips == ([1.0] * 6 + [None] * 2) * len({*seeds})
     profile = replace(TINY, rows=(ST_GS, *CLIPPED[:1]), seeds=(0,))
     tables = reproduce(clipping.EXPERIMENT, profile, tmp_path, say=lambda line: None)
-    assert tables["clipping"]["row"].tolist() == [ST_GS.label, ST_GS_CLIPPED.label]
+    assert tables["clipping"]["row"].tolist() == [ST_GS_CLIPPED.label, ST_GS.label]
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path):

@@ -8,7 +8,6 @@ import io
 import itertools
 import math
 import statistics
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -94,19 +93,15 @@ class Stored:
         return self._read[name]
 
     def _trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        from ..training.run import copies, read_row, table_of
+        from ..training.run import read_rows, table_of
 
         columns = ["estimator", "k", "status", *columns]
         path = self.folder / name / "runs"
         if files := sorted(path.glob("*.json")):
             try:
-                every = {file: read_row(file) for file in files}
+                rows = [row for row in read_rows(files).values() if row["status"] == "done"]
             except DamagedFileError as error:
                 raise _damaged(error, name) from error
-            for copy in copies(every):
-                warnings.warn(f"{copy} is left out: it has not the name of its run", stacklevel=2)
-                del every[copy]
-            rows = [row for row in every.values() if row["status"] == "done"]
             try:
                 runs = _table(table_of(rows).to_csv(index=False), columns) if rows else None
             except ValueError as error:

@@ -212,9 +212,6 @@ class _Trial:
         self.run, config = run, run.config
         self.data, self.unseen = sentences(config["published"], config["length"], config["train"])
         self.device, seed = default_device(), config["seed"]
-        # As many sentences as fit a cache, or as are in a whole split: with these a validation is a
-        # fifth of the operations, each of which has to be launched on a GPU.
-        self.chunk = 512 if self.device.type == "cpu" else 8192
         draws = torch.Generator(self.device).manual_seed(seed)
         row = row_of(config)
         self.model = TreeLSTM(
@@ -242,12 +239,11 @@ class _Trial:
         self.before: dict[str, Any] = {"step": 0, "epoch": 0.0, **self.validation(), **self.tests()}
 
     def validation(self) -> dict[str, float]:
-        return {"valid_accuracy": 100 * accuracy(self.model, self.data.valid, chunk=self.chunk)}
+        return {"valid_accuracy": 100 * accuracy(self.model, self.data.valid)}
 
     def tests(self) -> dict[str, float | None]:
-        test, unseen = score(self.model, self.data.test, chunk=self.chunk), None
-        if self.unseen:
-            unseen = 100 * accuracy(self.model, self.unseen, chunk=self.chunk)
+        test = score(self.model, self.data.test)
+        unseen = 100 * accuracy(self.model, self.unseen) if self.unseen else None
         return {
             "test_accuracy": 100 * test.accuracy,
             "published_accuracy": unseen,
@@ -388,8 +384,10 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     cells = []
-    groups = labelled(runs).groupby(["length", "tau", "row"], sort=False)
-    for (length, tau, label), cell in sorted(groups, key=_place):
+    rows = labelled(runs).groupby(["length", "row"], sort=False)
+    for length, label, tau, cell in (
+        (*which, tau, cell) for which, row in rows for tau, cell in row.groupby("tau")
+    ):
         best = at_best_rate(cell)
         printed = dict(zip(PAPER_TAUS, PAPER.get((label, int(length)), ()), strict=False))
         cells.append(
@@ -410,12 +408,6 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(cells)
-
-
-def _place(group: tuple[tuple[int, float, str], pd.DataFrame]) -> tuple[int, int, float]:
-    """Where a cell stands: one length after the other, and one row."""
-    (length, tau, label), _ = group
-    return length, label_rank(label), tau
 
 
 def by_epoch(outcome: Outcome) -> pd.DataFrame:

@@ -221,7 +221,7 @@ def save_state(path: Path, state: Mapping[str, Any], *, about: Mapping[str, Any]
     tensors: dict[str, Tensor] = {}
     text = json.dumps([_pack(storable(part, "state"), tensors) for part in (about, state)])
     with replacing(path, "wb") as file:
-        file.write(save(tensors, {"state": text, "sha256": _checksum(text, tensors)}))
+        file.write(save(tensors, {"state": text, "sha256": checksum(text, tensors)}))
 
 
 def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def load_state(path: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = header["state"]
-        if header["sha256"] != _checksum(text, tensors):
+        if header["sha256"] != checksum(text, tensors):
             raise DamagedFileError("its checksum is wrong")
         known, state = (_unpack(part, tensors) for part in json.loads(text))
     except (FileNotFoundError, PermissionError):
@@ -324,7 +324,17 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tuple(parts) if kind == "tuple" else parts
 
 
-def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+def checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return a checksum of a text and of tensors on the CPU, with their names, types and shapes.
+
+    Args:
+        text: any.
+        tensors: by name.
+
+    Example:
+        >>> checksum("", {"weight": torch.zeros(2)})[:8]
+        '59b654d8'
+    """
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -487,17 +487,21 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], path: str | os.Pat
         Traceback (most recent call last):
         gumbelrao_edu.training.errors.OtherSettingsError: old is of a model with other weights: ...
     """
-    parts = (state, model.state_dict())
-    shapes = [
-        {name: f"of shape {tuple(getattr(value, 'shape', ()))}" for name, value in part.items()}
-        for part in parts
-    ]
-    types = [
-        {name: str(getattr(value, "dtype", type(value))) for name, value in part.items()}
-        for part in parts
-    ]
-    if other := what_differs(*shapes) or what_differs(*types):
-        raise OtherSettingsError(f"{path} is of a model with other weights: {other}")
+    for described in (_shape, _type):
+        known, wanted = (
+            {name: described(value) for name, value in part.items()}
+            for part in (state, model.state_dict())
+        )
+        if other := what_differs(known, wanted):
+            raise OtherSettingsError(f"{path} is of a model with other weights: {other}")
+
+
+def _shape(value: Any) -> str:
+    return f"of shape {tuple(getattr(value, 'shape', ()))}"
+
+
+def _type(value: Any) -> str:
+    return str(getattr(value, "dtype", type(value)))
 
 
 def exploded(model: nn.Module) -> bool:

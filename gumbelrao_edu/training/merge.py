@@ -12,7 +12,7 @@ from typing import Any
 from . import claims
 from .errors import DamagedFileError
 from .files import copy, set_aside
-from .run import copies, read_row
+from .run import read_row, read_rows
 
 
 def merge(source: Path, target: Path) -> dict[str, int]:
@@ -39,10 +39,7 @@ def merge(source: Path, target: Path) -> dict[str, int]:
             it is left out.
     """
     files = sorted(source.glob("*/**/runs/*.json"))
-    rows = {path: read_row(path) for path in files}
-    for path in copies(rows):
-        warnings.warn(f"{path} is left out: it has not the name of its run", stacklevel=2)
-        del rows[path]
+    rows = read_rows(files)
     added = {path.relative_to(source).parts[0]: 0 for path in files}
     ended = {path: row for path, row in rows.items() if row["status"] != "failed"}
     for name in added:

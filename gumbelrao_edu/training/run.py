@@ -11,8 +11,9 @@ import numbers
 import re
 import shutil
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -112,9 +113,12 @@ class Run:
         return (time.monotonic() - self._start) / self._beside
 
     def note(self, fraction: float, seconds: float, *, stopped: bool = False) -> None:
-        command = (self._claims or {}).get(self.out)
-        progress = {"fraction": fraction, "seconds": seconds, "command": command}
-        progress["stopped"] = stopped
+        progress = {
+            "fraction": fraction,
+            "seconds": seconds,
+            "command": (self._claims or {}).get(self.out),
+            "stopped": stopped,
+        }
         with contextlib.suppress(OSError):  # it only feeds the bar
             _overwrite(self._progress, json.dumps(progress))
 
@@ -125,8 +129,7 @@ class Run:
             read = json.loads(self._progress.read_text(encoding="utf-8"))
             found = {name: float(read[name]) for name in ("fraction", "seconds")}
             if 0 <= found["fraction"] <= 1 and 0 <= found["seconds"] < math.inf:
-                noted = {**noted, **found, "command": read.get("command")}
-                noted["stopped"] = bool(read.get("stopped"))
+                noted |= {**found, "command": read.get("command"), "stopped": read.get("stopped")}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass  # not there, just being written, or damaged: it only feeds the bar
         return noted
@@ -207,28 +210,36 @@ def _hash_of(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text_of(config).encode()).hexdigest()[:8]
 
 
-def copies(rows: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
-    """Return which files of rows have not the name of their run: somebody has copied them.
+def read_rows(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """Read the rows of runs that have ended, each run of a folder once.
+
+    A file that has not the name of its run is one that somebody has copied. Of those of one run
+    that with the shortest name is no copy, if the name ends as it should.
 
     Args:
-        rows: by their files. Of those of one run in one folder that with the shortest name is no
-            copy, if the name ends as it should.
+        paths: of the files.
 
-    Example:
-        >>> row = {"config": {"tau": 0.5, "seed": 3}}
-        >>> names = ("tau0.5-5df04192.json", "copy.json", "Copy of tau0.5-5df04192.json")
-        >>> [path.name for path in copies({Path(name): row for name in names})]
-        ['copy.json', 'Copy of tau0.5-5df04192.json']
+    Returns:
+        What `read_row` returns, by the file.
+
+    Raises:
+        DamagedFileError: if one is not such a row.
+
+    Warns:
+        UserWarning: of each copy; it is left out.
     """
+    rows = {path: read_row(path) for path in paths}
     runs: dict[tuple[Path, str], list[Path]] = {}
     for path, row in rows.items():
         runs.setdefault((path.parent, _hash_of(row["config"])), []).append(path)
-    found = []
-    for (_, hashed), paths in runs.items():
-        named = [path for path in paths if path.stem.endswith(f"-{hashed}")]
+    for (_, hashed), files in runs.items():
+        named = [path for path in files if path.stem.endswith(f"-{hashed}")]
         own = min(named, key=lambda path: len(path.name), default=None)
-        found += [path for path in paths if path != own]
-    return found
+        for path in files:
+            if path != own:
+                warnings.warn(f"{path} is left out: it has not the name of its run", stacklevel=3)
+                del rows[path]
+    return rows
 
 
 def load_quietly(run: Run) -> dict[str, Any] | None:
