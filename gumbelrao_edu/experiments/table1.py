@@ -158,14 +158,14 @@ def run_title(config: Config) -> str:
 PROFILES = {
     "smoke": Grid((0,), (0.5,), (1.0,), (ST_GS, GR_10, GR_INF, ZGR), epochs=1, train=100, dim=8),
     "lecture": Grid((0,), (0.1,), (0.01,), _PLAIN, epochs=1, train=12_000, dim=64),
-    # Cut: all learning rates but three, and at the temperature between the others all but one, the
-    # best at these.
+    # Cut: all learning rates but three, and at the temperature between the others all but
+    # two.
     "cpu": Grid(
         (0, 1, 2),
         (0.05, 0.1, 0.2),
         (0.01, 1.0),
         _PLAIN,
-        more=Grid((0, 1, 2), (0.05,), (0.1,), _PLAIN),
+        more=Grid((0, 1, 2), (0.05, 0.1), (0.1,), _PLAIN),
     ),
     "paper": Grid(
         tuple(range(5)),
