@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import IO
 
 DATA_DIR_VARIABLE = "GUMBELRAO_DATA_DIR"
-INSTALL = "pip install 'gumbelrao_edu[course]'"
+INSTALL = "pip install 'gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu'"
 _MOST = 2**26  # bytes; the largest published file has 24 MB
 _PATIENCE = 30.0  # seconds for which a server may be slow
 _SLOWEST = 1000.0  # bytes a second, on average, that it has to send after that

@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gumbelrao_edu", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m gumbelrao_edu",
+        description="Compare estimators of a gradient on a loss of yours, and compute the "
+        "experiments of the Gumbel-Rao paper.",
+    )
     parser.add_argument("--version", action="version", version=f"gumbelrao_edu {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -71,20 +75,28 @@ def _parser() -> argparse.ArgumentParser:
         description="Compute a figure or a table of the paper anew and write it with its numbers. "
         "What was stopped goes on, and what is there already is not computed again.",
     )
-    compute.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    compute.add_argument(
+        "experiment",
+        choices=sorted(EXPERIMENTS),
+        help="a figure or a table of the paper, or what is not in it: annealing (a falling "
+        "temperature), clipping (Table 1 with clipped gradients), seeds (Table 2 with other "
+        "seeds), successors (later estimators)",
+    )
     compute.add_argument(
         "--profile",
         choices=PROFILES,
         default="lecture",
-        help="how much is computed: seconds, a minute, minutes to hours, the paper's protocol, or "
-        "nearly that in one program on a GPU (default: lecture)",
+        help="how much is computed: seconds (smoke), a minute (lecture), minutes to hours (cpu; "
+        "seeds more than a day), the paper's protocol (paper), or nearly that in one program on a "
+        "GPU (gpu); default: lecture",
     )
     _add_out(compute)
     compute.add_argument(
         "--jobs",
         type=one_number(int, f"a whole number from 1 to {MAX_JOBS}", lambda n: 1 <= n <= MAX_JOBS),
         default=1,
-        help="runs at a time, one thread each; at most one for each core, two on a single one",
+        help="runs at a time, one thread each; at most one for each core, two on a single one "
+        "(default: 1)",
     )
     compute.add_argument(
         "--backend",
@@ -106,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     merge = commands.add_parser(
         "merge",
         help="add the runs of another folder of results",
-        description="Copy the runs that another machine has computed to the folder here that lack "
-        "them. `reproduce` with the profile that they are of makes the tables.",
+        description="Copy from the results of another machine the runs that are missing here. Then "
+        "`reproduce` with the profile of these runs makes the tables.",
     )
     merge.add_argument("folder", type=_results, help="the results of the other machine")
     _add_out(merge)

@@ -35,8 +35,8 @@ class Schedule:
         exponential    τ(t) = a^(1 − x) b^x
         cosine         τ(t) = b + (a − b) (1 + cos πx) / 2,        x = min(t/T, 1)
 
-    and at least the floor. But for that the first value is exactly a, from step T on it is exactly
-    b, and none lies outside of the two.
+    and at least the floor. Apart from the floor the first value is exactly a, from step T on it is
+    exactly b, and all lie between the two.
 
     Args:
         start: a, the temperature of step 0.
@@ -89,7 +89,7 @@ class Schedule:
 
     @property
     def last(self) -> float:
-        """The temperature in the end, but for the floor."""
+        """The last temperature, before the floor is applied."""
         return self.start if self.end is None else self.end
 
     def __call__(self, step: int) -> float:

@@ -162,7 +162,8 @@ def test_files_of_a_model_that_lacked_a_buffer_are_set_aside(tmp_path, monkeypat
     assert run.checkpoint.exists()
     monkeypatch.setattr(search, "build", newer)
     bounds = pytest.warns(DamagedFileWarning, match=r"valid\.\w+ was saved .* weights '\w+', not")
-    with bounds, pytest.warns(DamagedFileWarning, match=r"running_more missing, .* It is now check"):
+    older = pytest.warns(DamagedFileWarning, match=r"running_more missing, .* It is now checkpoint")
+    with bounds, older:
         (row,) = run_all(search.train, [run], say=lambda line: None)
     assert row["status"] == "done"
     assert row["results"]["valid_bound"] == whole["valid_bound"]

@@ -113,8 +113,9 @@ def _index(listed: list[str]) -> list[str]:
     lines = [
         "# Reference",
         "",
-        "Every public name, as its docstring has it. `import gumbelrao_edu` brings the estimators",
-        "and what is sampled; the rest stands in the modules below. All of their names begin with",
+        "Every public name, as its docstring has it. `import gumbelrao_edu` brings the",
+        "estimators, the sampling functions, the layer with its schedule and the distribution; the",
+        "rest stands in the modules below. All of their names begin with",
         "`gumbelrao_edu.`, which is left out here.",
     ]
     for title, entries in groups.items():

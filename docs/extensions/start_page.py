@@ -28,8 +28,8 @@ myst:
 A network that chooses one of *n* things has no derivative at the choice; the straight-through
 Gumbel-Softmax (ST-GS) makes one up, and it is noisy. Gumbel-Rao averages it over everything that
 could have led to the same choice: the same mean, less variance, one changed line. Move the sliders:
-this is one training with both. τ is the temperature, how soft the made-up derivative is; K is how
-many samples Gumbel-Rao averages.
+each curve is the mean of 8 trainings, and both estimators have the same starts and steps. τ is the
+temperature, how soft the made-up derivative is; K is how many samples Gumbel-Rao averages.
 
 <p class="buttons">
 <a class="button" href="notebooks/{first}.html">Read the course</a>

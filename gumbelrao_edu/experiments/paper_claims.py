@@ -150,7 +150,7 @@ _MORE_SEEDS = "more seeds of each of these cells"
 _LARGER_RATES = f"{_MORE_SEEDS}; the learning rates of the paper at τ = {_MIDDLE:g}"
 _PAPER = "the profile `paper` of"
 _MANY_SEEDS = (
-    f"more seeds than the five of {_PAPER} `clipping`, unless the gain is far above that measured"
+    f"more seeds than the five of {_PAPER} `clipping`; five are enough only for a much larger gain"
 )
 # A search has one training of each draw; then `seeds` trains the best ones again.
 _SEARCH = (
