@@ -160,9 +160,22 @@ class Stored:
         return None if runs is None else _on_all_data(runs, "train", _PROTOCOL_OF_GRIDS)
 
     def accuracies(
-        self, row: Row, tau: float, *, length: int = 10, name: str = "table1"
+        self,
+        row: Row,
+        tau: float,
+        *,
+        length: int = 10,
+        name: str = "table1",
+        least_rate: float = 0.0,
     ) -> pd.DataFrame:
         """Return the trainings of a cell of Table 1 with the learning rate that is chosen.
+
+        Args:
+            row: of the table.
+            tau: its temperature.
+            length: the largest number of tokens.
+            name: of the experiment.
+            least_rate: the learning rate is chosen from this one on.
 
         Returns:
             By seed: `valid`, and `test` on the published set, if it was there, in percent;
@@ -175,6 +188,7 @@ class Stored:
             return pd.DataFrame(columns=["valid", "test", "diverged", "epochs"], dtype=float)
         runs = self._of_one_protocol(runs)
         cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
+        cell = cell[cell.learning_rate >= least_rate]
         best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
         published = best.published_accuracy.astype(float)
         test = published if published.notna().all() else best.test_accuracy
@@ -288,12 +302,13 @@ def gain_on_trees(
     name: str = "table1",
     base_name: str | None = None,
     length: int = 10,
+    least_rate: float = 0.0,
 ) -> Callable[[Stored], Figure | None]:
     """Accuracy of one row of an experiment minus that of one of another, paired by seed."""
 
     def measure(stored: Stored) -> Figure | None:
-        ours = stored.accuracies(row, tau, length=length, name=name)
-        theirs = stored.accuracies(base, tau, length=length, name=base_name or name)
+        cell = functools.partial(stored.accuracies, tau=tau, length=length, least_rate=least_rate)
+        ours, theirs = cell(row, name=name), cell(base, name=base_name or name)
         ended = ", ".join(
             f"{int(cell.diverged.sum())} of {each.label}"
             for each, cell in ((row, ours), (base, theirs))

@@ -122,6 +122,7 @@ class Claim:
 
 
 _LOW, _MIDDLE, _HIGH = table1.PAPER_TAUS
+_LEAST = min(table1.PROFILES["paper"].learning_rates)
 
 
 def _paper1(row: str, tau: float, length: int = 10) -> float:
@@ -147,7 +148,6 @@ def _paper3(arity: int, batch_size: int) -> float:
 
 _TAUS = table2.PAPER_TAUS
 _MORE_SEEDS = "more seeds of each of these cells"
-_LARGER_RATES = f"{_MORE_SEEDS}; the learning rates of the paper at τ = {_MIDDLE:g}"
 _PAPER = "the profile `paper` of"
 _MANY_SEEDS = (
     f"more seeds than the five of {_PAPER} `clipping`; five are enough only for a much larger gain"
@@ -168,7 +168,20 @@ CLAIMS = (
             "GR-MC10 minus ST-GS, points of accuracy on what is unseen of the published test set",
             Rule(0.0),
             gain_on_trees(GR_10, ST_GS, tau),
-            _MORE_SEEDS if tau == _LOW else _LARGER_RATES,
+            _MORE_SEEDS,
+            _gain1(tau),
+        )
+        for tau in (_LOW, _MIDDLE)
+    ),
+    *(
+        Claim(
+            "Table 1",
+            f"At τ = {tau:g} GR-MC10 is ahead with the learning rates of the paper, {_LEAST:g} or "
+            "larger.",
+            f"GR-MC10 minus ST-GS, points, with no learning rate below {_LEAST:g}",
+            Rule(0.0),
+            gain_on_trees(GR_10, ST_GS, tau, least_rate=_LEAST),
+            _MORE_SEEDS,
             _gain1(tau),
         )
         for tau in (_LOW, _MIDDLE)
@@ -180,7 +193,7 @@ CLAIMS = (
             f"gain of GR-MC10 over ST-GS at τ = {low:g} minus that at τ = {high:g}, points",
             Rule(0.0),
             shrinking_gain(low, high),
-            _LARGER_RATES if _MIDDLE in (low, high) else _MORE_SEEDS,
+            _MORE_SEEDS,
             _gain1(low) - _gain1(high),
         )
         for low, high in ((_LOW, _HIGH), (_LOW, _MIDDLE), (_MIDDLE, _HIGH))

@@ -181,7 +181,7 @@ def loss(model, images):
 #
 # Three copies of the model start from the same weights and see the same digits in the same order. They
 # differ in the estimator only: **ST-GS**, and **GR** with $K = 10$ and with $K = \infty$, the exact
-# conditional mean of [notebook 4](../04_why_it_works.ipynb). All at $\tau = 0.1$: a low temperature makes
+# conditional mean (7) of [notebook 3](../03_gumbel_rao.ipynb). All at $\tau = 0.1$: a low temperature makes
 # the gradient less biased, and that of ST-GS a lot noisier.
 
 # %%
