@@ -18,7 +18,7 @@ from ._download import DATA_DIR_VARIABLE, INSTALL, DataError, data_dir
 from .cli_numbers import one_number
 from .experiments import EXPERIMENTS, PROFILES, RunsFailedError, reproduce
 from .listops.data import fetch_listops
-from .training import MAX_JOBS
+from .training import BACKENDS, MAX_JOBS
 from .training.errors import BackendError, DamagedFileError, LimitReachedError, TakenOverError
 from .training.limit import time_limit
 from .vae.data import fetch_binarized_mnist
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compute.add_argument(
         "--backend",
-        choices=("joblib", "dask", "ray"),
+        choices=BACKENDS,
         default="joblib",
         help="this machine (joblib), or a cluster that runs already",
     )
@@ -283,7 +283,7 @@ def _results_to_judge(text: str) -> Path:
             f"expected a folder with results, but in {text} are none of {', '.join(EXPERIMENTS)}"
         )
     readme = path / "README.md"
-    if readme.exists():
+    if readme.is_file():
         with readme.open(encoding="utf-8", errors="replace") as file:
             if file.readline().strip() != TITLE:
                 raise argparse.ArgumentTypeError(

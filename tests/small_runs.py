@@ -59,9 +59,14 @@ def fit(run: Run) -> dict[str, Any]:
 
 
 def long_fit(run: Run) -> dict[str, Any]:
-    """A training that reports once, at its end, which it reaches when a file `end` is there."""
+    """A training that reports once, at its end, which it reaches when a file `end` is there.
+
+    At the step `seen` a file in `begun` says that it is at work.
+    """
 
     def slow(model: nn.Module, x: Tensor) -> Tensor:
+        if training.step == run.config.get("seen", 0):
+            write(run.out / "begun" / str(run.config["seed"]), "")
         time.sleep(run.config.get("pause", 0.002))
         return square(model, x)
 
@@ -69,7 +74,6 @@ def long_fit(run: Run) -> dict[str, Any]:
     training = Training(
         nn.Linear(1, 1), slow, x, batch_size=5, learning_rate=0.1, seed=run.config["seed"]
     )
-    write(run.out / "begun" / str(run.config["seed"]), "")
     end = run.config.get("end", 50_000)
     if (run.out / "end").exists():
         training.load(run.checkpoint)

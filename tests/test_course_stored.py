@@ -376,9 +376,12 @@ def test_the_gain_is_largest_at_first_and_at_low_temperatures(figure2):
     v = wide(figure2, "monte_carlo")
     gain = (v["ST-GS"] / v["GR-∞"]).unstack("tau")
     assert (gain.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
-    assert (gain.loc[100] > 1.3 * gain.loc[1000:].max()).all()
+    assert (gain.loc[100] > gain.loc[1000:].max()).all()
+    assert (gain.loc[100] > 1.3 * gain.loc[1000:].max())[[0.1, 0.25, 0.5, 1.0]].all()
+    assert gain[4.0].max() < 1.06  # "hardly anything is left"
     grows = gain.loc[50_000] / gain.loc[1000]
-    assert (grows.min(), grows.max()) == pytest.approx((1.09, 1.15), abs=0.005)  # "9 to 15 %"
+    assert grows.min() > 1
+    assert grows.max() == pytest.approx(1.12, abs=0.005)  # "by 12 % at most"
     for tau in (0.5, 1.0):  # section 8: of the noise of GS
         noise = v.xs(tau, level="tau")
         more = noise.GS - noise["GR-∞"]
@@ -407,7 +410,10 @@ def test_the_variance_at_k_is_the_one_predicted(figure2):
     for k in (10, 100):
         predicted = v["GR-∞"] + (v["ST-GS"] - v["GR-∞"]) / k
         assert ((v[f"GR-MC{k}"] - predicted).abs() < 3 * error[f"GR-MC{k}"]).all()
-        assert ((v["ST-GS"] - predicted).abs() > 3 * error[f"GR-MC{k}"]).all()  # it could fail
+        lower = (
+            v.index.get_level_values("tau") <= 1
+        )  # at 4 all K are nearly the same: it could fail
+        assert ((v["ST-GS"] - predicted).abs() > 3 * error[f"GR-MC{k}"])[lower].all()
 
 
 def test_the_best_temperatures(figure2):
@@ -419,12 +425,18 @@ def test_the_best_temperatures(figure2):
         if m == 1:
             lowest = mse.groupby("row").min()
             assert (lowest[["GS", "ST"]] < lowest["GR-∞"]).all()
-    assert set(best[1].values()) == {1.0}
-    assert best[100]["GR-∞"] < best[100]["ST-GS"]
+    assert set(best[1].values()) == {4.0}
+    st = last[last.row == "ST-GS"].set_index("tau")
+    assert st.monte_carlo[[1.0, 4.0]].round().tolist() == [927, 208]
+    assert st.squared_bias[[1.0, 4.0]].round().tolist() == [34, 100]
+    straight = ["ST-GS", "GR-MC10", "GR-MC100", "GR-∞"]
+    assert [best[10][row] for row in straight] == [2.0] * 4  # "the same temperature as ST-GS"
+    assert best[100]["GR-MC100"] == best[100]["GR-∞"] == 0.25
     cell = last[last.row == "GR-∞"].set_index("tau")
     cool, cold = cell.loc[0.25], cell.loc[0.1]
     between = cool.squared_bias - cold.squared_bias + (cool.monte_carlo - cold.monte_carlo) / 100
-    assert abs(between) < math.hypot(cool.squared_bias_error, cold.squared_bias_error)
+    error = math.hypot(cool.squared_bias_error, cold.squared_bias_error)
+    assert abs(between) < 2 * error  # "the measurement can't tell"
     ten = last[last.row == "GR-MC10"].set_index("tau")
     cool, mild = ten.loc[0.25], ten.loc[0.5]
     between = cool.squared_bias - mild.squared_bias + (cool.monte_carlo - mild.monte_carlo) / 100
@@ -432,7 +444,8 @@ def test_the_best_temperatures(figure2):
     error = math.hypot(error, cool.monte_carlo_error / 100, mild.monte_carlo_error / 100)
     assert abs(between) < 2 * error  # "it can't tell 0.25 from 0.5, the best one of ST-GS"
     assert best[100]["ST-GS"] == 0.5
-    assert last.squared_bias_error.median() == pytest.approx(1, abs=0.9)  # "about one unit"
+    known = last[last.tau <= 0.5].squared_bias_error  # "there to about one unit"
+    assert known.median() == pytest.approx(1, abs=0.2)
 
 
 def test_the_speed_of_training():

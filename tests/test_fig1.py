@@ -163,6 +163,14 @@ def test_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
+def test_arguments_of_reproduce(tmp_path):
+    experiment = EXPERIMENTS["fig1"]
+    with pytest.raises(TypeError, match="profile: expected a name or a Sampling, got NoneType"):
+        reproduce(experiment, None, tmp_path)
+    reproduce(experiment, "smoke", str(tmp_path), say=lambda line: None)
+    assert (tmp_path / "fig1/fig1.csv").exists()
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import math
 import os
 import shutil
 import signal
@@ -36,6 +37,28 @@ def test_a_limit_wakes_what_waits_and_is_gone_afterwards():
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(KeyboardInterrupt), time_limit(60):  # a stop by hand stays one
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (math.nan, ValueError),
+        (1e300, ValueError),
+        ("10", TypeError),
+    ],
+)
+def test_a_limit_is_checked(wrong, error):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(error, match="seconds: expected a"), time_limit(wrong):
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_limit_that_is_over_at_once_is_one():
+    with pytest.raises(LimitReachedError), time_limit(1e-9):
+        time.sleep(30)
 
 
 @pytest.mark.usefixtures("few")
@@ -110,7 +133,7 @@ def test_a_process_that_waits_does_not_end_the_others(tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_computed_until_a_limit_is_saved(tmp_path, jobs):
     """In other processes, too, and long before the first report; and its seconds are counted."""
-    configs = [{"seed": seed} for seed in range(jobs)]
+    configs = [{"seed": seed, "seen": 20} for seed in range(jobs)]
 
     with (
         limited(lambda: len([*tmp_path.glob("begun/*")]) == jobs),

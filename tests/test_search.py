@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import shutil
 import signal
 import warnings
 from dataclasses import replace
@@ -21,6 +22,7 @@ from gumbelrao_edu.experiments.experiment import Outcome, RunsFailedError, repro
 from gumbelrao_edu.figures.rows import GR_10, row_of_label, rows
 from gumbelrao_edu.training.errors import DamagedFileWarning
 from gumbelrao_edu.training.files import load_state
+from gumbelrao_edu.training.loop import Training
 from gumbelrao_edu.training.run import Run, read_row, runs_of
 from gumbelrao_edu.training.runs import run_all
 from gumbelrao_edu.vae import importance_weighted_bound
@@ -171,6 +173,56 @@ def test_files_of_a_model_that_lacked_a_buffer_are_set_aside(tmp_path, monkeypat
     config = {**run.config, "test_samples": 4}
     with pytest.warns(DamagedFileWarning, match=r"running_more of shape \(2,\), not missing"):
         search.evaluate(Run(config, tmp_path / "test", before=run))
+
+
+def without_weights(tmp_path):
+    """A search of which only the rows were kept; what it was asked for, and its table."""
+    profile = small(cells=CELLS[:1], draws=1, steps=30)
+    table = reproduced(table2.EXPERIMENT, profile, tmp_path)
+    shutil.rmtree(tmp_path / "table2/models")
+    shutil.rmtree(tmp_path / "table2/test")
+    return profile, table
+
+
+def test_a_model_that_is_trained_again_goes_on_after_a_stop(tmp_path, monkeypatch):
+    profile, table = without_weights(tmp_path)
+    made, step = [], Training._step
+
+    def steps(training):
+        step(training)
+        made.append(training.step)
+        if len(made) == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Training, "_step", steps)
+    with pytest.raises(KeyboardInterrupt):
+        reproduced(table2.EXPERIMENT, profile, tmp_path)
+    pd.testing.assert_frame_equal(reproduced(table2.EXPERIMENT, profile, tmp_path), table)
+    assert made == [*range(1, 31)]
+    assert not [*tmp_path.glob("table2/**/checkpoint*")]
+
+
+def test_a_checkpoint_of_an_older_class_does_not_stop_a_second_training(tmp_path, monkeypatch):
+    profile, table = without_weights(tmp_path)
+    build = search.build
+
+    def builds(config):
+        model, draws = build(config)
+        model.register_buffer("running_more", torch.zeros(2))
+        return model, draws
+
+    def stops(training, *report):
+        if training.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "build", builds)
+        patch.setattr(Training, "report", stops)
+        with pytest.raises(KeyboardInterrupt):
+            reproduced(table2.EXPERIMENT, profile, tmp_path)
+    with pytest.warns(DamagedFileWarning, match="running_more"):
+        again = reproduced(table2.EXPERIMENT, profile, tmp_path)
+    pd.testing.assert_frame_equal(again, table)
 
 
 def some_runs(*rows):

@@ -224,6 +224,21 @@ def test_the_pause_between_checkpoints_grows_with_what_they_cost(
         assert pauses.over()
 
 
+def test_an_interrupt_in_the_step_that_diverges_arrives(tmp_path: Path) -> None:
+    """Else the training would be a row, and the grid would go on with the next one."""
+    interrupted = interrupted_at(13)
+
+    def loss(model: DiscreteVAE, images: Tensor) -> Tensor:
+        value = interrupted(model, images)
+        return value if training.step < 12 else value * math.nan
+
+    training = new(loss)
+    with pytest.raises(KeyboardInterrupt, match="stopped: the loss"):
+        training.run(40, checkpoint=tmp_path / "state")
+    with pytest.raises(TrainingDivergedError):  # without a stop
+        training.run(40)
+
+
 def test_an_interrupt_in_the_callback_of_the_last_step_arrives(tmp_path: Path) -> None:
     training = new()
     with pytest.raises(KeyboardInterrupt):

@@ -554,6 +554,10 @@ def test_command_replaces_no_readme_of_another_folder(tmp_path, capsys, monkeypa
         cli.main(["merge", str(STORED / "table1"), "--out", str(tmp_path / "here")])
     assert "folder: expected the folder of all experiments" in capsys.readouterr().err
     assert not (tmp_path / "here").exists()
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "README.md").mkdir()
+    assert cli.main(["verdicts", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.strip() == f"Is a directory: {tmp_path / 'README.md'}."
 
 
 def test_table_of_a_notebook_has_its_claims_only():

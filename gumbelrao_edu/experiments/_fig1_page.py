@@ -12,13 +12,12 @@ from ..figures.ternary import arrange, ellipses, minimum, simplex_map, singular_
 from ..problems import DERIVATIVES, QuadraticProgramme
 
 
-def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 860) -> go.Figure:
+def figure_1(table: pd.DataFrame, derivative: str = "fixed") -> go.Figure:
     """Return the four panels of Figure 1, exactly computed.
 
     Args:
         table: from `fig1.tables`, with three temperatures.
         derivative: "fixed" or "whole".
-        height: in pixels.
 
     Example:
         >>> from gumbelrao_edu.experiments.fig1 import Sampling, compare
@@ -45,7 +44,7 @@ def figure_1(table: pd.DataFrame, derivative: str = "fixed", *, height: int = 86
         figure.add_traces(heat)
         for trace in [*lines, singular_lines(programme)]:
             figure.add_trace(trace, i // 2 + 1, i % 2 + 1)
-    return arrange(figure, height)
+    return arrange(figure, height=860)
 
 
 def body(table: pd.DataFrame) -> str:

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from ..figures.rows import GR_INF, ST_GS, label_rank, labels_of, row_of
 from ..modules import GumbelRao, Schedule
+from ..training.run import Run
 from ..vae import DiscreteVAE
 from . import search
 from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..training.run import Run
 
 ROWS = (ST_GS, GR_INF)
 SCHEDULES = (

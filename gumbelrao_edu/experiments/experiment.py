@@ -11,6 +11,7 @@ reproduce table2 --profile cpu
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..training.claims import claim
 from ..training.files import copy, write
+from ..training.run import Run, load_quietly, runs_of, table_of
+from ..training.stacked import Together
 
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
     import pandas as pd
-
-    from ..training.run import Run
-    from ..training.stacked import Together
 
 Config = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -55,8 +55,6 @@ class Outcome:
     @property
     def runs(self) -> pd.DataFrame:
         """The rows as a table, without results that are lists."""
-        from ..training.run import table_of
-
         return table_of(self.rows)
 
 
@@ -114,7 +112,7 @@ class Experiment:
 def reproduce(
     experiment: Experiment,
     profile: Any,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     jobs: int = 1,
     backend: str = "joblib",
@@ -138,6 +136,7 @@ def reproduce(
 
     Raises:
         ValueError: when the experiment has no profile of this name.
+        TypeError: when the profile is one of another kind.
         ArithmeticError: when no run ended well, or the numbers contradict what has to hold.
         RunsFailedError: when some runs failed; all that the others give is written.
         DataError: when the full data is asked for and cannot be had, or the rows of another
@@ -149,6 +148,11 @@ def reproduce(
             known = ", ".join(experiment.profiles)
             raise ValueError(f"profile: {experiment.name} has {known}, got {profile!r}")
         profile = experiment.profiles[profile]
+    kind = type(next(iter(experiment.profiles.values())))
+    if not isinstance(profile, kind):
+        got = type(profile).__name__
+        raise TypeError(f"profile: expected a name or a {kind.__name__}, got {got}")
+    out = Path(out)
     chosen = experiment.chosen(profile, out)
     experiment.prepare(chosen)
     with claim((out / experiment.name).resolve()):
@@ -172,7 +176,6 @@ def _reproduce(
 
     from ..device import default_device
     from ..figures.page import page
-    from ..training.run import Run, runs_of
     from ..training.runs import run_all
 
     folder = out / experiment.name
@@ -236,15 +239,12 @@ def _reproduce(
 
 def _same_row(one: Run, other: Run) -> bool:
     """Whether both have ended with the same results: then the weights of one are the other's."""
-    from ..training.run import load_quietly
-
     rows = [load_quietly(run) for run in (one, other)]
     return rows[0] is not None and rows[1] is not None and rows[0]["results"] == rows[1]["results"]
 
 
 def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
     """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
-    from ..training.run import load_quietly
 
     def ended(run: Run) -> bool:
         row = load_quietly(run)

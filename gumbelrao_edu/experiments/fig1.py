@@ -19,12 +19,11 @@ from ..problems import (
     monte_carlo,
     simplex_grid,
 )
+from ..training.run import Run
 from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..training.run import Run
 
 _FALSE_ALARM = 1e-6
 _NUMBERS = ("tau", "p1", "p2", "p3", "st_gs", "gr", "gap")
@@ -217,7 +216,8 @@ def text(tables: Tables) -> str:
     Args:
         tables: from `tables`.
     """
-    return "\n".join(map(str, agreement(tables["fig1"])))
+    rows = tables["agreement"].to_dict("records")
+    return "\n".join(str(Agreement(**row)) for row in rows)
 
 
 def page(tables: Tables) -> str:

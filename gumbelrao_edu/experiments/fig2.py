@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from ..figures.rows import (
 )
 from ..figures.style import DECADES
 from ..training.errors import DamagedFileError
+from ..training.run import check_form, read_row, text_of
 from . import search, trajectories
 from .experiment import Experiment, Outcome, Tables
 from .trajectories import Trajectories
@@ -56,8 +56,6 @@ def steps_to_thresholds(
     """
     import pandas as pd
 
-    from ..training.run import check_form, read_row
-
     found, counted = [], set()
     for path in sorted((folder / "runs").glob("*.json")):
         try:
@@ -70,7 +68,7 @@ def steps_to_thresholds(
             cell = {"row": row_of(config).label, "draw": config["seed"]}
             cell |= {name: config[name] for name in ("arity", "batch_size")}
             # Profiles may have trainings in common, with other bounds of the trained model.
-            training = json.dumps({**config, "valid_samples": None, "images": None}, sort_keys=True)
+            training = text_of({**config, "valid_samples": None, "images": None})
             other = (config["full"], config["hidden"]) != (full, list(hidden))
         except (DamagedFileError, ArithmeticError, ValueError, TypeError, KeyError) as error:
             warnings.warn(f"{path} is left out: {type(error).__name__}: {error}", stacklevel=2)
@@ -212,7 +210,7 @@ PROFILES = {
         full=False,
         hidden=(200,),
     ),
-    # Half an hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has
+    # An hour of one core. Cut: K = 1000, and the number of minibatches; what is measured has
     # no bias at any number.
     "cpu": Trajectories(
         (8,),

@@ -285,7 +285,7 @@ CLAIMS = (
     Claim(
         "Figure 2",
         "(2b) GR has the lower mean squared error.",
-        "MSE of ST-GS over that of GR-MC100 at the same τ, one gradient, the least of all τ",
+        "MSE of ST-GS over that of GR-MC100 at the same τ ≤ 1, one gradient, the least of all τ",
         Rule(1.0),
         lower_mse,
         "more minibatches",

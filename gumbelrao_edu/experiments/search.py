@@ -1,4 +1,4 @@
-"""The paper's search over hyper-parameters of discrete VAEs, which three experiments share."""
+"""The paper's search over hyper-parameters of discrete VAEs, which several experiments share."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from ..diagnostics import measured
 from ..figures.rows import Row, labels_of, row_of
 from ..gumbel import sample_one_hot
 from ..training.errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
-from ..training.files import checksum, load_state, save_state, set_aside
+from ..training.files import checksum, copy, load_state, save_state, set_aside
 from ..training.loop import Training, check_weights, exploded
+from ..training.run import Run, load_quietly
 from ..training.stacked import Together, run_together
 from ..vae import Digits, DiscreteVAE, importance_weighted_bound, load_digits
 from ..vae.data import fetch_binarized_mnist
@@ -31,8 +32,6 @@ from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..training.run import Run
 
 Cell = tuple[Row, int, int]  # a row, an arity, a batch size
 
@@ -87,11 +86,11 @@ class Search:
         return self.only or range(self.draws)
 
 
-def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
+def profiles(cells: Callable[[str], Sequence[Cell]]) -> dict[str, Search]:
     """Return the profiles of a search: its cells, and what is the same for all searches.
 
     Args:
-        **cells: for each name of a profile; "gpu" has those of "paper".
+        cells: gives those of a profile, by its name; "gpu" has those of "paper".
     """
     small = {"draws": 1, "full": False}
     common: dict[str, dict[str, Any]] = {
@@ -117,8 +116,10 @@ def profiles(**cells: Callable[[], Sequence[Cell]]) -> dict[str, Search]:
         # Cut: M, to 1000, on the validation set; with 5000 it takes longer than the trainings.
         "gpu": {"valid_samples": 1000},
     }
-    cells = {**cells, "gpu": cells["paper"]}
-    return {name: Search(which, **common[name]) for name, which in cells.items()}
+    return {
+        name: Search(functools.partial(cells, "paper" if name == "gpu" else name), **options)
+        for name, options in common.items()
+    }
 
 
 def experiment(
@@ -357,17 +358,14 @@ def train_together(runs: Sequence[Run]) -> list[Callable[[Run], dict[str, Any]]]
     )
 
     def rest(
-        model: DiscreteVAE, training: Training, error: TrainingDivergedError | None
-    ) -> Callable[[Run], dict[str, Any]]:
-        def function(run: Run) -> dict[str, Any]:
-            if error is not None:
-                raise error
-            return _ended(run, model, training)
-
-        return function
+        model: DiscreteVAE, training: Training, error: TrainingDivergedError | None, run: Run
+    ) -> dict[str, Any]:
+        if error is not None:
+            raise error
+        return _ended(run, model, training)
 
     return [
-        rest(model, training, error)
+        functools.partial(rest, model, training, error)
         for (model, _), training, error in zip(built, trainings, errors, strict=True)
     ]
 
@@ -423,7 +421,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     """
     assert run.before is not None
     config = run.before.config
-    model = trained(run.before)
+    model = trained(run.before, run.out)
     images = digits(config["full"]).test[: config["images"]]
     bound = bounds(
         model,
@@ -441,17 +439,17 @@ def evaluate(run: Run) -> dict[str, Any]:
     }
 
 
-def trained(run: Run) -> DiscreteVAE:
+def trained(run: Run, spare: Path) -> DiscreteVAE:
     """Return the trained model of a run; without its weights it is trained again.
 
     Args:
         run: a training of a search.
+        spare: folder in which it is trained again. In that of the run `run_all` removes what a run
+            that has ended left behind, a checkpoint included.
     """
-    from ..training.run import load_quietly
-
     model, _ = build(run.config)
-    row = load_quietly(run)
-    for _ in range(2):
+    row, again = load_quietly(run), replace(run, out=spare)
+    for _ in range(3):
         try:
             about = {"file": "weights", **run.config}
             state = load_state(run.weights, about=about)
@@ -462,10 +460,16 @@ def trained(run: Run) -> DiscreteVAE:
             pass
         except (DamagedFileError, OtherSettingsError) as damage:
             set_aside(run.weights, damage)
-        again = train(run)
-        shutil.rmtree(run.folder, ignore_errors=True)
+        try:
+            results = train(again)
+        except OtherSettingsError as other:  # as `run_all` does with the checkpoint of a run
+            set_aside(again.checkpoint, other.__cause__ or other)
+            continue
+        copy(again.weights, run.weights)
+        again.weights.unlink()
+        shutil.rmtree(again.folder, ignore_errors=True)
         if row is not None and row["status"] == "done":
-            _compare_bounds(run, row["results"]["valid_bound"], again["valid_bound"])
+            _compare_bounds(run, row["results"]["valid_bound"], results["valid_bound"])
     raise DamagedFileError(f"{run.weights} is damaged again, right after it was written")
 
 

@@ -114,12 +114,7 @@ def text(tables: Tables) -> str:
     )
 
 
-_PROFILES = search.profiles(
-    smoke=lambda: cells_of_profile("smoke"),
-    lecture=lambda: cells_of_profile("lecture"),
-    cpu=lambda: cells_of_profile("cpu"),
-    paper=lambda: cells_of_profile("paper"),
-)
+_PROFILES = search.profiles(cells_of_profile)
 
 EXPERIMENT = search.experiment(
     "successors",

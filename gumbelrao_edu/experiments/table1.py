@@ -41,13 +41,13 @@ from ..listops.data import FILLER, fetch_listops
 from ..listops.objective import stack_batches
 from ..training.errors import TrainingDivergedError
 from ..training.loop import Training
+from ..training.run import Run
 from ..training.stacked import Together, run_together
 from .experiment import Config, Experiment, Outcome, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..training.run import Run
 
 WEIGHT_DECAY = 1e-4  # appendix D.1
 _FILLED = 10  # up to this length, batches of other seeds are filled up to be computed together

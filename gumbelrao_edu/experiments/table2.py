@@ -33,7 +33,16 @@ PRINTED = {
     for column, number in zip(PAPER_COLUMNS, numbers, strict=True)
 }
 
-_SMALL = tuple((row, 8, 20) for row in (GS, ST_GS, GR_10, GR_INF))
+
+def cells_of_profile(name: str) -> list[search.Cell]:
+    """Return the cells of a profile.
+
+    Args:
+        name: of the profile.
+    """
+    if name == "paper":
+        return [(row, *column) for row in rows() for column in PAPER_COLUMNS]
+    return [(row, 8, 20) for row in (rows() if name == "smoke" else (GS, ST_GS, GR_10, GR_INF))]
 
 
 def tables(outcome: Outcome) -> Tables:
@@ -72,12 +81,7 @@ EXPERIMENT = search.experiment(
     "Table 2",
     # The cpu profile takes two hours on two cores, two thirds of them for the trainings, the rest
     # for the four tests.
-    search.profiles(
-        smoke=lambda: [(row, 8, 20) for row in rows()],
-        lecture=lambda: _SMALL,
-        cpu=lambda: _SMALL,
-        paper=lambda: [(row, *column) for row in rows() for column in PAPER_COLUMNS],
-    ),
+    search.profiles(cells_of_profile),
     tables,
     page=lambda tables: paper_form(tables["table2"]).to_html(),
     text=lambda tables: paper_form(tables["table2"]).to_string(),

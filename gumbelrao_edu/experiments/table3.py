@@ -106,12 +106,7 @@ def paper_form(cells: pd.DataFrame) -> pd.DataFrame:
 EXPERIMENT = search.experiment(
     "table3",
     "Table 3",
-    search.profiles(
-        smoke=lambda: cells_of_profile("smoke"),
-        lecture=lambda: cells_of_profile("lecture"),
-        cpu=lambda: cells_of_profile("cpu"),
-        paper=lambda: cells_of_profile("paper"),
-    ),
+    search.profiles(cells_of_profile),
     tables,
     page=lambda tables: paper_form(tables["table3"]).to_html(),
     text=lambda tables: paper_form(tables["table3"]).to_string(),

@@ -13,14 +13,13 @@ from torch import Tensor
 from .. import estimators
 from ..figures.rows import GR_10, GR_100, GR_1000, GR_INF, ST_GS, Row, row_of_label, rows
 from ..training.loop import Training
+from ..training.run import Run
 from ..vae import DiscreteVAE, squared_bias, variance_split
 from . import search
 from .experiment import Config, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..training.run import Run
 
 # All K have one mean (total expectation), so the bias is measured with the K of least variance.
 _BIAS_OF = {row.label: GR_INF for row in (ST_GS, GR_10, GR_100, GR_1000, GR_INF)}

@@ -195,8 +195,9 @@ _NOTES = """\
   theirs (those for τ = 0.1 in Table 1 when none of its trainings had ended, and the two on
   the paper's learning rates when one seed of them had). Changed later:
   in Figure 2b errors are compared at the same τ (the best of both was the largest
-  measured), and a best τ that is the largest measured decides nothing; in Figure 2c steps
-  are compared by their logarithms.
+  measured) and, since larger ones are measured as well, up to the largest of the paper's
+  searches; a best τ that is the largest measured decides nothing; in Figure 2c steps are
+  compared by their logarithms.
 """
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .._checks import check_number
 from .errors import LimitReachedError
 
 
@@ -38,6 +39,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
+    if not 0 < check_number(seconds, "seconds") < threading.TIMEOUT_MAX:
+        raise ValueError(f"seconds: expected a positive number or None, got {seconds}")
     reached = threading.Event()
 
     def interrupt() -> None:
@@ -48,8 +51,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True
-    timer.start()
     try:
+        timer.start()
         yield
     except KeyboardInterrupt as error:
         if not reached.is_set():

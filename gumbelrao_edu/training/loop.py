@@ -571,5 +571,9 @@ def interrupts_held() -> Iterator[threading.Event]:
     previous = signal.signal(signal.SIGINT, note)
     try:
         yield interrupted
+    except Exception as error:
+        if interrupted.is_set():  # a training that ends by itself must not swallow it
+            raise KeyboardInterrupt(f"stopped: {error}") from error
+        raise
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -17,16 +17,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from ..device import default_device
 from . import claims
 from .errors import DamagedFileError, TrainingDivergedError
 from .files import provenance, write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FLOATS = {"inf", "-inf", "nan"}  # strict JSON has no numbers for them
 _STATUS = ("done", "diverged", "failed")
@@ -413,6 +415,8 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         >>> table_of([row])[["tau", "bound", "seconds"]].values.tolist()
         [[0.5, -98.6, 7.0]]
     """
+    import pandas as pd  # the command line lists the experiments without it
+
     records = []
     for row in rows:
         scalars = {

@@ -28,7 +28,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from .._checks import check_count
-from . import MAX_JOBS, claims
+from . import BACKENDS, MAX_JOBS, claims
 from .errors import (
     DamagedFileError,
     DamagedFileWarning,
@@ -39,7 +39,7 @@ from .errors import (
 from .files import noting_damages, set_aside, write
 from .run import Run, load_quietly, table_of, text_of
 from .stacked import Together
-from .workers import BACKENDS, workers
+from .workers import workers
 
 Function = Callable[[Run], dict[str, Any]]
 Computed = tuple[str, dict[str, Any], list[str]]  # a run's name, its row, damages to tell of

@@ -19,7 +19,6 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from .errors import BackendError
 
-BACKENDS = ("joblib", "dask", "ray")
 _PATIENCE = 60.0  # seconds that a cluster may be without a worker
 
 Compute = Callable[..., Any]
@@ -37,7 +36,7 @@ def workers(
 
     Args:
         compute: what a worker does for one run; other processes have to be able to import it.
-        backend: one of `BACKENDS`.
+        backend: one of `training.BACKENDS`.
         jobs: processes on this machine.
         runs: how many there are.
 
