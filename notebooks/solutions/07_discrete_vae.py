@@ -793,8 +793,9 @@ for m in [1, 10, 100]:
 pd.DataFrame(best)
 
 # %% [markdown]
-# For one gradient, and for the mean of ten, GR wants the same temperature as ST-GS. With a hundred, GR with $K = 100$
-# or ∞ wants a lower one. Whether it is 0.1 or 0.25 the measurement can't tell: the bias² is known there to about one unit.
+# For one gradient the best τ of all is the largest that was measured. A still warmer one may be better, for ST-GS or for
+# GR. For the mean of ten the table has 2 for ST-GS and for GR; for GR the measurement can't tell 1 from 2. With a
+# hundred, GR with $K = 100$ or ∞ wants a lower one. Whether it is 0.1 or 0.25 the measurement can't tell: the bias² is known there to about one unit.
 # (For $K = 10$ it can't tell 0.25 from 0.5, the best one of ST-GS.) With less variance one can afford less bias.
 #
 # ### Exercise 5 · The speed of training
