@@ -26,7 +26,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         seconds: None for no limit.
 
     Raises:
-        ValueError: outside of the main thread, which is the one that is interrupted.
+        TypeError, ValueError: if the seconds have the wrong type or range.
+        ValueError: outside of the main thread, too, which is the one that is interrupted.
         LimitReachedError: when they are over; it says what the interrupted command has done.
 
     Example:
@@ -39,8 +40,9 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    if not 0 < check_number(seconds, "seconds") < threading.TIMEOUT_MAX:
-        raise ValueError(f"seconds: expected a positive number or None, got {seconds}")
+    most = threading.TIMEOUT_MAX
+    if not 0 < check_number(seconds, "seconds") < most:
+        raise ValueError(f"seconds: expected a number above 0, below {most:g}, got {seconds}")
     reached = threading.Event()
 
     def interrupt() -> None:

@@ -319,8 +319,8 @@ def _begun(run: Run) -> Run:
     if run.checkpoint.is_dir():
         set_aside(run.checkpoint, f"{run.checkpoint} is no file")
     done, seconds = 0.0, 0.0
-    if run.checkpoint.exists():
-        before = run.progress()
+    before = run.progress()
+    if run.checkpoint.exists() or before["stopped"]:  # its model may be trained again elsewhere
         done, seconds = before["fraction"], before["seconds"]
     run = dataclasses.replace(run, _start=time.monotonic() - seconds * run._beside)
     run.tick(done)

@@ -709,9 +709,9 @@ assert failed["the library, K = 10"] is None
 # **What this tells, and what not.** The same estimator diverges or does not, by how it is computed: one uniform number
 # that is exactly 0 ends the training at once. Exact GR has no such draws, and ours with finite $K$ is careful with
 # them. Whether the published training went astray for one of these reasons we cannot know: its code and weights are
-# not at hand here. Its loss is finite, so that NaN alone is not the reason. Of our own trainings with GR that notebook 7
-# shows, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 the two of draw 0, whose steps are too
-# long, end 60 nats behind the others, but with a finite loss.) They are too few to exclude a rare event.
+# not at hand here. Its loss is finite, so that NaN alone is not the reason. Of our own trainings with GR for
+# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 the two of draw 0, whose steps
+# are too long, end 60 nats behind the others, but with a finite loss.) They are too few to exclude a rare event.
 
 # %%
 import pandas as pd
