@@ -190,14 +190,15 @@ _NOTES = """\
   had been the best. At τ = 0.1 only it and 0.1 were tried, with GR-∞ it alone. With
   clipped gradients the largest rate that was tried, 0.1, is the best. The layers of the
   autoencoders, which the paper does not give, are those of this project.
-- **When the rules were written.** Those for Table 1, for Figure 2, and for 8-ary at B = 20
-  in Table 2 and Figures 3 and 4 after the first of these trainings, the others before
+- **When the rules were written.** Those for Table 1, for Figure 2, and for 8-ary at B =
+  20 in Table 2 and Figures 3 and 4 after the first of these trainings, the others before
   theirs (those for τ = 0.1 in Table 1 when none of its trainings had ended; of the two on
   the paper's learning rates that for τ = 0.01 when all of its trainings were known, and
-  that for τ = 0.1 when one seed of them was). Changed later: in Figure 2b errors are compared at the same τ (the best of both was the largest
-  measured) and, since larger ones are measured as well, up to the largest of the paper's
-  searches; a best τ that is the largest measured decides nothing; in Figure 2c steps are
-  compared by their logarithms.
+  that for τ = 0.1 when one seed of them was). Changed later: in Figure 2b errors are
+  compared at the same τ (the best of both was the largest measured) and, since larger
+  ones are measured as well, up to the largest of the paper's searches; a best τ that is
+  the largest measured decides nothing; in Figure 2c steps are compared by their
+  logarithms.
 """
 
 
