@@ -288,8 +288,8 @@ panel.captions(derivative=["fixed"], tau=[0.1], k=[1, 10, 1000, float("inf")])
 # 1. It is 0 everywhere: GR with $K = 1$ is ST-GS.
 # 2. At small τ: with $A$ held fixed the median of the ratio is $10^{0.11}$ at τ = 1 and $10^{0.84}$, about
 #    seven, at τ = 0.1. There $K = 10$ brings three quarters of the exponent, and K = ∞ hardly more than 1000.
-# 3. No. Near a line one entry of $A$ outweighs the rest and multiplies both gradients, so that it cancels
-#    from the ratio. On the line the ratio tends to the same number from both sides. At τ = 0.5 and 0.1 the map
+# 3. No. Near a line one pair of entries, $A_{ij} = A_{ji}$, outweighs the rest and multiplies both gradients,
+#    so that it cancels from the ratio. On the line the ratio tends to the same number from both sides. At τ = 0.5 and 0.1 the map
 #    is brightest a little beside the line, on the side of the corner; the next figure says why.
 # 4. Nothing: on the lines the ratio tends to 1, its logarithm to 0. The second term outgrows the first, and
 #    it is fixed by $D$: it is no noise of the Gumbels, so that GR cannot remove it.
@@ -339,7 +339,7 @@ for third in [0.68, 0.741, 0.80]:
 # And why is the strip with $A$ held fixed on one side only? The part of the gradient that grows like 1/ε changes
 # its sign at the line. The rest does not. So on one side they have the same sign, and on the other side
 # opposite ones. Here is the vector of class 1 at the same distance on both sides. Half the difference is the part
-# that changes its sign, and half the sum is the rest. Then come the two variances on each side.
+# that changes its sign, and half the sum is the rest. Then come the two variances on each side, and the largest distance of two of the three vectors.
 
 # %%
 from gumbelrao_edu.problems import exact_fields
@@ -354,11 +354,15 @@ both = torch.tensor([[(1 - third) / 2, (1 - third) / 2, third] for third in side
 beside = exact_fields(programme, both.double(), tau=0.5)["fixed"]
 write("inner: middle, corner", beside.inner)
 write("outer: middle, corner", beside.outer)
+apart = [torch.pdist(gr_of_each_class(third, whole=False)).max() for third in sides]
+write("largest distance of two vectors", torch.stack(apart))
+assert apart[0] > 1.5 * apart[1]
 
 # %% [markdown]
 # Towards the middle the two parts of this vector add up, and towards the corner they cancel to a good deal. For
-# class 2 it is the same. So towards the corner the vectors of the three classes are closer to each other: the
-# outer variance is only half as large there, though the inner one is larger.
+# class 2 it is the same, and for class 3 the other way round. All the same, towards the corner the vectors of the
+# three classes are closer to each other. So the outer variance is only half as large there, though the inner one is
+# larger.
 
 # %% [markdown]
 # ## 6 · The paper's words, and our numbers
