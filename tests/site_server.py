@@ -121,6 +121,8 @@ def open_page(chromium, address):
         if wait and page.locator("[data-states]").count():
             page.evaluate(NEXT)
             page.wait_for_selector(LIVE, timeout=60_000)
+        if wait:  # letters of another font have other widths, which tables and formulas follow
+            page.evaluate("document.fonts.ready.then(() => null)")
         return page
 
     yield open_

@@ -378,7 +378,6 @@ def test_a_phone_scrolls_one_way(open_page, name):
 def test_tables_are_read_on_a_phone(open_page, name):
     """Without scrolling sideways, but for tables of numbers, which say that they go on."""
     page = open_page(name, width=400, height=800, has_touch=True, is_mobile=True)
-    page.wait_for_timeout(500)  # the tables follow the width that the fonts give them
     tables = page.locator("article table").evaluate_all(TABLES)
     for table in tables:
         assert not table["broken"], table

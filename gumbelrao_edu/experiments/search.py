@@ -116,10 +116,9 @@ def profiles(cells: Callable[[str], Sequence[Cell]]) -> dict[str, Search]:
         # Cut: M, to 1000, on the validation set; with 5000 it takes longer than the trainings.
         "gpu": {"valid_samples": 1000},
     }
-    return {
-        name: Search(functools.partial(cells, "paper" if name == "gpu" else name), **options)
-        for name, options in common.items()
-    }
+    of = {name: functools.partial(cells, name) for name in common}
+    of["gpu"] = of["paper"]
+    return {name: Search(of[name], **options) for name, options in common.items()}
 
 
 def experiment(
@@ -449,7 +448,7 @@ def trained(run: Run, spare: Path) -> DiscreteVAE:
     """
     model, _ = build(run.config)
     row, again = load_quietly(run), replace(run, out=spare)
-    for _ in range(3):
+    for _ in range(2):
         try:
             about = {"file": "weights", **run.config}
             state = load_state(run.weights, about=about)
@@ -460,11 +459,7 @@ def trained(run: Run, spare: Path) -> DiscreteVAE:
             pass
         except (DamagedFileError, OtherSettingsError) as damage:
             set_aside(run.weights, damage)
-        try:
-            results = train(again)
-        except OtherSettingsError as other:  # as `run_all` does with the checkpoint of a run
-            set_aside(again.checkpoint, other.__cause__ or other)
-            continue
+        results = again.compute(train)
         copy(again.weights, run.weights)
         again.weights.unlink()
         shutil.rmtree(again.folder, ignore_errors=True)

@@ -97,7 +97,7 @@ class Grid:
         dim: size of the model.
         published: whether the published set is needed, or the generated one wanted.
         validations: in an epoch; a training that breaks off has only those before it.
-        more: a second grid, of trainings that are not a product with those of the first.
+        more: further grids, of trainings that are not a product with those of this one.
     """
 
     seeds: tuple[int, ...]
@@ -110,14 +110,14 @@ class Grid:
     dim: int = 128
     published: bool = False
     validations: int = 1
-    more: Grid | None = None
+    more: tuple[Grid, ...] = ()
 
 
 def configurations(grid: Grid) -> list[Config]:
     """Return what `train` needs: rows of the paper's protocol first, seed by seed.
 
     Args:
-        grid: the profile; its second grid comes last.
+        grid: the profile; its further grids come last.
     """
     configs = [
         {
@@ -141,7 +141,7 @@ def configurations(grid: Grid) -> list[Config]:
         for tau in (grid.taus if row.has_tau else (None,))
     ]
     first = sorted(configs, key=lambda config: config["clip"] is not None)
-    return first + (configurations(grid.more) if grid.more else [])
+    return first + [config for more in grid.more for config in configurations(more)]
 
 
 def run_title(config: Config) -> str:
@@ -165,12 +165,9 @@ PROFILES = {
         (0.05, 0.1, 0.2),
         (0.01, 1.0),
         _PLAIN,
-        more=Grid(
-            (0, 1, 2),
-            (0.05,),
-            (0.1,),
-            _PLAIN,
-            more=Grid((0, 1, 2), (0.1,), (0.1,), (ST_GS, GR_10)),
+        more=(
+            Grid((0, 1, 2), (0.05,), (0.1,), _PLAIN),
+            Grid((0, 1, 2), (0.1,), (0.1,), (ST_GS, GR_10)),
         ),
     ),
     "paper": Grid(

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ import torch
 
 from ..device import default_device
 from . import claims
-from .errors import DamagedFileError, TrainingDivergedError
-from .files import provenance, write
+from .errors import DamagedFileError, OtherSettingsError, TrainingDivergedError
+from .files import provenance, set_aside, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,23 @@ class Run:
         if self._claims is not None:
             claims.check()
             self.note(fraction, self._seconds())
+
+    def compute(self, function: Callable[[Run], dict[str, Any]]) -> dict[str, Any]:
+        """Return the results of a function of the run, which may change the configuration it gets.
+
+        Args:
+            function: what it cannot go on from, a checkpoint of other settings, is set aside, and
+                it begins anew.
+        """
+
+        def call() -> dict[str, Any]:
+            return function(replace(self, config=copy.deepcopy(self.config)))
+
+        try:
+            return call()
+        except OtherSettingsError as other:  # its name says whose checkpoint it should be
+            set_aside(self.checkpoint, other.__cause__ or other)
+            return call()
 
     def _seconds(self) -> float:
         return (time.monotonic() - self._start) / self._beside

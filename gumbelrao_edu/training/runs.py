@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import errno
 import math
@@ -32,7 +31,6 @@ from . import BACKENDS, MAX_JOBS, claims
 from .errors import (
     DamagedFileError,
     DamagedFileWarning,
-    OtherSettingsError,
     TakenOverError,
     TrainingDivergedError,
 )
@@ -335,11 +333,7 @@ def _row(function: Function, run: Run, spent: float = 0.0) -> dict[str, Any]:
     run = dataclasses.replace(run, _start=min(run._start, before))
     status, error, results = "done", None, {}
     try:
-        try:
-            results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
-        except OtherSettingsError as other:  # its name says whose checkpoint it should be
-            set_aside(run.checkpoint, other.__cause__ or other)
-            results = function(dataclasses.replace(run, config=copy.deepcopy(run.config)))
+        results = run.compute(function)
         run.check(results)
     except TakenOverError:
         raise
