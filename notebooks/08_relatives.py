@@ -751,7 +751,8 @@ successors.arranged(ours)
 # behind ReinMax itself. GR is ahead of ST-GS at 16-ary as well, and did not diverge there.
 #
 # That is little evidence for any ranking. These hyper-parameters are the best of six for GR, and for ST-GS; each other
-# estimator has one training with them, and in Table 2 another draw changed the bound by as much as the estimator does here, or more.
+# estimator has one training with them, and in Table 2 another draw changed the bound by as much as the
+# estimator does here, or more.
 # What it shows is how much a comparison depends on the settings: a fair one searches them for each estimator
 # (`--profile paper`).
 
@@ -788,8 +789,8 @@ figures.annealing(bounds, looks, "bound of −log p(x) in nats", from_zero=False
 
 # %% [markdown]
 # It does not hold. For GR the constant τ = 0.1 has the lowest mean. The three schedules end about a nat behind it, near
-# τ = 1, where they began. (By seed, 1.0 ± 0.2, 0.8 ± 0.2 and 1.1 ± 0.2; with three seeds the second is not certain.) For ST-GS all three are five or six nats behind τ = 1 and τ = 0.3: it ends at a temperature
-# that is too cold for it. With GR a cold end does no such harm.
+# τ = 1, where they began. (By seed, 1.0 ± 0.2, 0.8 ± 0.2 and 1.1 ± 0.2; with three seeds the second is not
+# certain.) For ST-GS all three are five or six nats behind τ = 1 and τ = 0.3: it ends at a temperature that is too cold for it. With GR a cold end does no such harm.
 #
 # So a schedule is one more thing to be measured on the problem at hand. In a training of 50,000 steps the order may be
 # another one; that was not measured.
