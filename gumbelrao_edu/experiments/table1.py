@@ -168,6 +168,8 @@ PROFILES = {
         more=(
             Grid((0, 1, 2), (0.05,), (0.1,), _PLAIN),
             Grid((0, 1, 2), (0.1,), (0.1,), (ST_GS, GR_10)),
+            Grid((3, 4), (0.05, 0.1), PAPER_TAUS, (ST_GS, GR_10)),
+            Grid((3, 4), (0.05,), PAPER_TAUS, (GR_INF,)),
         ),
     ),
     "paper": Grid(

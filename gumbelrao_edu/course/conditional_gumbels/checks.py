@@ -98,7 +98,7 @@ def _as_times(right: Tensor, got: Tensor) -> str:
     )
 
 
-@check("equation (9), from the same noise to the last digit.")
+@check("equation (9), number by number from the same noise.")
 def check_conditional_gumbel(function: Any) -> None:
     """Check exercise 2 of notebook 02: θ + G given that class i won, equation (9).
 
@@ -114,7 +114,7 @@ def check_conditional_gumbel(function: Any) -> None:
         ...     times[:, i] = e[:, i] / logits.exp().sum()
         ...     return -times.log()
         >>> check_conditional_gumbel(conditional)
-        Right: equation (9), from the same noise to the last digit.
+        Right: equation (9), number by number from the same noise.
     """
     for values, i, k in (([1.0, -1.0, 0.2, 0.4], 1, 3), ([0.5, 0.1, -0.5], 0, 2)):
         logits = torch.tensor(values, dtype=torch.float64)
