@@ -359,6 +359,13 @@ function start() {
   scrollable();
   window.addEventListener("resize", scrollable);
   document.fonts.addEventListener("loadingdone", scrollable); // letters have other widths now
+  // Tables get wider after that, too, as when a phone has chosen the size of its letters.
+  let frame;
+  const sizes = new ResizeObserver(() => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(scrollable);
+  });
+  for (const rows of document.querySelectorAll(".bd-article tbody")) sizes.observe(rows);
 }
 
 window.gumbelraoStates = (id, record) => {

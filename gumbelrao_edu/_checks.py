@@ -40,7 +40,7 @@ def check_logits(logits: Any, name: str = "logits") -> None:
             f"{name}: expected shape [*batch, n] with n >= 1, got {tuple(logits.shape)}"
         )
     # A NaN, +inf or a row of nothing but -inf shows in the row's maximum.
-    if not holds(lambda x: x.amax(-1).isfinite(), logits.detach()):
+    if not holds(lambda x: x.amax(-1).isfinite(), logits):
         raise ValueError(
             f"{name}: expected numbers below +inf and in each row one above -inf "
             f"(-inf marks a class that never occurs), got NaN, +inf or a row of -inf"
@@ -66,11 +66,10 @@ def check_tau(
                 f"{name}: expected a shape that broadcasts to the batch {tuple(batch)} "
                 f"of the logits, got {tuple(tau.shape)}"
             )
-        value = tau.detach()
-        if not holds(lambda t: (t > 0) & t.isfinite(), value):
-            raise ValueError(f"{name}: expected positive finite numbers, got {shown(value)}")
-        if not holds(lambda t: (t >= MIN_TAU) & (t <= MAX_TAU), value):
-            raise ValueError(f"{name}: expected {_TAUS}, got {shown(value)}")
+        if not holds(lambda t: (t > 0) & t.isfinite(), tau):
+            raise ValueError(f"{name}: expected positive finite numbers, got {shown(tau)}")
+        if not holds(lambda t: (t >= MIN_TAU) & (t <= MAX_TAU), tau):
+            raise ValueError(f"{name}: expected {_TAUS}, got {shown(tau)}")
         if tau.requires_grad and not learnable:
             raise ValueError(
                 f"{name}: expected a tensor without gradient, got one that requires it"
@@ -84,6 +83,11 @@ def check_tau(
     if 0 < number < MIN_TAU or number > MAX_TAU:
         raise ValueError(f"{name}: expected {_TAUS}, got {tau}")
     return number
+
+
+def check_temperature(value: Any, name: str = "tau") -> float:
+    """One positive finite number; a tensor with a single entry is one, too."""
+    return float(check_tau(value, torch.Size(), name=name))
 
 
 def shown(value: Any) -> str:
@@ -222,15 +226,14 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
             f"one_hot: expected a tensor on {logits.device}, where the logits are, got one on "
             f"{one_hot.device}"
         )
-    rows = one_hot.detach()
-    if not holds(lambda d: ((d == 0) | (d == 1)).all(-1) & (d.sum(-1) == 1), rows):
+    if not holds(lambda d: ((d == 0) | (d == 1)).all(-1) & (d.sum(-1) == 1), one_hot):
         raise ValueError("one_hot: expected a single 1 and otherwise 0 in each row")
-    if not holds(lambda x, d: x.masked_fill(d == 0, 0.0).isfinite(), logits.detach(), rows):
+    if not holds(lambda x, d: x.masked_fill(d == 0, 0.0).isfinite(), logits, one_hot):
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
 
 
 def check_generator(generator: Any, device: torch.device | None = None) -> None:
-    """None, or a `torch.Generator`, on the device of the logits where these are known."""
+    """None, or a `torch.Generator`, on the device where it is to draw, if that is known."""
     if generator is None:
         return
     if not isinstance(generator, (torch.Generator, Generators)):
@@ -241,7 +244,7 @@ def check_generator(generator: Any, device: torch.device | None = None) -> None:
     cards = {generator.device.index, device.index} - {None}  # a CPU has no number
     if generator.device.type != device.type or len(cards) > 1:
         raise ValueError(
-            f"generator: expected one on {device}, where the logits are, got one on "
+            f"generator: expected one on {device}, where numbers are drawn, got one on "
             f"{generator.device}"
         )
     if torch.compiler.is_dynamo_compiling():
@@ -296,12 +299,14 @@ def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
 
 
 def holds(condition: Callable[..., Tensor], *tensors: Tensor) -> bool:
-    """Whether all of `condition(*tensors)` is true.
+    """Whether all of `condition(*tensors)` is true, whose tensors come without a gradient.
 
-    True as well where the values of the first tensor are not to be read; there the condition is not
-    even computed, for on a GPU each of its operations would take a launch.
+    True as well where the values of the first tensor are not to be read. There nothing is computed:
+    on a GPU each operation would take a launch, and `torch.export` refuses one without a use.
     """
-    return not _readable(tensors[0]) or _all(condition(*tensors), unread=True)
+    if not _readable(tensors[0]):
+        return True
+    return _all(condition(*(tensor.detach() for tensor in tensors)), unread=True)
 
 
 def seen_true(condition: Tensor) -> bool:

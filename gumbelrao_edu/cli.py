@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         help="stop after so long and say what is left, with exit status 124; the same command goes "
         "on",
     )
-    compute.set_defaults(run=_reproduce)
+    compute.set_defaults(run=_reproduce, parser=compute)
 
     merge = commands.add_parser(
         "merge",
@@ -139,14 +139,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if (
         options.run is _reproduce
         and options.profile not in EXPERIMENTS[options.experiment].profiles
     ):
         known = ", ".join(EXPERIMENTS[options.experiment].profiles)
-        parser.error(f"--profile: {options.experiment} has {known}, got {options.profile!r}")
+        options.parser.error(
+            f"--profile: {options.experiment} has {known}, got {options.profile!r}"
+        )
     kept = options.run in (_data, _reproduce, _merge)  # what these have done
     goes_on = " The same command goes on from here." if kept else ""
     try:
@@ -160,6 +161,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         DataError,
         RunsFailedError,
         TakenOverError,
+        cli_compare.NotComparedError,
     ) as error:
         return _fail(str(error))
     except OSError as error:

@@ -21,6 +21,10 @@ from .cli_numbers import one_number, several_numbers
 from .diagnostics import compare
 
 
+class NotComparedError(Exception):
+    """A comparison cannot be made; says why."""
+
+
 def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], object]) -> None:
     """Add the command to a parser's commands; `add_out` adds the argument `--out` to its own."""
     parser = commands.add_parser(
@@ -43,7 +47,7 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
         help="a tensor [variables, n], or a function that returns one; in place of --n, "
         "--variables and --scale",
     )
-    count = one_number(int, "a whole number, at least 1", lambda n: n >= 1)
+    count = one_number(int, "a whole number, at least 1", lambda n: 1 <= n < 2**31)
     parser.add_argument("--n", type=count, default=8, help="classes (default: 8)")
     parser.add_argument("--variables", type=count, default=1, help="variables (default: 1)")
     parser.add_argument(
@@ -103,6 +107,8 @@ def run(options: argparse.Namespace) -> None:
                 logits = logits()
             except Exception as error:
                 raise ValueError(f"logits: got {type(error).__name__}: {error}") from error
+        if isinstance(logits, Tensor) and logits.device != generator.device:
+            generator = torch.Generator(logits.device).manual_seed(options.seed)
         found = compare(
             options.f,
             logits,
@@ -113,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
             generator=generator,
         )
     except (TypeError, ValueError) as error:
-        sys.exit(f"compare: {error}{_where(error.__cause__)}")
+        raise NotComparedError(f"compare: {error}{_where(error.__cause__)}") from error
     print(found)
     table = io.StringIO()
     rows = found.table()

@@ -123,7 +123,7 @@ def check_probs(probs: Any) -> Tensor:
         total = p.sum(-1)
         return (p >= 0).all(-1) & total.isfinite() & (total > 0)
 
-    if not holds(valid, probs.detach()):
+    if not holds(valid, probs):
         raise ValueError(
             "probs: expected numbers from 0, in each row one above 0, "
             "got NaN, infinity, a negative number or a row of zeros"

@@ -107,7 +107,8 @@ def divided(theta: Tensor, tau: Tau) -> Tensor:
     never = theta.detach() / per_class(tau.detach(), theta) < 2 * math.log(
         torch.finfo(theta.dtype).tiny
     )
-    return (theta.masked_fill(never, 0.0) / per_class(tau, theta)).masked_fill(never, -torch.inf)
+    quotient = theta.masked_fill(never, 0.0) / per_class(tau, theta)
+    return quotient.masked_fill(never, -torch.inf).to(theta.dtype)
 
 
 def gumbel_max(

@@ -199,11 +199,7 @@ class GumbelRao(nn.Module):
         elif callable(tau):
             temperatures = [tau(self.steps_done)]
         for temperature in temperatures:
-            if isinstance(temperature, Tensor):
-                raise TypeError(
-                    f"tau: expected a function that returns numbers, got {temperature!r}"
-                )
-            number, self.k = check_gumbel_rao(temperature, self.k, self.noise)
+            number = self._checked(temperature)
         self._schedule = tau if callable(tau) else float(number)
         self.steps_done = self.steps_done  # for compiled code
 
@@ -221,14 +217,20 @@ class GumbelRao(nn.Module):
     def steps_done(self, count: int) -> None:
         count = check_count(count, "steps_done", least=0)
         if callable(self.schedule):
-            tau = self.schedule(count)
-            check_gumbel_rao(tau, self.k, self.noise)
+            tau = self._checked(self.schedule(count))
             # Compiled code reads a tensor anew at each call, and is compiled again for each number.
             # Of a tensor it can't see that it is 0, which stands for the limit.
             with torch.inference_mode(False):
                 cell = torch.tensor(tau, dtype=torch.float64, device="cpu")
             self._compiled_tau: Tau = cell if tau > 0 else 0.0
         self._steps_done = count
+
+    def _checked(self, temperature: Any) -> Tau:
+        """A temperature that goes with `k` and `noise`."""
+        if isinstance(temperature, Tensor):
+            raise TypeError(f"tau: expected a function that returns numbers, got {temperature!r}")
+        tau, self.k = check_gumbel_rao(temperature, self.k, self.noise)
+        return tau
 
     def step(self) -> None:
         """One step along the schedule."""

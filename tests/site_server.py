@@ -122,7 +122,7 @@ def open_page(chromium, address):
             page.evaluate(NEXT)
             page.wait_for_selector(LIVE, timeout=60_000)
         if wait:  # letters of another font have other widths, which tables and formulas follow
-            page.evaluate("document.fonts.ready.then(() => null)")
+            page.evaluate(f"document.fonts.ready.then({FRAMES})")
         return page
 
     yield open_
@@ -144,6 +144,12 @@ NEXT = """() => {
     still?.scrollIntoView();
     return still !== null;
 }"""
+# In the page: some frames, in which the layout comes to rest.
+FRAMES = """() => new Promise(done => {
+    let left = 5;
+    const next = () => left-- ? requestAnimationFrame(next) : done(null);
+    next();
+})"""
 LIVE = ".gumbelrao-panel:not(.gumbelrao-still .gumbelrao-panel) .main-svg"
 
 

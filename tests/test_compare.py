@@ -328,6 +328,10 @@ def crossed(d):
     return separate(d) * separate(d).flip(-1)
 
 
+def overwriting(d):
+    return d.exp().sum((-1, -2)).exp().add_(1).sqrt_()
+
+
 @pytest.mark.parametrize(
     ("f", "error", "message"),
     [
@@ -354,12 +358,35 @@ def crossed(d):
         (mixing, ValueError, "f: expected the loss of a sample to be the same alone"),
         (random, ValueError, "f: expected the loss of a sample to be the same alone"),
         (crossed, ValueError, r"f: .* each of \(2,\) variables that depends on no other"),
+        (lambda d: 1e-5 * mixing(d), ValueError, "f: expected the loss of a sample to be the same"),
+        (lambda d: 1e-5 * crossed(d), ValueError, "f: .* variables that depends on no other"),
+        (overwriting, ValueError, "f: expected losses that can be differentiated, got RuntimeErr"),
         (nn.Parameter(torch.ones(8)), TypeError, "f: expected a function, got Parameter"),
     ],
 )
 def test_a_bad_loss_is_told_what_is_wrong(f, error, message):
     with pytest.raises(error, match=message):
         diagnostics.compare(f, THETA)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_bad_loss_is_seen_in_half_precision(dtype):
+    with pytest.raises(ValueError, match=r"f: .* variables that depends on no other"):
+        diagnostics.compare(crossed, THETA.to(dtype))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-8])
+def test_a_good_loss_of_any_size_is_taken(scale):
+    """Also one that is what is left of larger numbers."""
+    for f in (lambda d: scale * joint(d), lambda d: (scale * joint(d) + 1) - 1):
+        found = diagnostics.compare(f, THETA, estimators="rloo", num_samples=2)
+        assert found.exact.abs().max() > 0
+
+
+@torch.inference_mode()
+def test_nothing_is_compared_in_inference_mode():
+    with pytest.raises(ValueError, match=r"logits: .*; nothing is in torch\.inference_mode"):
+        diagnostics.compare(joint, THETA, estimators="rloo")
 
 
 def test_a_loss_whose_gradient_does_not_come_from_the_sample():
@@ -524,6 +551,7 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
         ("--f losses_of_mine:loss --tau -1 --n 3", "tau: expected a positive finite number"),
         ("--f losses_of_mine:loss --k 1.5", "--k: expected whole numbers or inf"),
         ("--f losses_of_mine:loss --n 0", "--n: expected a whole number, at least 1, got '0'"),
+        (f"--f losses_of_mine:loss --n {10**20}", "--n: expected a whole number, at least 1"),
         ("--f losses_of_mine:loss --n x", "--n: expected a whole number, at least 1, got 'x'"),
         ("--f losses_of_mine:loss --scale -1", "--scale: expected a number from 0, got '-1'"),
         ("--f losses_of_mine:loss --n 3 --estimators a", "estimators: expected some of"),
@@ -535,10 +563,12 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
     ],
 )
 def test_the_command_says_what_is_wrong(module, capsys, arguments, message):
-    with pytest.raises(SystemExit) as stopped:
-        main(["compare", *arguments.split()])
-    assert stopped.value.code not in (0, None)
-    said = capsys.readouterr().err + str(stopped.value.code)
+    try:
+        status = main(["compare", *arguments.split()])
+    except SystemExit as stopped:  # of argparse
+        status = stopped.code
+    assert status in (1, 2)
+    said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
 

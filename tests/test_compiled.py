@@ -37,6 +37,30 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
+
+
+class Held(torch.nn.Module):
+    """An estimator whose logits are learned, and whose temperature is a tensor that is not."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.record, self.tau = estimators.get(name), torch.tensor(TAU)
+        self.theta = torch.nn.Parameter(THETA.clone())
+
+    def forward(self, x):
+        held = {"tau": self.tau} if "tau" in self.record.example else {}
+        return self.record.function(x + self.theta, **{**self.record.example, **held})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_a_module_holds_can_be_exported(name):
+    exported = torch.export.export(Held(name), (torch.zeros(2, 3),)).module()
+    samples = exported(torch.zeros(2, 3))
+    assert samples.detach().sum(-1) == pytest.approx(1.0)
+    (samples * WEIGHTS).sum().backward()
+    assert exported.theta.grad.norm() > 0
+
+
 BACKENDS = [
     "aot_eager",
     pytest.param(

@@ -47,6 +47,20 @@ def test_the_boxes_lie_above_the_arrows():
     assert all(text.bgcolor for text in texts)
 
 
+def test_what_has_no_room_is_refused():
+    tall = {"a": Box("<br>".join("12345"), 0, 0), "b": Box("x", 0, 1)}
+    with pytest.raises(
+        ValueError, match=r"height: expected \d+ pixels for the largest box, got 80"
+    ):
+        diagram(tall, [], height=100)
+    with pytest.raises(
+        ValueError, match=r"boxes: expected \d+ pixels for the largest box, got 680"
+    ):
+        diagram({"a": Box("x" * 200, 0, 0), "b": Box("x", 1, 0)}, [])
+    with pytest.raises(ValueError, match="boxes: expected at least one, got none"):
+        diagram({}, [])
+
+
 def test_an_arrow_to_nowhere_is_refused():
     with pytest.raises(ValueError, match=r"arrows: expected names of .'a', 'b', 'c'., got .'d'."):
         diagram(boxes(), [Arrow("a", "d")])

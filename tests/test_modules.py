@@ -228,6 +228,13 @@ def test_a_schedule_may_be_replaced_and_is_checked_then_too():
     assert "steps_done" not in layer.state_dict()
 
 
+def test_a_schedule_that_turns_to_tensors_is_refused_at_that_step():
+    layer = GumbelRao(lambda step: 0.5 if step == 0 else torch.tensor(0.5), k=3)
+    with pytest.raises(TypeError, match=r"tau: expected a function that returns numbers, got tens"):
+        layer.step()
+    assert layer.steps_done == 0
+
+
 @pytest.mark.parametrize("hard_eval", [False, True])
 def test_the_classes_may_lie_along_any_axis(hard_eval):
     logits = torch.randn(2, 3, 4, 5, generator=seeded())
@@ -326,8 +333,11 @@ def test_an_ensemble_runs_under_vmap(tau):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("hard_eval", [False, True])
 @pytest.mark.parametrize("k", [5, INF])
-def test_the_layer_can_be_exported(training, hard_eval, k):
-    net = torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(0.5, k, hard_eval=hard_eval))
+@pytest.mark.parametrize(
+    "tau", [0.5, Schedule(1.0, 0.1, steps=10, shape="cosine"), lambda step: 0.5]
+)
+def test_the_layer_can_be_exported(training, hard_eval, k, tau):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), GumbelRao(tau, k, hard_eval=hard_eval))
     net.train(training)
     x = torch.randn(50_000, 2, generator=seeded())
     exported = torch.export.export(net, (x,)).module()

@@ -393,6 +393,17 @@ def test_tables_are_read_on_a_phone(open_page, name):
     page.wait_for_function("!document.querySelector('.stacked')")
 
 
+def test_a_table_that_gets_wider_says_that_it_goes_on(open_page):
+    """As on a phone, where the letters of a table may get another size when the page is there."""
+    page = open_page("notebooks/07_discrete_vae.html", width=400, height=800)
+    table = page.locator("article table.dataframe:not(.cut)").first
+    table.evaluate("table => { window.table = table; }")
+    page.evaluate("table.tBodies[0].rows[0].lastElementChild.textContent = '0'.repeat(100)")
+    page.wait_for_function("table.matches('.small.cut') && table.tabIndex === 0")
+    page.evaluate("table.tBodies[0].rows[0].lastElementChild.textContent = '0'")
+    page.wait_for_function("!table.matches('.small, .cut') && table.tabIndex === -1")
+
+
 # In the page: what is seen of tables. A word is broken if its box is higher than a line.
 TABLES = """tables => tables.map(table => {
     const words = document.createRange();

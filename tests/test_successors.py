@@ -207,6 +207,18 @@ def test_decoupled_at_equal_temperatures_is_st_gumbel_softmax_of_tempered_logits
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_forward_temperature_may_have_more_digits_than_the_logits(dtype):
+    logits = THETA.to(dtype).requires_grad_()
+    more = torch.tensor(2.0, dtype=torch.float64)
+    sample = decoupled_straight_through(logits, tau=0.7, tau_forward=more, generator=seeded())
+    same = decoupled_straight_through(logits, tau=0.7, tau_forward=2.0, generator=seeded())
+    assert sample.dtype == dtype
+    assert torch.equal(sample, same)
+    (sample * THETA.to(dtype)).sum().backward()
+    assert logits.grad.norm() > 0
+
+
 @pytest.mark.parametrize("tau_forward", [0.4, 1.0, 2.0])
 def test_the_forward_temperature_is_that_of_the_draws(tau_forward):
     """argmax((θ + G)/τ_f) would not depend on it."""

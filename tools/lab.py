@@ -202,6 +202,8 @@ def serving(home: Path, course: Path, config: Path | None = None) -> Iterator[La
                 except OSError:
                     assert server.poll() is None, log.read_text("utf-8")
                     time.sleep(0.5)
+            else:
+                raise RuntimeError(f"JupyterLab did not answer:\n{log.read_text('utf-8')}")
             yield Lab(address, course, home / "runtime", server.pid)
         finally:
             end(server)

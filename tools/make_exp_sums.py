@@ -172,7 +172,7 @@ def shortest(power: int, up_to: float, error: float, start: Fit | None = None) -
         for guess in (fit, first_guess(power, up_to, len(fit.log_lam))):
             try:
                 fit, reached = remez(power, up_to, error, guess)
-            except (ArithmeticError, ZeroDivisionError):
+            except ArithmeticError:
                 continue
             if reached <= error:
                 lam, omega = np.exp(fit.log_lam).tolist(), np.exp(fit.log_omega).tolist()

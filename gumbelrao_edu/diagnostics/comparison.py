@@ -22,14 +22,14 @@ from .._checks import (
     check_number,
     check_real,
     check_several,
-    check_tau,
+    check_temperature,
     without_gradient,
 )
 from ..estimators.exact import exact
 from ..gumbel import sample_one_hot
 from ..quadrature import MAX_CLASSES, MAX_TABLE_TAU, MIN_TABLE_TAU
 from .moments import Measured, covariance_trace, measured
-from .samples import Loss
+from .samples import Loss, enumerated_gradient
 
 MAX_VALUES = 2**16  # values of the variables under one loss that are enumerated
 MAX_NUMBERS = 2**22  # in the samples of one chunk
@@ -96,6 +96,31 @@ class Result:
             self.bias2.value + self.variance.value / m,
             math.hypot(self.bias2.standard_error, self.variance.standard_error / m),
         )
+
+    def cells(self, batch_sizes: Sequence[int]) -> list[str]:
+        """What a table says of it beside its name; of one that failed, why.
+
+        Args:
+            batch_sizes: numbers m of gradients in a mean whose MSE is shown.
+
+        Returns:
+            bias², variance, each MSE, cosine, µs and evaluations of f.
+
+        Raises:
+            TypeError, ValueError: if one of `batch_sizes` has the wrong type or range.
+
+        Example:
+            >>> nothing = Measured(0.0, 0.0)
+            >>> result = Result("zgr", {}, nothing, Measured(6.0, 0.75), nothing, nothing, 1)
+            >>> result.cells([3])
+            ['0 ± 0', '6 ± 0.8', '2 ± 0.2', '0 ± 0', '0 ± 0', '1']
+        """
+        if self.failed:
+            return [self.failed]
+        micro = Measured(1e6 * self.seconds.value, 1e6 * self.seconds.standard_error)
+        numbers = [self.bias2, self.variance, *map(self.mse, batch_sizes), self.cosine, micro]
+        shown = [f"{value:.3g} ± {error:.1g}" for value, error in numbers]
+        return [*shown, f"{self.evaluations:,}"]
 
 
 @dataclass(frozen=True)
@@ -200,11 +225,7 @@ class Comparison:
         head = ["estimator", "bias²", "variance", *sizes, "cosine", "µs", "evaluations of f"]
         lines = [head]
         for r in self.results:
-            numbers = [r.bias2, r.variance, *(r.mse(m) for m in self.batch_sizes), r.cosine]
-            shown = [f"{value:.3g} ± {error:.1g}" for value, error in numbers]
-            micro = f"{1e6 * r.seconds.value:.3g} ± {1e6 * r.seconds.standard_error:.1g}"
-            shown += [micro, f"{r.evaluations:,}"]
-            lines.append([r.call, *(shown if not r.failed else [r.failed])])
+            lines.append([r.call, *r.cells(self.batch_sizes)])
         widths = [max(len(line[i]) for line in lines if len(line) > 2) for i in range(len(head))]
         widths[0] = max(len(line[0]) for line in lines)
         text = [
@@ -329,7 +350,7 @@ def _one_or_more(
 def _tau(value: Any, name: str) -> float:
     if isinstance(value, Tensor):
         raise TypeError(f"{name}: expected numbers, got a tensor")
-    return float(check_tau(value, torch.Size(), name=name))
+    return check_temperature(value, name)
 
 
 def _text(value: Any, name: str) -> str:
@@ -422,6 +443,11 @@ def _probe(
 ) -> torch.Size:
     """Look at f before anything is computed; returns which variables have a loss of their own."""
     one, two = _uniform(theta, 2, 8, generator)
+    if torch.is_inference_mode_enabled() and not needs_gradient:
+        raise ValueError(
+            f"logits: expected a place where the exact gradient can be computed, "
+            f"got none{without_gradient()}"
+        )
     leaf = one.requires_grad_(needs_gradient)
     losses = loss(leaf)
     if not losses.isfinite().all():
@@ -433,7 +459,13 @@ def _probe(
                 f"(the estimators reinforce and rloo do without)"
                 f"{without_gradient()}"
             )
-        (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
+        try:
+            (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"f: expected losses that can be differentiated, "
+                f"got {type(error).__name__}: {error}"
+            ) from error
         if grad is None:
             raise ValueError("f: expected losses with a gradient in the sample, got none in it")
         if not grad.isfinite().all():
@@ -442,8 +474,9 @@ def _probe(
             )
     one, losses = one.detach(), losses.detach().double()
     alone = torch.cat([loss(row).detach().double() for row in one.unsqueeze(1)])
-    scale = losses.abs().max().item() + 1.0
-    tolerance = 1e4 * torch.finfo(theta.dtype).eps * scale
+    eps = torch.finfo(theta.dtype).eps
+    # Beside their own rounding that of larger numbers, of which the losses may be what is left.
+    tolerance = min(1e4 * eps, 0.05) * losses.abs().max().item() + 4 * eps
     if (alone - losses).abs().max() > tolerance:
         raise ValueError(
             "f: expected the loss of a sample to be the same alone and in a batch, got others "
@@ -552,9 +585,7 @@ def _by_variable(loss: _Counted, theta: Tensor) -> Tensor:
         with torch.no_grad():
             losses = loss(changed.reshape(n, *theta.shape)).double()
         values[j] = losses.reshape(n, -1).sum(-1)
-    p = flat.softmax(-1)
-    values = values.masked_fill(p == 0, 0.0)
-    return (p * (values - (p * values).sum(-1, keepdim=True))).reshape(theta.shape)
+    return enumerated_gradient(flat.softmax(-1), values).reshape(theta.shape)
 
 
 # --- The measurement ------------------------------------------------------------------------------

@@ -17,24 +17,20 @@ from .._checks import (
     check_real,
     check_seed,
     check_several,
-    check_tau,
+    check_temperature,
 )
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
 from ..surrogate import sample_gradients
-from .samples import Loss, Summary, summarise
+from .samples import Loss, Summary, enumerated_gradient, summarise
 
 _CHUNK = 1024  # draws of D at a time
 
 
 def temperatures(taus: Iterable[float]) -> list[float]:
     """Several temperatures as Python's numbers."""
-
-    def temperature(tau: float, name: str) -> float:
-        return float(check_tau(tau, torch.Size(), name=name))
-
-    return check_several(taus, "taus", temperature, "temperature")
+    return check_several(taus, "taus", check_temperature, "temperature")
 
 
 class Draws:
@@ -99,8 +95,7 @@ class Draws:
         # What never occurs may have an infinite loss: 0 · ∞ is not a number.
         never = self.p == 0
         self.gradients = gradients.double().masked_fill(never.unsqueeze(1), 0.0)
-        losses = losses.detach().double().masked_fill(never, 0.0)
-        self.exact = self.p * (losses - self.p @ losses)
+        self.exact = enumerated_gradient(self.p, losses.detach().double())
         self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
         shape = (n, k_max, num_samples)
         self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)
@@ -124,7 +119,7 @@ class Draws:
             >>> draws.estimates(0.5).sum(0).abs().max() < 1e-12  # the entries of each sum to 0
             tensor(True)
         """
-        tau = float(check_tau(tau, torch.Size()))
+        tau = check_temperature(tau)
         index = self.index[part]
         theta = self.theta.unsqueeze(1).expand(-1, len(index))
         s = conditional_softmax(theta, index.unsqueeze(0), tau, self.noise[..., part].clone())
@@ -189,11 +184,12 @@ class Measurements:
         seed: int = 0,
     ) -> None:
         check_function(f)
+        check_logits(logits)
         taus = temperatures(taus)
         ks = check_several(ks, "ks", check_k)
         num_samples = check_count(num_samples, "num_samples")
         drawn = [int(k) for k in ks if not math.isinf(k)]
-        generator = torch.Generator("cpu").manual_seed(check_seed(seed))
+        generator = torch.Generator(logits.device).manual_seed(check_seed(seed))
         self._estimates: dict[tuple[float, float], Tensor] = {}  # each [num_samples, n]
         for tau in taus:
             k_max = max(drawn, default=1)

@@ -17,6 +17,28 @@ from .moments import Moments, variance_error
 Loss = Callable[[Tensor], Tensor]
 
 
+def enumerated_gradient(p: Tensor, losses: Tensor) -> Tensor:
+    """The exact gradient of E[f(D)] with respect to θ.
+
+        p_a (f_a − Σ_b p_b f_b)
+
+    Args:
+        p: softmax(θ), `[*batch, n]`.
+        losses: f at each class, `[*batch, n]`; anything for a class that never occurs.
+
+    Returns:
+        `[*batch, n]`.
+
+    Example:
+        >>> enumerated_gradient(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([1.0, 0.0, torch.nan]))
+        tensor([ 0.2500, -0.2500,  0.0000])
+
+    Source: definition.
+    """
+    losses = losses.masked_fill(p == 0, 0.0)
+    return p * (losses - (p * losses).sum(-1, keepdim=True))
+
+
 def gradient_samples(
     f: Loss,
     logits: Tensor,

@@ -22,7 +22,7 @@ from .._checks import (
 from ..quadrature import conditional_vjp, second_moment
 from ..surrogate import sample_gradients
 from .moments import Moments
-from .samples import Loss
+from .samples import Loss, enumerated_gradient
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     mean = average(v)
     inner = average((second_moment(grad, theta, classes, tau) - v.square()).sum(-1))
     outer = average((v - mean).square().sum(-1))
-    value = losses.detach().double()
-    exact = p * torch.where(p > 0.0, value.movedim(0, -1) - average(value)[..., None], 0.0)
+    exact = enumerated_gradient(p, losses.detach().double().movedim(0, -1))
     inner, outer, mean, exact = (x.to(logits.dtype) for x in (inner, outer, mean, exact))
     return Terms(inner, outer, mean, exact)
 

@@ -64,5 +64,5 @@ def decoupled_straight_through(
     tau = first_order(tau, "decoupled_straight_through")
     _, noise = perturb(torch.zeros_like(theta), generator)
     one_hot = one_hot_of_largest(divided(theta.detach(), tau_forward) + noise)
-    relaxed = (divided(theta, tau) + noise).softmax(-1).to(theta.dtype)
+    relaxed = (divided(theta, tau) + noise).softmax(-1)
     return replace_gradient(one_hot, relaxed).to(logits.dtype)

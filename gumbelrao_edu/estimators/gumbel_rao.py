@@ -80,9 +80,10 @@ def gumbel_rao(
         Double backward (but for τ = 0) and forward mode are refused. Compiled code draws from the
         global generator (another one breaks the graph, and `fullgraph=True` refuses it) and is
         compiled again for each number `tau`, up to the compiler's limit of eight; a τ that changes
-        should be a tensor, which the layer `GumbelRao` sees to. Under activation checkpointing
-        leave `generator` out: the state of a generator is not restored, so that the backward pass
-        would be that of another sample than the loss.
+        should be a tensor, which the layer `GumbelRao` sees to. Numbers of NumPy break the graph,
+        too: write `float(tau)`. Under activation checkpointing leave `generator` out: the state of
+        a generator is not restored, so that the backward pass would be that of another sample than
+        the loss.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range. What the entries

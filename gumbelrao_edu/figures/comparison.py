@@ -132,13 +132,8 @@ def _table(comparison: Comparison) -> str:
     head += ["cosine", "µs a gradient", "evaluations of f"]
     rows = []
     for r in comparison.results:
-        cells = [r.failed]
-        if not r.failed:
-            micro = Measured(1e6 * r.seconds.value, 1e6 * r.seconds.standard_error)
-            numbers = [r.bias2, r.variance, *(r.mse(m) for m in sizes), r.cosine, micro]
-            cells = [*map(_number, numbers), f"{r.evaluations:,}"]
         named = f"<th scope='row'><code>{html.escape(r.call)}</code></th>"
-        rest = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        rest = "".join(f"<td>{html.escape(cell)}</td>" for cell in r.cells(sizes))
         rows.append(f"<tr>{named}{rest}</tr>")
     top = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
     style = (

@@ -55,22 +55,20 @@ class Arrow:
     look: Styled = FORWARD
 
 
-def diagram(
-    boxes: Mapping[str, Box], arrows: Sequence[Arrow], *, title: str = "", height: int = 300
-) -> go.Figure:
+def diagram(boxes: Mapping[str, Box], arrows: Sequence[Arrow], *, height: int = 300) -> go.Figure:
     """Return a figure with boxes and arrows between them.
 
     Args:
         boxes: by the names that the arrows use.
         arrows: they end at the edges of the boxes.
-        title: a short title.
         height: in pixels.
 
     Returns:
         A figure for `show` or a `Panel`, whose caption is the alternative text.
 
     Raises:
-        ValueError: if an arrow names a box that is not there.
+        ValueError: if an arrow names a box that is not there; if there is no box, or no room for
+            the largest.
 
     Example:
         >>> boxes = {"x": Box("logits θ", 0, 0), "d": Box("choice D", 1, 0)}
@@ -81,12 +79,19 @@ def diagram(
     for each in arrows:
         if missing := {each.start, each.end} - boxes.keys():
             raise ValueError(f"arrows: expected names of {[*boxes]}, got {sorted(missing)}")
+    if not boxes:
+        raise ValueError("boxes: expected at least one, got none")
     xs, ys = [box.x for box in boxes.values()], [box.y for box in boxes.values()]
     # Room for half a box at every edge.
     wide, high = (max(box.half[i] for box in boxes.values()) for i in (0, 1))
     ends = [{boxes[each.start].y, boxes[each.end].y} for each in arrows if each.text]
-    top = (40 if title else _MARGIN) + (ROW if {max(ys)} in ends else 0)  # for a text above a box
+    top = _MARGIN + (ROW if {max(ys)} in ends else 0)  # for a text above a box
     inner = (_WIDTH - 2 * _MARGIN, height - top - _MARGIN)
+    for size, room, name in ((inner[0], wide, "boxes"), (inner[1], high, "height")):
+        if size <= 2 * room:
+            raise ValueError(
+                f"{name}: expected {2 * room:.0f} pixels for the largest box, got {size}"
+            )
     x_range, x_scale = _axis(xs, inner[0], wide)
     y_range, y_scale = _axis(ys, inner[1], high)
 
@@ -117,7 +122,7 @@ def diagram(
         for box in boxes.values()
     ]
     hidden = {"visible": False, "fixedrange": True}
-    figure = go.Figure([drawn(each) for each in arrows], layout("", "", title=title, height=height))
+    figure = go.Figure([drawn(each) for each in arrows], layout("", "", height=height))
     figure.update_layout(
         annotations=[{**text, "showarrow": False} for text in texts],
         xaxis={**hidden, "range": x_range},

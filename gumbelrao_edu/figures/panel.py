@@ -186,7 +186,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             'K is 1.'
         """
         if unknown := values.keys() - self.controls.keys():
-            raise ValueError(f"expected names of {[*self.controls]}, got {sorted(unknown)}")
+            raise ValueError(f"values: expected names of {[*self.controls]}, got {sorted(unknown)}")
         places = [check_several(of, name, _as_it_is, "position") for name, of in values.items()]
         before = {name: self.controls[name].value for name in values}
         said = Captions()

@@ -34,11 +34,10 @@ _T = TypeVar("_T")
 RATIO = "log<sub>10</sub> ratio"
 
 
-def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
+def triangle(*, height: int = 480) -> dict[str, object]:
     """Return the course's layout for points on the simplex of three classes.
 
     Args:
-        title: a short title.
         height: in pixels.
 
     Returns:
@@ -48,7 +47,7 @@ def triangle(*, title: str = "", height: int = 480) -> dict[str, object]:
         >>> triangle()["ternary"]["aaxis"]["title"]["text"]
         'class 1'
     """
-    flat = layout("", "", title=title, height=height)
+    flat = layout("", "", height=height)
     del flat["xaxis"], flat["yaxis"]
     axes = {
         f"{name}axis": {

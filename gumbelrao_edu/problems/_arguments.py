@@ -16,7 +16,7 @@ _ROUNDING = 1e-5  # of a sum of probabilities that were given with few digits
 def check_finite(tensor: Any, name: str) -> None:
     """A floating tensor without NaN or infinity."""
     check_floating(tensor, name)
-    if not holds(Tensor.isfinite, tensor.detach()):
+    if not holds(Tensor.isfinite, tensor):
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
@@ -28,7 +28,7 @@ def check_probabilities(p: Any, rows: str) -> None:
     if p.shape[-1] == 0:
         raise ValueError(f"p: expected [{rows}, n] with n >= 1, got {tuple(p.shape)}")
     rounding = max(_ROUNDING, p.shape[-1] * torch.finfo(p.dtype).eps)
-    if not holds(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() <= rounding), p.detach()):
+    if not holds(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() <= rounding), p):
         raise ValueError(
             "p: expected probabilities in each row, got a negative one or a sum other than 1"
         )
