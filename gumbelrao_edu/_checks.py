@@ -86,7 +86,7 @@ def check_tau(
 
 
 def check_temperature(value: Any, name: str = "tau") -> float:
-    """One positive finite number; a tensor with a single entry is one, too."""
+    """One positive finite number; a tensor without axes is one, too."""
     return float(check_tau(value, torch.Size(), name=name))
 
 

@@ -47,7 +47,7 @@ def add_parser(commands: Any, add_out: Callable[[argparse.ArgumentParser], objec
         help="a tensor [variables, n], or a function that returns one; in place of --n, "
         "--variables and --scale",
     )
-    count = one_number(int, "a whole number, at least 1", lambda n: 1 <= n < 2**31)
+    count = one_number(int, "a whole number, at least 1 and below 2^31", lambda n: 1 <= n < 2**31)
     parser.add_argument("--n", type=count, default=8, help="classes (default: 8)")
     parser.add_argument("--variables", type=count, default=1, help="variables (default: 1)")
     parser.add_argument(
@@ -108,7 +108,10 @@ def run(options: argparse.Namespace) -> None:
             except Exception as error:
                 raise ValueError(f"logits: got {type(error).__name__}: {error}") from error
         if isinstance(logits, Tensor) and logits.device != generator.device:
-            generator = torch.Generator(logits.device).manual_seed(options.seed)
+            try:
+                generator = torch.Generator(logits.device).manual_seed(options.seed)
+            except RuntimeError as error:  # as of the device "meta"
+                raise ValueError(f"logits: no numbers can be drawn on {logits.device}") from error
         found = compare(
             options.f,
             logits,

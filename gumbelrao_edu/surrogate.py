@@ -111,12 +111,22 @@ class _Refused(torch.autograd.Function):
         raise RuntimeError(no_second_derivative(ctx.name))
 
 
+def gradients_of(losses: Tensor, samples: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """∂ Σ losses / ∂ samples; None for one that does not enter."""
+    try:
+        return torch.autograd.grad(losses.sum(), samples, allow_unused=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"f: expected losses that can be differentiated, got {type(error).__name__}: {error}"
+        ) from error
+
+
 def sample_gradients(losses: Any, samples: list[Tensor]) -> list[Tensor]:
     """∂ Σ losses / ∂ samples of f; zero for one that does not enter, while another one does."""
     check_real(losses, "f", "losses")
     gradients: Sequence[Tensor | None] = [None]
     if losses.requires_grad:
-        gradients = torch.autograd.grad(losses.sum(), samples, allow_unused=True)
+        gradients = gradients_of(losses, samples)
     if all(gradient is None for gradient in gradients):
         raise ValueError(
             f"f: expected losses that are differentiable in the samples{without_gradient()}"

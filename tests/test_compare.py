@@ -358,8 +358,6 @@ def overwriting(d):
         (mixing, ValueError, "f: expected the loss of a sample to be the same alone"),
         (random, ValueError, "f: expected the loss of a sample to be the same alone"),
         (crossed, ValueError, r"f: .* each of \(2,\) variables that depends on no other"),
-        (lambda d: 1e-5 * mixing(d), ValueError, "f: expected the loss of a sample to be the same"),
-        (lambda d: 1e-5 * crossed(d), ValueError, "f: .* variables that depends on no other"),
         (overwriting, ValueError, "f: expected losses that can be differentiated, got RuntimeErr"),
         (nn.Parameter(torch.ones(8)), TypeError, "f: expected a function, got Parameter"),
     ],
@@ -369,24 +367,40 @@ def test_a_bad_loss_is_told_what_is_wrong(f, error, message):
         diagnostics.compare(f, THETA)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_bad_loss_is_seen_in_half_precision(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(torch.bfloat16, 1.0), (torch.float16, 1.0), (torch.float32, 1e-5), (torch.float64, 1e-12)],
+)
+def test_a_bad_loss_is_seen_in_any_precision_and_of_any_size(dtype, scale):
     with pytest.raises(ValueError, match=r"f: .* variables that depends on no other"):
-        diagnostics.compare(crossed, THETA.to(dtype))
+        diagnostics.compare(lambda d: scale * crossed(d), THETA.to(dtype))
+    with pytest.raises(ValueError, match=r"f: .* the same alone and in a batch"):
+        diagnostics.compare(lambda d: scale * mixing(d), THETA.to(dtype))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-8])
 def test_a_good_loss_of_any_size_is_taken(scale):
-    """Also one that is what is left of larger numbers."""
-    for f in (lambda d: scale * joint(d), lambda d: (scale * joint(d) + 1) - 1):
-        found = diagnostics.compare(f, THETA, estimators="rloo", num_samples=2)
+    """Also one that is what is left of larger numbers, and rounds otherwise in a batch."""
+
+    def rounded(d):
+        return (scale * joint(d) + 1) - 1 + 1.2e-7 * (len(d) > 1)
+
+    for f in (lambda d: scale * joint(d), rounded):
+        found = diagnostics.compare(f, THETA.float(), estimators="rloo", num_samples=2)
         assert found.exact.abs().max() > 0
 
 
 @torch.inference_mode()
 def test_nothing_is_compared_in_inference_mode():
-    with pytest.raises(ValueError, match=r"logits: .*; nothing is in torch\.inference_mode"):
+    with pytest.raises(ValueError, match=r"f: .*; nothing is in torch\.inference_mode"):
         diagnostics.compare(joint, THETA, estimators="rloo")
+
+
+def test_logits_that_were_made_in_inference_mode_are_taken():
+    with torch.inference_mode():
+        made = THETA.clone()
+    found = diagnostics.compare(joint, made, estimators="rloo", num_samples=2)
+    assert torch.equal(found.exact, diagnostics.compare(joint, THETA, num_samples=2).exact)
 
 
 def test_a_loss_whose_gradient_does_not_come_from_the_sample():
@@ -496,6 +510,7 @@ def module(tmp_path, monkeypatch):
         "def bad(d=None):\n"
         "    if d is None: return bad(1 / 0)\n"
         "    return d\n"
+        "on_meta = theta.to('meta')\n"
     )
     (tmp_path / "broken_loss.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
@@ -550,9 +565,16 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
         ("--f losses_of_mine:loss --tau x", "--tau: expected numbers with commas between, got 'x'"),
         ("--f losses_of_mine:loss --tau -1 --n 3", "tau: expected a positive finite number"),
         ("--f losses_of_mine:loss --k 1.5", "--k: expected whole numbers or inf"),
-        ("--f losses_of_mine:loss --n 0", "--n: expected a whole number, at least 1, got '0'"),
-        (f"--f losses_of_mine:loss --n {10**20}", "--n: expected a whole number, at least 1"),
-        ("--f losses_of_mine:loss --n x", "--n: expected a whole number, at least 1, got 'x'"),
+        (
+            "--f losses_of_mine:loss --n 0",
+            "--n: expected a whole number, at least 1 and below 2^31",
+        ),
+        (
+            f"--f losses_of_mine:loss --n {2**31}",
+            "--n: expected a whole number, at least 1 and bel",
+        ),
+        ("--f losses_of_mine:loss --logits losses_of_mine:on_meta", "logits: no numbers can be dr"),
+        ("--f losses_of_mine:loss --n x", "at least 1 and below 2^31, got 'x'"),
         ("--f losses_of_mine:loss --scale -1", "--scale: expected a number from 0, got '-1'"),
         ("--f losses_of_mine:loss --n 3 --estimators a", "estimators: expected some of"),
         ("--f losses_of_mine:loss --logits losses_of_mine:bad", "logits"),

@@ -419,3 +419,20 @@ def test_copies_of_a_layer_work_side_by_side():
     for result in results:
         check_law(*result, 3)
     assert not torch.equal(results[0][0], results[1][0])
+
+
+def test_a_baseline_that_a_module_holds_can_be_exported():
+    """Also where it has no use, beside several samples."""
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.baseline = torch.tensor(0.5)
+
+        def forward(self, losses, log_p):
+            return estimators.score_loss(losses, log_p, baseline=self.baseline)
+
+    for samples in (1, 3):
+        losses, log_p = torch.rand(2, samples, 4, generator=seeded()).unbind()
+        exported = torch.export.export(Loss(), (losses, log_p)).module()
+        assert torch.equal(exported(losses, log_p), Loss()(losses, log_p))

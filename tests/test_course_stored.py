@@ -50,8 +50,7 @@ def test_at_a_low_temperature_st_gs_is_seven_or_eight_points_behind(listops):
     assert larger.tolist() == [(0.1, "GR-MC10")]
     rates = listops.groupby(["tau", "row"]).learning_rate.unique()
     assert all(len(rates[tau]) == 3 and rates[tau].map(len).eq(3).all() for tau in (0.01, 1.0))
-    tried = rates[0.1].map(list).to_dict()  # "in which we tried more than one"
-    assert tried == {"ST-GS": [0.05, 0.1], "GR-MC10": [0.05, 0.1], "GR-∞": [0.05]}
+    assert rates[0.1].map(list).to_dict() == dict.fromkeys(["ST-GS", *GR], [0.05, 0.1])
     generated = cells.accuracy - cells.published_accuracy
     assert (round(generated.min(), 1), round(generated.max(), 1)) == (1.1, 2.5)
 
@@ -87,10 +86,12 @@ def test_with_the_smallest_rate_of_the_paper_the_gaps_are_as_there(listops):
     assert [round(ours - base) for ours, base in paper] == [28, 8, 1]
     ended, epoch = by_seed(listops, 0.1, "diverged_at", rate), 2847
     assert ended["ST-GS"].between(4 * epoch, 6 * epoch).all()  # "in the fifth or sixth epoch"
-    assert ended["GR-MC10"].isna().all()
-    ten = [by_seed(listops, 0.1, rate=each)["GR-MC10"].mean() for each in (0.05, 0.1)]
-    assert abs(ten[0] - ten[1]) < 0.1  # "as good with the one rate as with the other"
-    assert round(by_seed(listops, 0.1, rate=rate)["ST-GS"].mean()) == 61
+    assert ended[GR].isna().all(axis=None)
+    small, large = (by_seed(listops, 0.1, rate=each)[GR].mean() for each in (0.05, rate))
+    assert (large - small).abs().max() < 0.3  # "as good with the one rate as with the other"
+    at = by_seed(listops, 0.1, rate=rate)
+    assert round(at["ST-GS"].mean()) == 61
+    assert round((at["GR-∞"] - at["ST-GS"]).mean()) == 4
 
 
 def test_our_numbers_are_near_those_of_the_paper_but_two(listops):
@@ -320,9 +321,9 @@ def test_at_16_ary_the_gain_is_at_the_low_temperature(other_seeds):
 def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
     cell = other_seeds.loc[4, 20]
     st, gr = cell.loc[0.777, "ST-GS"].dropna(), cell.loc[0.288, "GR-∞"].dropna()
-    assert len(st) == len(gr) == 3
+    assert (len(st), len(gr)) == (3, 5)
     assert gr.max() < st.min()
-    assert st.mean() - gr.mean() == pytest.approx(2.7, abs=0.05)
+    assert st.mean() - gr.mean() == pytest.approx(2.5, abs=0.05)
     assert cell.loc[0.777, "GR-∞"]["2"] == pytest.approx(st["2"], abs=0.05)
     cold = cell.loc[0.288, "ST-GS"].dropna()
     assert [*cold.index] == ["3"]
@@ -333,10 +334,14 @@ def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
     assert (of_six.tau[["ST-GS", "GR-∞"]] == 0.288).all()
     relaxed = cell.loc[0.777, "GS"].dropna()
     assert relaxed.mean() < cell.loc[0.288, "GS"]["3"]  # its better draw
-    assert gr.mean() - relaxed.mean() == pytest.approx(0.4, abs=0.05)
+    assert gr.mean() - relaxed.mean() == pytest.approx(0.6, abs=0.05)
     apart = stats.ttest_ind(gr, relaxed, equal_var=False).confidence_interval(0.954)
-    assert len(relaxed) == 3
-    assert apart.low < 0 < apart.high  # "three seeds do not tell the two apart"
+    assert len(relaxed) == 5
+    assert apart.low > 0  # "more than the chance of the seeds explains"
+    three = gr[["3", "6", "7"]], relaxed[["2", "6", "7"]]
+    assert three[0].mean() - three[1].mean() == pytest.approx(0.4, abs=0.05)
+    before = stats.ttest_ind(*three, equal_var=False).confidence_interval(0.954)
+    assert before.low < 0 < before.high
 
 
 def test_at_binary_the_low_temperature_costs_st_gs_more(other_seeds):
@@ -371,8 +376,8 @@ def test_with_small_batches_gr_is_furthest_ahead_at_the_longest_steps(other_seed
     for _, draw in others.groupby(level="tau"):
         own = draw.droplevel("tau")
         assert abs(own.loc["ST-GS"] - own.loc["GR-∞"]).max() < 1
-    means = others.dropna(thresh=3).mean(axis=1).droplevel("tau")  # those with three seeds
-    assert means["ST-GS"] - means["GR-∞"] == pytest.approx(1, abs=0.1)
+    means = others.dropna(thresh=5).mean(axis=1).droplevel("tau")  # those with five seeds
+    assert means["ST-GS"] - means["GR-∞"] == pytest.approx(0.9, abs=0.05)
 
 
 def test_with_large_batches_little_is_left_of_the_gain(other_seeds):

@@ -44,10 +44,10 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
     assert (len(cpu.seeds), len(cpu.learning_rates), cpu.epochs, cpu.train) == (3, 3, 10, None)
     # A stopped grid has whole seeds, and first what the paper did.
     seeds = [config["seed"] for config in table1.configurations(cpu)]
-    assert seeds == [seed for count in (18, 3, 2) for seed in (0, 1, 2) for _ in range(count)]
-    # The other grids are the temperature between, with two learning rates.
+    assert seeds == [seed for count in (18, 6) for seed in (0, 1, 2) for _ in range(count)]
+    # The other grid is the temperature between, with two learning rates.
     between = table1.configurations(cpu)[54:]
-    assert [config["learning_rate"] for config in between] == [0.05] * 9 + [0.1] * 6
+    assert [config["learning_rate"] for config in between] == ([0.05] * 3 + [0.1] * 3) * 3
     assert {(config["tau"], config["validations"]) for config in between} == {(0.1, 1)}
     clips = [config["clip"] for config in table1.configurations(paper)]
     assert clips == [None] * (len(clips) - 3 * 450) + [1.0] * 3 * 450

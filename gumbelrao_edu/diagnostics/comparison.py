@@ -28,6 +28,7 @@ from .._checks import (
 from ..estimators.exact import exact
 from ..gumbel import sample_one_hot
 from ..quadrature import MAX_CLASSES, MAX_TABLE_TAU, MIN_TABLE_TAU
+from ..surrogate import gradients_of
 from .moments import Measured, covariance_trace, measured
 from .samples import Loss, enumerated_gradient
 
@@ -287,7 +288,8 @@ def compare(
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range; if f fails, or
-            its losses have the wrong shape, no gradient in the sample, or are not finite.
+            its losses have the wrong shape, no gradient in the sample, or are not finite; in
+            `torch.inference_mode`.
 
     Example:
         >>> f = lambda d: (d @ torch.tensor([1.0, 2.0, 3.0])).sum(-1) ** 2
@@ -308,7 +310,7 @@ def compare(
         raise ValueError(f"logits: expected at least one variable, got {tuple(logits.shape)}")
     batch_sizes = check_several(batch_sizes, "batch_sizes", check_count)
     settings = _settings(estimators, _one_or_more(tau, "tau", _tau), _one_or_more(k, "k", check_k))
-    theta = logits.detach()
+    theta = logits.detach().clone()  # one made in inference mode could have no gradient
     with torch.enable_grad():
         loss = _Counted(f, theta)
         needs_gradient = any(registry.get(name).samples for name, _ in settings)
@@ -443,11 +445,8 @@ def _probe(
 ) -> torch.Size:
     """Look at f before anything is computed; returns which variables have a loss of their own."""
     one, two = _uniform(theta, 2, 8, generator)
-    if torch.is_inference_mode_enabled() and not needs_gradient:
-        raise ValueError(
-            f"logits: expected a place where the exact gradient can be computed, "
-            f"got none{without_gradient()}"
-        )
+    if torch.is_inference_mode_enabled():
+        raise ValueError(f"f: expected losses that are differentiable{without_gradient()}")
     leaf = one.requires_grad_(needs_gradient)
     losses = loss(leaf)
     if not losses.isfinite().all():
@@ -457,15 +456,8 @@ def _probe(
             raise ValueError(
                 f"f: expected losses with a gradient in the sample, got {losses.dtype} without one "
                 f"(the estimators reinforce and rloo do without)"
-                f"{without_gradient()}"
             )
-        try:
-            (grad,) = torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
-        except RuntimeError as error:
-            raise ValueError(
-                f"f: expected losses that can be differentiated, "
-                f"got {type(error).__name__}: {error}"
-            ) from error
+        (grad,) = gradients_of(losses, [leaf])
         if grad is None:
             raise ValueError("f: expected losses with a gradient in the sample, got none in it")
         if not grad.isfinite().all():

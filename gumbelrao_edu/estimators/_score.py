@@ -59,7 +59,10 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
         )
     baseline = check_baseline(baseline, losses.shape[1:])
     losses = losses.to(torch.promote_types(losses.dtype, log_p.dtype))
-    advantage = losses - baseline if len(losses) == 1 else leave_one_out(losses)
+    if len(losses) > 1:
+        advantage = leave_one_out(losses)
+    else:
+        advantage = losses - (baseline.detach() if isinstance(baseline, Tensor) else baseline)
     ratio = (log_p - log_p.detach()).exp()  # 1, with the gradient of log p
     finite = advantage.detach().isfinite()
     if seen_true(finite):
@@ -82,7 +85,7 @@ def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
         )
     if not holds(Tensor.isfinite, baseline):
         raise ValueError("baseline: expected finite numbers, got NaN or infinity")
-    return baseline.detach()
+    return baseline
 
 
 def leave_one_out(losses: Tensor) -> Tensor:

@@ -87,11 +87,11 @@ def diagram(boxes: Mapping[str, Box], arrows: Sequence[Arrow], *, height: int = 
     ends = [{boxes[each.start].y, boxes[each.end].y} for each in arrows if each.text]
     top = _MARGIN + (ROW if {max(ys)} in ends else 0)  # for a text above a box
     inner = (_WIDTH - 2 * _MARGIN, height - top - _MARGIN)
-    for size, room, name in ((inner[0], wide, "boxes"), (inner[1], high, "height")):
-        if size <= 2 * room:
-            raise ValueError(
-                f"{name}: expected {2 * room:.0f} pixels for the largest box, got {size}"
-            )
+    if inner[0] <= 2 * wide:
+        raise ValueError(f"boxes: expected less than {inner[0]} pixels, got one of {2 * wide:.0f}")
+    if inner[1] <= 2 * high:
+        least = 2 * high + height - inner[1]
+        raise ValueError(f"height: expected more than {least:.0f} for these boxes, got {height}")
     x_range, x_scale = _axis(xs, inner[0], wide)
     y_range, y_scale = _axis(ys, inner[1], high)
 

@@ -305,7 +305,7 @@ for i in range(3):
     won = perturbed.amax(-1)[one_hot[:, i] == 1]
     error = won.std() / len(won) ** 0.5
     print(f"class {i + 1} won {len(won):6} times: {won.mean():.3f} ± {2 * error:.3f}")
-    claim(f"class {i + 1} wins at the same height", abs(won.mean() - log_z - 0.5772) < 5 * error)
+    claim(f"class {i + 1} is within the ±", abs(won.mean() - log_z - 0.5772) < 2 * error)
 
 # %% [markdown]
 # <details><summary>Answer</summary>

@@ -668,8 +668,9 @@ panel.captions(b=[1, 64], k=[1, 100])
 # 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
 #    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
 #    *That is the use of GR:* at $B = 64$ its lowest point lies further left than that of ST-GS, at less bias.
-#    At $B = 1$ both stars stand at the same place. There the outer variance, which no $K$ removes, decides. (And
-#    there it would be best not to estimate at all: the vector 0 has the MSE $\|\nabla_\theta\|^2$.)
+#    At $B = 1$ both stars stand at the right end of the figure: the noise of $D$, which no $K$ removes, is so
+#    large that the highest τ is the best one shown. (The vector 0, no estimate at all, has a smaller MSE than any
+#    of them there: $\|\nabla_\theta\|^2$.)
 # 3. No: by (11) that of GR is nowhere above. They come together at the right end. There the softmax is
 #    nearly flat, whatever the noise, and there is nothing to average away.
 #
