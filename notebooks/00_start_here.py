@@ -64,8 +64,8 @@ race()
 # so its gradient has to be *estimated*, from random samples, and such estimates are noisy.
 #
 # A popular estimator, the **straight-through Gumbel-Softmax** (ST-GS), is noisier than it has to be.
-# In 2021 Paulus, Maddison and Krause found how to take out a part of the noise without evaluating
-# the network once more: the **Gumbel-Rao** estimator (GR), from their paper
+# In 2021 Paulus, Maddison and Krause showed how to take out a part of the noise without evaluating
+# the network once more, with the **Gumbel-Rao** estimator (GR) of their paper
 # [*Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator*](https://arxiv.org/abs/2010.04838).
 # In your own code it is a change of one line. This course shows where it comes from, why it works,
 # and what it gains when a network is trained.

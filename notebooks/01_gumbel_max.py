@@ -60,7 +60,10 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # %%
 import torch
 
-from gumbelrao_edu.course import write  # prints a name and its numbers
+from gumbelrao_edu.course import (
+    claim,  # says so when a run differs from the text
+    write,  # prints a name and its numbers
+)
 
 logits = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
 p = logits.softmax(-1)
@@ -207,8 +210,9 @@ print(f"class 3: expected {num_samples * p[2]:.0f}, counted {counts[2]:.0f}")
 #
 # $$\sqrt{m \, p_i \, (1 - p_i)}$$
 #
-# The standard deviation of something that was measured is called its **standard error**. Up to two standard
-# errors are usual; five are not chance. (Here one is 123 for class 3. So to miss by 100 is nothing, and
+# The standard deviation with which a count or a mean would scatter is called its **standard error**. That of a mean
+# of $m$ draws is the standard deviation of one draw, divided by $\sqrt m$. Up to two standard errors are usual;
+# five are not chance. (Here one is 123 for class 3. So to miss by 100 is nothing, and
 # 1,000, eight of them, would be the end of the trick.)
 
 # %%
@@ -230,7 +234,7 @@ wrong = torch.bincount((logits + normal).argmax(-1), minlength=3).double()
 write("probabilities p", p)
 write("frequencies", wrong / million)
 write("in standard errors", (wrong - million * p) / (million * p * (1 - p)).sqrt(), 1)
-assert (wrong / million - p).abs().max() < 0.01
+claim("normal noise misses by less than 0.01", (wrong / million - p).abs().max() < 0.01)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -276,7 +280,7 @@ for i in range(3):
     won = perturbed.amax(-1)[one_hot[:, i] == 1]
     error = won.std() / len(won) ** 0.5
     print(f"class {i + 1} won {len(won):6} times: {won.mean():.3f} ± {2 * error:.3f}")
-    assert abs(won.mean() - log_z - 0.5772) < 2 * error
+    claim(f"class {i + 1} is within the ±", abs(won.mean() - log_z - 0.5772) < 2 * error)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -381,8 +385,9 @@ for d, tau in [(0.0, 0.1), (0.5, 0.1), (0.5, 1.0)]:
 
 # %% [markdown]
 # Three numbers that are not negative and sum to 1 are a point of a triangle, the *simplex*. A one-hot
-# vector is a corner; (⅓, ⅓, ⅓) is the centre; the closer a point is to a corner, the larger is the number
-# that belongs to the corner. The next figure draws $S_\tau$ for 200 draws of the noise. The noise stays
+# vector is a corner; (⅓, ⅓, ⅓) is the centre; the number that belongs to
+# a corner says how high the point lies above the opposite side: 0 on that side, 1 in the corner. The next
+# figure draws $S_\tau$ for 200 draws of the noise. The noise stays
 # the same when you move the slider: you see the *same* 200 points move.
 #
 # **Predict before you move it:**

@@ -228,7 +228,8 @@ checks.check_truncated_gumbel(truncated_gumbel)
 
 # %% tags=["exercise"]
 def given_winner(logits, i, e):
-    # logits has the shape [n], i is the number of the winner, e holds exponentials, [k, n].
+    # logits has the shape [n], i is the index of the winner (0 for class 1), and e holds
+    # exponentials, [k, n].
     # Return k draws of θ + G given that class i won, [k, n].
     ...
 
@@ -398,7 +399,8 @@ for tau in [1.0, 0.5]:
 
 # %% tags=["exercise"]
 def softmax_given_winner(p, i, e, tau):
-    # p has the shape [n], i is the number of the winner, e holds exponentials, [k, n].
+    # p has the shape [n], i is the index of the winner (0 for class 1), and e holds exponentials,
+    # [k, n].
     # Return softmax_τ(θ + G) for k draws given that class i won, [k, n], from the weights r.
     ...
 

@@ -50,7 +50,7 @@ def test_at_a_low_temperature_st_gs_is_seven_or_eight_points_behind(listops):
     assert larger.tolist() == [(0.1, "GR-MC10")]
     rates = listops.groupby(["tau", "row"]).learning_rate.unique()
     assert all(len(rates[tau]) == 3 and rates[tau].map(len).eq(3).all() for tau in (0.01, 1.0))
-    assert rates[0.1].map(list).to_dict() == dict.fromkeys(["ST-GS", *GR], [0.05, 0.1])
+    assert rates[0.1].map(list).to_dict() == {row: [0.05, 0.1] for row in ["ST-GS", *GR]}
     generated = cells.accuracy - cells.published_accuracy
     assert (round(generated.min(), 1), round(generated.max(), 1)) == (1.1, 2.5)
 

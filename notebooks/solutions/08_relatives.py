@@ -49,7 +49,6 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
     print("Installing the course, about a minute …")
     # %pip install -q "gumbelrao_edu[course] @ git+https://github.com/gumbelrao-edu/gumbelrao_edu"
 
-
 # %% [markdown] tags=["solution"]
 # *This is the notebook with the solutions.* The one without them is [here](../08_relatives.ipynb).
 
@@ -81,6 +80,7 @@ from gumbelrao_edu.course.relatives import checks, figures
 logits = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64)
 target = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
 
+
 # %% [markdown]
 # ### Exercise 1 · Leave one out
 #
@@ -108,6 +108,7 @@ def leave_one_out(losses, scores):
 
 # %% tags=["check"]
 checks.check_rloo(leave_one_out)
+
 
 # %% [markdown]
 # ### Exercise 2 · The same money for all
@@ -153,6 +154,7 @@ def f(d):
 
 p, losses = logits.softmax(-1), f(torch.eye(3, dtype=torch.float64))
 exact = p * (losses - p @ losses)  # dE[f(D)]/dθ, by enumeration
+
 
 # %% [markdown]
 # Then what is measured of an estimator: bias, standard deviation, and the error of 64 evaluations. The running mean
@@ -270,7 +272,9 @@ for name in dict.fromkeys(name for name, _ in spread):
 # %%
 joint = {name: spread[name, "one loss for all"] for name, _ in spread}
 gr, mean_loss = joint["GR, τ = 0.5"], joint["REINFORCE, mean loss"]
-claim("GR has little more noise with thirty choices", gr < 1.2 * spread["GR, τ = 0.5", "one choice"])
+claim(
+    "GR has little more noise with thirty choices", gr < 1.2 * spread["GR, τ = 0.5", "one choice"]
+)
 claim("REINFORCE has three times that of GR", joint["REINFORCE"] > mean_loss > 3 * gr)
 rloo, gr = (spread[name, "a loss for each"] for name in ["RLOO, 4 draws", "GR, τ = 0.5"])
 claim("with a loss for each RLOO has less noise than GR", rloo < gr)
@@ -288,6 +292,7 @@ claim("with a loss for each RLOO has less noise than GR", rloo < gr)
 
 # %%
 figures.heun()
+
 
 # %% [markdown]
 # One slope is right for $a = 1$, the mean of both for $a = 1$ and $a = 2$: a parabola has as its average slope the
@@ -497,6 +502,7 @@ claim("ZGR is ReinMax", (left["zgr"] - left["reinmax"]).abs().max() < 1e-3)
 claim("GR is nearer than ST-GS", (left["gumbel_rao"] < left["st_gumbel_softmax"]).all())
 claim("ST is far off", (left["straight_through"] > 0.7).all())
 
+
 # %% [markdown]
 # ## 6 · Cooling down
 #
@@ -581,6 +587,7 @@ gain = st_gs["τ = 1.0"] - st_gs["exponential, 1 to 0.1"]
 claim("the exponential shape gains little for ST-GS", gain < 0.2 * st_gs["τ = 1.0"])
 claim("the best constant τ of GR is 0.3", min(constant, key=gr.get) == "τ = 0.3")
 claim("the best constant τ of ST-GS is 1", min(constant, key=st_gs.get) == "τ = 1.0")
+
 
 # %% [markdown]
 # ## 7 · Does Gumbel-Rao diverge?
@@ -684,6 +691,7 @@ from functools import partial
 from gumbelrao_edu.vae import DiscreteVAE, load_digits_5k
 
 images = load_digits_5k().train.float()
+
 
 # %%
 def steps_until_nan(estimator, steps=100):
