@@ -663,7 +663,8 @@ by_seed(4, 20)
 # 2.5 nats ahead on average. So each is best with another draw, and that of GR has the lower temperature, which agrees
 # with the paper. (Two draws are no search for a temperature, and they differ in the length of steps as well. At 8
 # classes, with six draws, both are best at 0.288.) GS is 0.6 nats ahead of GR on average, each at its better draw and with
-# five seeds. That is more than the chance of the seeds explains. (With three seeds it was 0.4, and undecided.)
+# five seeds. That is more than the chance of the seeds explains. (With three seeds it was 0.4, and undecided, so we
+# made two more. Who looks twice has two chances to be fooled; here 3.5 standard errors are enough for both.)
 #
 # With 2 classes the paper has a gain of 0.2 nats only. **Look for** what the draw with the lower temperature
 # costs each of the three.

@@ -338,6 +338,9 @@ def test_at_4_ary_each_is_best_at_a_temperature_of_its_own(other_seeds):
     apart = stats.ttest_ind(gr, relaxed, equal_var=False).confidence_interval(0.954)
     assert len(relaxed) == 5
     assert apart.low > 0  # "more than the chance of the seeds explains"
+    test = stats.ttest_ind(gr, relaxed, equal_var=False)
+    assert round(test.statistic, 1) == 3.5
+    assert test.pvalue < (1 - 0.954) / 2  # "enough for both"
     three = gr[["3", "6", "7"]], relaxed[["2", "6", "7"]]
     assert three[0].mean() - three[1].mean() == pytest.approx(0.4, abs=0.05)
     before = stats.ttest_ind(*three, equal_var=False).confidence_interval(0.954)
