@@ -30,8 +30,8 @@ def enumerated_gradient(p: Tensor, losses: Tensor) -> Tensor:
         `[*batch, n]`.
 
     Example:
-        >>> enumerated_gradient(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([1.0, 0.0, torch.nan]))
-        tensor([ 0.2500, -0.2500,  0.0000])
+        >>> enumerated_gradient(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([1.0, -1.0, torch.nan]))
+        tensor([ 0.5000, -0.5000,  0.0000])
 
     Source: definition.
     """
