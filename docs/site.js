@@ -256,12 +256,14 @@ function scrollable() {
     printed.classList.toggle("sentences", isSentences(printed.textContent));
     shrink(printed, LEAST_PRINTED);
   }
-  for (const table of document.querySelectorAll(".bd-article table")) {
-    table.classList.remove("small", "stacked");
-    if (isWide(table)) table.classList.add("small");
-    if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
-  }
+  document.querySelectorAll(".bd-article table").forEach(fit);
   document.querySelectorAll(WIDE).forEach(mark);
+}
+
+function fit(table) {
+  table.classList.remove("small", "stacked");
+  if (isWide(table)) table.classList.add("small");
+  if (isStackable(table) && (isWide(table) || isNarrow(table))) stack(table);
 }
 
 function mark(element) {
@@ -360,10 +362,12 @@ function start() {
   window.addEventListener("resize", scrollable);
   document.fonts.addEventListener("loadingdone", scrollable); // letters have other widths now
   // Tables get wider after that, too, as when a phone has chosen the size of its letters.
-  let frame;
-  const sizes = new ResizeObserver(() => {
-    cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(scrollable);
+  const sizes = new ResizeObserver((changed) => {
+    const tables = changed.map(({ target }) => target.closest("table"));
+    requestAnimationFrame(() => {
+      tables.forEach(fit);
+      tables.forEach(mark);
+    });
   });
   for (const rows of document.querySelectorAll(".bd-article tbody")) sizes.observe(rows);
 }
