@@ -362,6 +362,25 @@ def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
     assert measured.best(stored, [GR_INF], 2, 5).mean > 90
 
 
+def test_only_draws_that_both_sides_tried_are_compared(tmp_path):
+    """The best of twenty is better than the best of six by the number of draws alone."""
+    tables = better(1)
+    expected = judged(tables, tmp_path / "one")
+    runs = tables["table2/runs"]
+    of_gr = runs[(runs.k == math.inf) & (runs.learning_rate == 0.001)]
+    alone = of_gr.assign(learning_rate=0.007, valid_bound=-50.0)
+    tables["seeds/runs"] = alone
+    found = judged(tables, tmp_path / "two")
+    pd.testing.assert_frame_equal(found, expected)
+    of_st = runs[(runs.estimator == "st_gumbel_softmax") & (runs.learning_rate == 0.001)]
+    tables["seeds/runs"] = pd.concat([alone, of_st.assign(learning_rate=0.007)])
+    both = judged(tables, tmp_path / "three").set_index("claim")
+    assert both.measured["At 8-ary and B = 20 GR is ahead of ST-GS."].startswith("48.10")
+    assert "draws: 6" in both.cells["At 8-ary and B = 20 GR is ahead of ST-GS."]
+    ahead = "At 16-ary GR is as good as GS or better."  # GS has not that draw
+    assert both.measured[ahead] == expected.set_index("claim").measured[ahead]
+
+
 def test_trainings_on_a_part_of_the_data_say_nothing(tmp_path):
     """Neither beside the others, whichever folder they are in, nor alone."""
     tables = better(1)

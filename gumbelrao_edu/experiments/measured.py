@@ -8,7 +8,7 @@ import io
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -548,6 +548,9 @@ def steps_ratio(stored: Stored) -> Figure | None:
 _SEARCHED = 5  # draws from which on the best one tells something of its temperature
 
 
+_Draw = tuple[float, float, float]  # all but τ, which not each row has
+
+
 class Best(NamedTuple):
     """A draw of the hyper-parameters, and the bounds of its trainings in nats."""
 
@@ -562,6 +565,11 @@ class Best(NamedTuple):
     sem: float
 
     @property
+    def drawn(self) -> _Draw:
+        """What tells it from the other draws."""
+        return self.learning_rate, self.momentum, self.weight_decay
+
+    @property
     def over(self) -> int:
         """How many seeds the error is over; 0 for the only draw tried, which is no best one."""
         return int(self.seeds) if self.draws > 1 else 0
@@ -572,7 +580,7 @@ def best(
     rows: Sequence[Row],
     arity: int,
     batch_size: int,
-    without: Best | None = None,
+    among: Collection[_Draw] | None = None,
 ) -> Best | None:
     """Return the best draw of the best row, as the mean over its seeds on the validation set.
 
@@ -583,14 +591,13 @@ def best(
         stored: the results.
         rows: that are searched.
         arity, batch_size: of the cell.
-        without: a draw that is left out, in each of the rows.
+        among: draws that are looked at; all if None.
     """
     found = []
     for row in rows:
         bounds = stored.bounds(row, arity, batch_size)
-        if without is not None:
-            drawn = (without.learning_rate, without.momentum, without.weight_decay)
-            bounds = bounds[[key[:3] != drawn for key in bounds.index]]  # not each row has a τ
+        if among is not None:
+            bounds = bounds[[key[:3] in among for key in bounds.index]]
         by_draw = bounds.groupby(level=_DRAW)
         draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
         most = draws[draws.seeds == draws.seeds.max()]
@@ -599,13 +606,26 @@ def best(
     return min(found, key=lambda draw: draw.mean, default=None)
 
 
+def _shared(
+    stored: Stored, sides: Sequence[Sequence[Row]], arity: int, batch_size: int
+) -> set[_Draw]:
+    """The draws of a cell that each side has, in any of its rows: the best of more is better."""
+    drawn = [
+        {key[:3] for row in rows for key in stored.bounds(row, arity, batch_size).index}
+        for rows in sides
+    ]
+    return set.intersection(*drawn)
+
+
 def gain_on_digits(
     row: Row, *others: Row, arity: int = 8, batch_size: int = 20
 ) -> Callable[[Stored], Figure | None]:
-    """How far a row is ahead of the best of some others in nats, each at its best draw."""
+    """How far a row is ahead of the best of some others in nats, each at its best shared draw."""
 
     def measure(stored: Stored) -> Figure | None:
-        ours, theirs = (best(stored, rows, arity, batch_size) for rows in ([row], others))
+        sides = ([row], others)
+        both = _shared(stored, sides, arity, batch_size)
+        ours, theirs = (best(stored, rows, arity, batch_size, both) for rows in sides)
         if ours is None or theirs is None:
             return None
         where = ", ".join(
@@ -615,9 +635,9 @@ def gain_on_digits(
         )
         cell = f"{search.arity_name(arity)}, B = {batch_size}, M = {stored.samples_of_bounds()}"
         said = f"{cell}; {where}"
-        rest = [best(stored, rows, arity, batch_size, without=ours) for rows in (others, [row])]
+        rest = [best(stored, rows, arity, batch_size, both - {ours.drawn}) for rows in sides]
         if rest[0] is not None and rest[1] is not None:
-            left = round(rest[0].mean - rest[1].mean, 1) + 0.0  # no minus before a zero
+            left = round(rest[1].mean - rest[0].mean, 1) + 0.0  # no minus before a zero
             said += f"; without that draw of {ours.label}: {left:.1f}"
         error, freedom = _together(*((each.sem, each.seeds - 1) for each in (theirs, ours)))
         count = min(theirs.over, ours.over)
@@ -634,7 +654,9 @@ def lower_best_temperature(stored: Stored) -> Figure | None:
     """
     lower = {}
     for arity, batch_size in table2.PAPER_COLUMNS:
-        st, gr = (best(stored, [row], arity, batch_size) for row in (ST_GS, GR_INF))
+        sides = ([ST_GS], [GR_INF])
+        both = _shared(stored, sides, arity, batch_size)
+        st, gr = (best(stored, rows, arity, batch_size, both) for rows in sides)
         if st is not None and gr is not None and min(st.draws, gr.draws) >= _SEARCHED:
             lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
     if not lower:

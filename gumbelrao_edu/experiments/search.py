@@ -8,7 +8,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ class Search:
             all models, and on the test set for the one that is chosen; without the latter if 0.
         images: how many of each of these sets are used; None for all.
         only: numbers of draws; no others are tried.
+        fewer: how many are tried of some rows, by their labels.
     """
 
     cells: Callable[[], Sequence[Cell]]
@@ -80,10 +81,17 @@ class Search:
     test_samples: int = 5000
     images: int | None = None
     only: tuple[int, ...] | None = None
+    fewer: Mapping[str, int] = field(default_factory=dict)
 
-    def numbers(self) -> Sequence[int]:
-        """Return the numbers of the draws of a cell."""
-        return self.only or range(self.draws)
+    def trainings(self) -> list[tuple[Cell, int]]:
+        """Return what is tried, cells and numbers of draws, so that a part is a smaller search."""
+        cells = self.cells()
+        return [
+            (cell, draw)
+            for draw in self.only or range(self.draws)
+            for cell in cells
+            if draw < self.fewer.get(cell[0].label, math.inf)
+        ]
 
 
 def profiles(cells: Callable[[str], Sequence[Cell]]) -> dict[str, Search]:
@@ -163,10 +171,7 @@ def configurations(search: Search) -> list[Config]:
     Args:
         search: the profile.
     """
-    cells = search.cells()
-    return [
-        configuration(search, cell, draw, seed=draw) for draw in search.numbers() for cell in cells
-    ]
+    return [configuration(search, cell, draw, seed=draw) for cell, draw in search.trainings()]
 
 
 def configuration(search: Search, cell: Cell, draw: int, *, seed: int) -> Config:

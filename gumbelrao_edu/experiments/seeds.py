@@ -71,7 +71,7 @@ def chosen(profile: Seeds, out: Path) -> Seeds:
         return _again(profile, profile.draws)
     whole, best = profile.search(), []
     numbers: dict[Cell, list[int]] = {}
-    for cell, draw in profile.draws or [(c, d) for c in whole.cells() for d in whole.numbers()]:
+    for cell, draw in profile.draws or whole.trainings():
         numbers.setdefault(cell, []).append(draw)
     for cell, draws in numbers.items():
         configs = [search.configuration(whole, cell, draw, seed=draw) for draw in draws]
