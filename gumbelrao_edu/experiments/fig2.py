@@ -87,6 +87,8 @@ def steps_to_thresholds(
 def crossings(steps: pd.DataFrame) -> pd.DataFrame:
     """Average the steps to each threshold, as in appendix D.2: over those runs that reach it.
 
+    In each cell, of arity and batch size, only draws that all of its rows tried are counted.
+
     Args:
         steps: from `steps_to_thresholds`.
 
@@ -94,8 +96,10 @@ def crossings(steps: pd.DataFrame) -> pd.DataFrame:
         `row`, `arity`, `batch_size`, `threshold`, `runs` and how many `reached` it; the mean number
         of `steps`, and its `standard_error` over the runs.
     """
-    names = ["row", "arity", "batch_size", "threshold"]
-    groups = steps.groupby(names, sort=False).steps
+    cell = ["arity", "batch_size"]
+    tried = steps.groupby([*cell, "draw"])["row"].transform("nunique")
+    by_all = tried == steps.groupby(cell)["row"].transform("nunique")
+    groups = steps[by_all].groupby(["row", *cell, "threshold"], sort=False).steps
     return groups.agg(
         runs="size", reached="count", steps="mean", standard_error="sem"
     ).reset_index()
@@ -170,7 +174,10 @@ def page(tables: Tables) -> str:
         "mean squared error over τ, at the last step. Bars are two standard errors."
     )
     if thresholds is not None:
-        said += " Bottom: mean number of steps of those runs that reach a loss at all."
+        said += (
+            " Bottom: mean number of steps of those runs that reach a loss at all, of the draws "
+            "that all estimators tried."
+        )
     return body(figure_2(tables["fig2"], thresholds), said, tables["fig2"])
 
 
