@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..training.claims import claim
 from ..training.files import copy, write
-from ..training.run import Run, load_quietly, runs_of, table_of
+from ..training.run import Run, has_ended, load_quietly, runs_of, table_of
 from ..training.stacked import Together
 
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
@@ -245,13 +245,8 @@ def _same_row(one: Run, other: Run) -> bool:
 
 def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
     """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
-
-    def ended(run: Run) -> bool:
-        row = load_quietly(run)
-        return row is not None and bool(row["status"] != "failed")
-
     for run in runs:
-        if ended(run):
+        if has_ended(load_quietly(run)):
             continue
         place, before = run.out.relative_to(folder.resolve()), run.before
         there = (
@@ -260,5 +255,5 @@ def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> No
             # What is computed with a first run belongs to its results.
             if before is None or _same_row(replace(before, out=other.resolve()), before)
         )
-        if found := next(filter(ended, there), None):
+        if found := next((run for run in there if has_ended(load_quietly(run))), None):
             copy(found.row, run.row)

@@ -12,7 +12,7 @@ from typing import Any
 from . import claims
 from .errors import DamagedFileError
 from .files import copy, set_aside
-from .run import read_row, read_rows
+from .run import has_ended, read_row, read_rows
 
 
 def merge(source: Path, target: Path) -> dict[str, int]:
@@ -41,7 +41,7 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     files = sorted(source.glob("*/**/runs/*.json"))
     rows = read_rows(files)
     added = {path.relative_to(source).parts[0]: 0 for path in files}
-    ended = {path: row for path, row in rows.items() if row["status"] != "failed"}
+    ended = {path: row for path, row in rows.items() if has_ended(row)}
     for name in added:
         theirs = {p: row for p, row in ended.items() if p.relative_to(source).parts[0] == name}
         # Where nothing is new, who computes in the folder goes on. He may also end a run meanwhile.
@@ -72,7 +72,7 @@ def _ended(
     except DamagedFileError as damage:
         damaged(path, damage)
         return None
-    return row if row is not None and row["status"] != "failed" else None
+    return row if has_ended(row) else None
 
 
 def _text(row: Mapping[str, Any]) -> str:

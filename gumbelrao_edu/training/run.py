@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -191,7 +191,7 @@ class Run:
         claims.check()
         with contextlib.suppress(DamagedFileError):
             known = self.load()
-            if status == "failed" and known is not None and known["status"] != "failed":
+            if status == "failed" and has_ended(known):
                 return known
         device = torch.device(results.get("device", default_device()))
         row = {
@@ -271,6 +271,15 @@ def load_quietly(run: Run) -> dict[str, Any] | None:
         return run.load()
     except DamagedFileError:
         return None
+
+
+def has_ended(row: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
+    """Return whether a row is there whose run did not fail; one that failed is tried again.
+
+    Args:
+        row: of `Run.load`.
+    """
+    return row is not None and row["status"] != "failed"
 
 
 def read_row(path: Path) -> dict[str, Any]:

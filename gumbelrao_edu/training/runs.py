@@ -35,7 +35,7 @@ from .errors import (
     TrainingDivergedError,
 )
 from .files import noting_damages, set_aside, write
-from .run import Run, load_quietly, table_of, text_of
+from .run import Run, has_ended, load_quietly, table_of, text_of
 from .stacked import Together
 from .workers import workers
 
@@ -138,7 +138,7 @@ def _run_all(
         except DamagedFileError as damage:
             set_aside(run.row, damage)
         else:
-            if row is not None and row["status"] != "failed":
+            if has_ended(row):
                 rows[run.name] = row
                 shutil.rmtree(run.folder, ignore_errors=True)  # a kill may have left it
     say(f"{len(rows)} of {len(runs)} runs are in {out / 'runs'}")
@@ -242,7 +242,7 @@ def _ended(
             deaths.update(run.name for run in suspects)
             for run in group:
                 row = load_quietly(run)
-                if row is not None and row["status"] != "failed":  # it ended, unheard
+                if has_ended(row):  # unheard
                     yield left.pop(run.name), row
                 elif deaths[run.name] > 2:
                     seconds = run.progress()["seconds"]
