@@ -129,7 +129,7 @@ class GumbelRao(nn.Module):
         dim: the axis of the classes, 1 for `[batch, classes, height, width]`. (The functions take
             classes last.)
         noise: how the K draws belong together, see `gumbel_rao`.
-        hard_eval: take the argmax in evaluation mode.
+        hard_eval: take the argmax in evaluation mode; no gradient reaches the logits then.
         generator: source of randomness; the global one when None. It is copied and pickled with
             the layer, and not part of the state dict. Leave it out under activation checkpointing.
 
@@ -242,6 +242,9 @@ class GumbelRao(nn.Module):
         Args:
             logits: θ, `[*batch, n]` for dim = −1.
             generator: in place of the layer's own.
+
+        Raises:
+            TypeError, ValueError: if an argument has the wrong type, shape or range.
         """
         if not isinstance(logits, Tensor):
             raise TypeError(f"logits: expected a tensor, got {type(logits).__name__}")

@@ -305,6 +305,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         read_examples(path)
 
 
+def test_what_is_no_path_is_named() -> None:
+    with pytest.raises(TypeError, match="path: expected the name of a file, got int"):
+        read_examples(3)  # type: ignore[arg-type]
+
+
 # What is drawn.
 
 

@@ -106,6 +106,9 @@ def test_states_merges_and_gradients_are_those_of_the_slow_version(estimator):
     parse = model.parse(batch)
     torch.testing.assert_close(parse.root, torch.stack([root for root, _ in slow]))
     assert parse.merges(LENGTHS) == [merges for _, merges in slow]
+    for of_one in (parse.merges, parse.spans):
+        with pytest.raises(ValueError, match=rf"lengths: expected {len(LENGTHS)}, .*got 1"):
+            of_one(LENGTHS[:1])
     loss = F.cross_entropy(model(batch), batch.labels)
     wanted = F.cross_entropy(model.classify(torch.stack([h for h, _ in slow])), batch.labels)
     parameters = dict(model.named_parameters())

@@ -1,6 +1,6 @@
 """Break the estimators in obvious ways, one at a time, and see that a test fails each time.
 
-    python tools/mutate.py              # every mutation, about a quarter of an hour
+    python tools/mutate.py              # every mutation; needs the environment of make test-kernels
     python tools/mutate.py gumbel_rao   # those of files whose name contains this
 
 A mutation replaces one piece of text in a copy of the package. One that no test notices is printed,
@@ -129,6 +129,7 @@ TESTS = [
 ]
 
 _FUSED = "estimators/_fused.py"
+_KERNELS = ROOT / ".venv-kernels/bin/python"
 
 
 def survives(file: str, old: str, new: str) -> bool:
@@ -147,7 +148,7 @@ def survives(file: str, old: str, new: str) -> bool:
         python, tests = sys.executable, TESTS
         environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
         if file == _FUSED:  # what `make test-kernels` runs
-            python, tests = str(ROOT / ".venv-kernels/bin/python"), ["tests/test_kernels.py"]
+            python, tests = str(_KERNELS), ["tests/test_kernels.py"]
             environment["TRITON_INTERPRET"] = "1"
         command = [python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         run = subprocess.run(
@@ -163,6 +164,8 @@ def main() -> int:
     chosen = [mutation for mutation in MUTATIONS if wanted in mutation[0]]
     if not chosen:
         sys.exit(f"MUTATIONS has none of a file with {wanted!r} in its name; write them into it")
+    if not _KERNELS.exists() and any(file == _FUSED for file, *_ in chosen):
+        sys.exit(f"mutations of {_FUSED} need {_KERNELS}, which `make test-kernels` makes")
     for fused in {file == _FUSED for file, *_ in chosen}:  # else each would count as noticed
         if not survives(_FUSED if fused else "gumbel.py", "", ""):
             sys.exit("the tests fail without any mutation")

@@ -130,7 +130,7 @@ class Draws:
         """The estimates of GR (7), to which those of GR-MCK tend.
 
         Args:
-            tau: τ.
+            tau: τ between 1e-20 and 100; for up to 1024 classes.
 
         Returns:
             `[class drawn, n]`; ``limits(tau)[draws.index]`` are those of the draws.
@@ -157,7 +157,7 @@ class Measurements:
         f: maps one-hot samples `[*batch, n]` to losses `[*batch]`.
         logits: θ, `[n]`.
         taus: the temperatures.
-        ks: each K, or `math.inf`.
+        ks: each K, or, for up to 1024 classes and τ between 1e-20 and 100, `math.inf`.
         num_samples: draws of D for each; a multiple of every B that is asked for.
         seed: of the draws.
 
@@ -248,8 +248,8 @@ def distance_from_zgr(f: Loss, logits: Tensor, taus: Sequence[float]) -> Tensor:
 
     Args:
         f: maps one-hot samples `[*batch, n]` to losses `[*batch]`; differentiable at the corners.
-        logits: θ, `[n]`.
-        taus: m temperatures.
+        logits: θ, `[n]`, for up to 1024 classes.
+        taus: m temperatures between 1e-20 and 100.
 
     Returns:
         `[m]`, float64; by enumeration and quadrature, without sampling.

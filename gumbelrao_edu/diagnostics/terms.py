@@ -54,8 +54,8 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     Args:
         f: maps samples `[*batch, n]` to losses `[*batch]`, each loss a function of its own variable
             alone; differentiable.
-        logits: θ, `[*batch, n]`.
-        tau: τ > 0, a number or a tensor that broadcasts to `batch`.
+        logits: θ, `[*batch, n]`, for up to 1024 classes.
+        tau: τ between 1e-20 and 100, a number or a tensor that broadcasts to `batch`.
 
     Returns:
         `Terms` with `inner` and `outer` `[*batch]`, `mean` and `exact` `[*batch, n]`, in the dtype

@@ -119,9 +119,9 @@ _PROFILES = search.profiles(cells_of_profile)
 EXPERIMENT = search.experiment(
     "successors",
     "The successors",
-    # The cpu profile: eight trainings of eight minutes of a core, beside three of Table 2. Cut: all
-    # draws but number 3, the best of Table 2 for GR; the test set; at 16-ary, where a published
-    # training of GR diverged, all rows but GR and the one it is compared with.
+    # The cpu profile: eight trainings of nine to seventeen minutes of a core, beside three of Table
+    # 2. Cut: all draws but number 3; the test set; at 16-ary, where a published training of GR
+    # diverged, all rows but GR and the one it is compared with.
     {**_PROFILES, "cpu": replace(_PROFILES["cpu"], only=(3,), test_samples=0)},
     tables,
     page=page,

@@ -187,9 +187,9 @@ _NOTES = """\
 - **What differs from the paper.** The models of Table 1 were trained on sentences drawn
   anew; those of the published test set that had been among them are left out. Their
   learning rate 0.05 is below those of the paper; it was added when the smallest tried, 0.1,
-  had been the best. At τ = 0.1 only it and 0.1 were tried, with GR-∞ it alone. With
-  clipped gradients the largest rate that was tried, 0.1, is the best. The layers of the
-  autoencoders, which the paper does not give, are those of this project.
+  had been the best. At τ = 0.1 only it and 0.1 were tried. With clipped gradients the
+  largest rate that was tried, 0.1, is the best. The layers of the autoencoders, which the
+  paper does not give, are those of this project.
 - **When the rules were written.** Those for Table 1, for Figure 2, and for 8-ary at B =
   20 in Table 2 and Figures 3 and 4 after the first of these trainings, the others before
   theirs (those for τ = 0.1 in Table 1 when none of its trainings had ended; of the two on

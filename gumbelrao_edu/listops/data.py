@@ -221,6 +221,7 @@ def parse_line(line: str) -> Example:
         The example. The label is the one in the line; `evaluate` gives the right one.
 
     Raises:
+        TypeError: when it is no text.
         ValueError: when the line has another form.
 
     Example:
@@ -281,6 +282,7 @@ def read_examples(path: str | os.PathLike[str]) -> list[Example]:
         The examples, in their order.
 
     Raises:
+        TypeError: when `path` is not the name of a file.
         DataError: when a line has another form; with the file and the number of the line. When the
             file is not text in UTF-8, or its compression is damaged.
         OSError: when the file cannot be read.
@@ -288,6 +290,8 @@ def read_examples(path: str | os.PathLike[str]) -> list[Example]:
     Example:
         >>> read_examples("listops_test_d20s.tsv")  # doctest: +SKIP
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: expected the name of a file, got {type(path).__name__}")
     content = Path(path).read_bytes()
     if content.startswith(b"\x1f\x8b"):
         try:
@@ -537,7 +541,7 @@ class Split:
         """Those of at most `length` tokens: the paper's L ≤ 10, 25 or 50.
 
         Raises:
-            ValueError: when there is none.
+            TypeError, ValueError: if `length` has the wrong type or range, or there is none.
         """
         length = check_count(length, "length")
         examples = [example for example in self.examples if len(example.tokens) <= length]

@@ -48,7 +48,14 @@ class Parse(NamedTuple):
 
         Args:
             lengths: of the sentences of the batch.
+
+        Raises:
+            ValueError: if there are not as many as sentences.
         """
+        if len(lengths) != len(self.order):
+            raise ValueError(
+                f"lengths: expected {len(self.order)}, one for each sentence, got {len(lengths)}"
+            )
         rows = self.order.argsort().tolist()
         picked = [choice.argmax(-1).tolist() for choice in self.choices]
         longest = len(picked) + 2
@@ -63,6 +70,9 @@ class Parse(NamedTuple):
 
         Args:
             lengths: of the sentences of the batch.
+
+        Raises:
+            ValueError: if there are not as many as sentences.
         """
         return [
             spans_of(merges, length)
@@ -207,6 +217,10 @@ class TreeLSTM(nn.Module):
         Args:
             batch: sentences.
             estimator: takes the place of the model's own for this call; `greedy` to evaluate.
+
+        Raises:
+            TypeError, ValueError: if an argument has the wrong type or shape; if a sentence is
+                empty.
         """
         return self.classify(self.parse(batch, estimator=estimator).root)
 
@@ -234,7 +248,7 @@ class TreeLSTM(nn.Module):
         return theta
 
     def parse(self, batch: Batch, *, estimator: Estimator | None = None) -> Parse:
-        """Draw a tree for each sentence and compose it; arguments as for `forward`."""
+        """Draw a tree for each sentence and compose it; arguments and errors as for `forward`."""
         draw = self.estimator if estimator is None else estimator
         check_function(draw, "estimator")
         check_batch(batch)

@@ -30,8 +30,8 @@ def exact_fields(programme: QuadraticProgramme, p: Tensor, tau: float) -> dict[s
 
     Args:
         programme: the quadratic programme.
-        p: points, `[points, n]`, off the singular lines.
-        tau: τ.
+        p: points, `[points, n]`, off the singular lines; for up to 1024 classes.
+        tau: τ between 1e-20 and 100.
 
     Returns:
         Terms `[points]` for each of `DERIVATIVES`.

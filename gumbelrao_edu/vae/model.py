@@ -119,13 +119,21 @@ class DiscreteVAE(nn.Module):
             output.bias.copy_(self.pixel_mean.clamp(1e-3, 1 - 1e-3).logit())
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the logits of q(D|x), `[batch, V, n]`, for images `[batch, pixels]`."""
+        """Return the logits of q(D|x), `[batch, V, n]`, for images `[batch, pixels]`.
+
+        Raises:
+            TypeError, ValueError: if `x` has the wrong type, shape or range.
+        """
         self._check_images(x)
         logits: Tensor = self.encoder(x.to(self.pixel_mean) - self.pixel_mean)
         return logits.view(*logits.shape[:-1], self.num_variables, self.arity)
 
     def decode(self, sample: Tensor) -> Tensor:
-        """Return the logits of the pixels, `[*, pixels]`, for a code D, `[*, V, n]`."""
+        """Return the logits of the pixels, `[*, pixels]`, for a code D, `[*, V, n]`.
+
+        Raises:
+            TypeError, ValueError: if `sample` has the wrong type or shape.
+        """
         if not isinstance(sample, Tensor):
             raise TypeError(f"sample: expected a tensor, got {type(sample).__name__}")
         if sample.shape[-2:] != (self.num_variables, self.arity):
@@ -137,7 +145,11 @@ class DiscreteVAE(nn.Module):
         return pixels
 
     def log_likelihood(self, x: Tensor, sample: Tensor) -> Tensor:
-        """Return log p(x|D), `[*]`, for images `[*, pixels]` and codes `[*, V, n]`."""
+        """Return log p(x|D), `[*]`, for images `[*, pixels]` and codes `[*, V, n]`.
+
+        Raises:
+            TypeError, ValueError: if an argument has the wrong type, shape or range.
+        """
         self._check_images(x)
         pixels = self.decode(sample)
         if x.shape != pixels.shape:
@@ -156,7 +168,11 @@ class DiscreteVAE(nn.Module):
             raise ValueError("x: expected pixels from 0 to 1, got others (0 to 255: divide by 255)")
 
     def kl(self, logits: Tensor) -> Tensor:
-        """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly."""
+        """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly.
+
+        Raises:
+            TypeError, ValueError: if `logits` has the wrong type or shape.
+        """
         check_floating(logits, "logits")
         if logits.shape[-2:] != (self.num_variables, self.arity):
             raise ValueError(
@@ -181,6 +197,9 @@ class DiscreteVAE(nn.Module):
         Args:
             x: images `[batch, pixels]`, 0 or 1, of any dtype.
             estimator: takes the place of the model's own for this call, without a baseline.
+
+        Raises:
+            TypeError, ValueError: if an argument has the wrong type, shape or range.
         """
         draw = self.estimator if estimator is None else estimator
         check_function(draw, "estimator")
@@ -213,7 +232,11 @@ class DiscreteVAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean images, `[batch, pixels]`, of the most probable codes of `x`."""
+        """Return the mean images, `[batch, pixels]`, of the most probable codes of `x`.
+
+        Raises:
+            TypeError, ValueError: if `x` has the wrong type, shape or range.
+        """
         code = F.one_hot(self.encode(x).argmax(-1), self.arity)
         return self.decode(code.to(self.corners)).sigmoid()
 
@@ -224,6 +247,9 @@ class DiscreteVAE(nn.Module):
         Args:
             count: how many.
             generator: source of randomness; the global one when None.
+
+        Raises:
+            TypeError, ValueError: if an argument has the wrong type or range.
         """
         count = check_count(count, "count")
         shape, device = (count, self.num_variables), self.corners.device
