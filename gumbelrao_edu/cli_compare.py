@@ -123,6 +123,9 @@ def run(options: argparse.Namespace) -> None:
         )
     except (TypeError, ValueError) as error:
         raise NotComparedError(f"compare: {error}{_where(error.__cause__)}") from error
+    except SystemExit as error:  # of the user's code; it would end the command without a word
+        what = f"f ends the program (SystemExit: {error.code})"
+        raise NotComparedError(f"compare: {what}{_where(error)}") from error
     print(found)
     table = io.StringIO()
     rows = found.table()
@@ -146,7 +149,7 @@ def _named(text: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise argparse.ArgumentTypeError(
             f"{module} cannot be imported: {type(error).__name__}: {error}"
         ) from None

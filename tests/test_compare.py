@@ -511,12 +511,14 @@ def module(tmp_path, monkeypatch):
         "    if d is None: return bad(1 / 0)\n"
         "    return d\n"
         "on_meta = theta.to('meta')\n"
+        "def end(d):\n    raise SystemExit(0)\n"
     )
     (tmp_path / "broken_loss.py").write_text("1 / 0\n")
+    (tmp_path / "script_of_mine.py").write_text("def loss(d):\n    return d\nraise SystemExit(0)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("losses_of_mine", "broken_loss"):
+    for name in ("losses_of_mine", "broken_loss", "script_of_mine"):
         sys.modules.pop(name, None)
 
 
@@ -556,6 +558,11 @@ def test_the_command_takes_logits_of_ones_own(module, capsys):
         ("--f losses_of_mine", "expected MODULE:NAME, got 'losses_of_mine'"),
         ("--f no_such_module:f", "no_such_module cannot be imported: ModuleNotFoundError"),
         ("--f broken_loss:f", "broken_loss cannot be imported: ZeroDivisionError"),
+        ("--f script_of_mine:loss", "script_of_mine cannot be imported: SystemExit: 0"),
+        (
+            "--f losses_of_mine:end",
+            "f ends the program (SystemExit: 0) (losses_of_mine.py, line 15",
+        ),
         ("--f losses_of_mine:nothing", "losses_of_mine has nothing named nothing"),
         ("--f losses_of_mine:weights", "f: expected a function, got Tensor"),
         ("--f losses_of_mine:bad", "f: expected losses of shape (8,)"),

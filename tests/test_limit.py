@@ -188,6 +188,28 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("few")
+def test_a_test_is_merged_only_beside_the_training_that_was_tested(tmp_path):
+    """Else the table would show the validation of one model and the test of another."""
+    for name in ("here", "other"):
+        reproduced(table2.EXPERIMENT, small(CELLS[:1], draws=1), tmp_path / name)
+    (path,) = (tmp_path / "other/table2/runs").glob("*.json")
+    row = json.loads(path.read_text())
+    del row["checksum"]
+    row["results"]["valid_bound"] -= 1.0
+    path.write_text(json.dumps(row))
+    (test,) = (tmp_path / "here/table2/test/runs").glob("*.json")
+    theirs = test.read_text()
+    test.unlink()
+    with pytest.warns(UserWarning, match="stays, though"):
+        merge(tmp_path / "other", tmp_path / "here")
+    assert not test.exists()
+    path.unlink()  # who has not that training takes both
+    path.write_text((tmp_path / "here/table2/runs" / path.name).read_text())
+    merge(tmp_path / "other", tmp_path / "here")
+    assert test.read_text() == theirs
+
+
+@pytest.mark.usefixtures("few")
 def test_a_copy_of_a_row_is_not_merged(tmp_path):
     reproduced(table2.EXPERIMENT, small(CELLS[:1]), tmp_path / "other")
     rows = sorted((tmp_path / "other/table2/runs").glob("*.json"))

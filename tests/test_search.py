@@ -6,6 +6,7 @@ import math
 import shutil
 import signal
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -498,8 +499,11 @@ def test_only_whole_rows_of_other_experiments_are_taken(tmp_path, spoil):
     reproduced(refusing(fig4.EXPERIMENT), profile, tmp_path)
     assert (tmp_path / "fig4" / "runs" / rows[0].name).read_bytes() == whole
     assert rows[0].read_bytes() == spoilt
-    reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)  # and the folder's own
+    told = pytest.warns(DamagedFileWarning, match=rf"{rows[0].name} is damaged.*It is now")
+    with told if spoil is damaged else nullcontext():
+        reproduced(refusing(table2.EXPERIMENT), profile, tmp_path)  # and the folder's own
     assert rows[0].read_bytes() == whole
+    assert rows[0].with_name(f"{rows[0].name}.damaged").exists() == (spoil is damaged)
     spoil(rows[0])
     spoil(rows[1])
     spoil(tmp_path / "fig4" / "runs" / rows[0].name)

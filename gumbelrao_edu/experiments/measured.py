@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..figures.rows import GR_10, GR_100, GR_INF, ST_GS, Row, labels_of
 from ..training.errors import DamagedFileError
-from ..training.run import read_rows, table_of
+from ..training.run import has_ended, read_rows, table_of
 from . import search, table1, table2
 
 if TYPE_CHECKING:
@@ -79,8 +79,17 @@ class Stored:
         except (ValueError, csv.Error) as error:
             raise _damaged(f"{path} is damaged: {error}", path.parent.name) from error
 
+    def of_figure(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        """Return a table of Figure 2 or 3; None, too, if it was measured on a part of the digits.
+
+        Args:
+            name, columns: as for `table`.
+        """
+        runs = self.table(f"{name.partition('/')[0]}/runs", ["full"])
+        return None if runs is not None and not runs.full.all() else self.table(name, columns)
+
     def trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        """Return the runs of an experiment that are done, with the label of their `row`.
+        """Return the runs of an experiment that did not fail, with the label of their `row`.
 
         They are read from their own files, which tell if one is damaged; `runs.csv` is only of the
         profile that was computed last, and is read where these are not there.
@@ -98,18 +107,19 @@ class Stored:
         path = self.folder / name / "runs"
         if files := sorted(path.glob("*.json")):
             try:
-                rows = [row for row in read_rows(files).values() if row["status"] == "done"]
+                rows = [row for row in read_rows(files).values() if has_ended(row)]
             except DamagedFileError as error:
                 raise _damaged(error, name) from error
             try:
-                runs = _table(table_of(rows).to_csv(index=False), columns) if rows else None
+                some = any(row["status"] == "done" for row in rows)
+                runs = _table(table_of(rows).to_csv(index=False), columns) if some else None
             except ValueError as error:
                 raise DamagedFileError(f"{path} has runs of another experiment: {error}") from error
         else:
             path, runs = path.with_suffix(".csv"), self.table(f"{name}/runs", columns)
         if runs is None:
             return None
-        runs = runs[runs.status == "done"]
+        runs = runs[runs.status.isin(["done", "diverged"])]
         try:
             labels = labels_of(runs)
         except (KeyError, TypeError, ValueError) as error:
@@ -134,7 +144,7 @@ class Stored:
 
     @cached_property
     def _searches(self) -> pd.DataFrame:
-        """The trainings of all searches, once each."""
+        """The trainings of all searches, once each; the bound of one that diverged is ∞."""
         import pandas as pd
 
         cell = ["arity", "batch_size", *_DRAW, "seed"]
@@ -144,7 +154,8 @@ class Stored:
         if not there:
             return pd.DataFrame(columns=[*cell, "row", "bound", "protocol"])
         runs = _on_all_data(pd.concat(there), "images", _PROTOCOL_OF_SEARCHES)
-        return runs.assign(bound=-runs.valid_bound).drop_duplicates(["row", "protocol", *cell])
+        bound = (-runs.valid_bound).where(runs.status == "done", math.inf)
+        return runs.assign(bound=bound).drop_duplicates(["row", "protocol", *cell])
 
     @cached_property
     def _judged(self) -> pd.DataFrame:
@@ -156,7 +167,9 @@ class Stored:
         scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
         columns = ["tau", "clip", "length", "learning_rate", "seed", "diverged_at", *scores]
         runs = self.trainings(name, ["train", *columns, *_PROTOCOL_OF_GRIDS])
-        return None if runs is None else _on_all_data(runs, "train", _PROTOCOL_OF_GRIDS)
+        if runs is None:
+            return None
+        return _on_all_data(runs[runs.status == "done"], "train", _PROTOCOL_OF_GRIDS)
 
     def accuracies(
         self,
@@ -177,8 +190,9 @@ class Stored:
             least_rate: the learning rate is chosen from this one on.
 
         Returns:
-            By seed: `valid`, and `test` on the published set, if it was there, in percent;
-            whether the training `diverged` at some step; its `epochs`.
+            By seed: `valid`, and `test` on the published set, in percent, missing for a training
+            that had it not; if none had it, on the generated one. Whether the training `diverged`
+            at some step; its `epochs`.
         """
         import pandas as pd
 
@@ -190,7 +204,8 @@ class Stored:
         cell = cell[cell.learning_rate >= least_rate]
         best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
         published = best.published_accuracy.astype(float)
-        test = published if published.notna().all() else best.test_accuracy
+        # Both cells of a comparison have the same set, whichever of them lacks some.
+        test = published if runs.published_accuracy.notna().any() else best.test_accuracy
         return pd.DataFrame(
             {
                 "valid": best.valid_accuracy,
@@ -350,7 +365,10 @@ def overall_gain(stored: Stored) -> Figure | None:
 def share_of_ten(stored: Stored) -> Figure | None:
     """What K = 10 gains at the lowest temperature, as a share of what K = ∞ gains."""
     ten, all_of_them, base = (stored.accuracies(row, _LOW).test for row in (GR_10, GR_INF, ST_GS))
-    return over_seeds((ten - base) / (all_of_them - base), f"L ≤ 10, τ = {_LOW:g}")
+    gain = all_of_them - base
+    if (gain == 0).any():  # of nothing there is no share
+        return None
+    return over_seeds((ten - base) / gain, f"L ≤ 10, τ = {_LOW:g}")
 
 
 # Figure 1: formulas without chance, so that nothing has to be stored
@@ -421,7 +439,7 @@ def _least_over_training(
     stored: Stored, name: str, arities: Sequence[int], of: Callable[..., tuple[float, float]]
 ) -> Figure | None:
     errors = [f"{part}_error" for part in _PARTS]
-    table = stored.table(f"{name}/{name}", ["arity", "step", "row", "tau", *_PARTS, *errors])
+    table = stored.of_figure(f"{name}/{name}", ["arity", "step", "row", "tau", *_PARTS, *errors])
     if table is None or table.empty:
         return None
     tau = table.tau.iloc[0]  # that of the training
@@ -471,7 +489,7 @@ def _mse(stored: Stored, row: Row, averaged: int) -> dict[float, tuple[float, fl
     """The MSE of a mean of gradients given the minibatch, at the last step, by τ."""
     parts = ("monte_carlo", "squared_bias")
     errors = [f"{part}_error" for part in parts]
-    table = stored.table("fig2/fig2", ["arity", "step", "row", "tau", *parts, *errors])
+    table = stored.of_figure("fig2/fig2", ["arity", "step", "row", "tau", *parts, *errors])
     if table is None:
         return {}
     last = (table.step == table.step.max()) & (table.arity == 8)
@@ -529,7 +547,9 @@ def _said_of_mse(mse: dict[float, tuple[float, float]], averaged: int) -> str:
 
 def steps_ratio(stored: Stored) -> Figure | None:
     """The logarithm of the steps of ST-GS over those of GR-∞, mean of the thresholds of both."""
-    steps = stored.table("fig2/steps", ["row", "arity", "batch_size", "draw", "threshold", "steps"])
+    steps = stored.of_figure(
+        "fig2/steps", ["row", "arity", "batch_size", "draw", "threshold", "steps"]
+    )
     if steps is None:
         return None
     both = steps[(steps.arity == 8) & (steps.batch_size == 20)].pivot_table(
@@ -582,10 +602,9 @@ def best(
     batch_size: int,
     among: Collection[_Draw] | None = None,
 ) -> Best | None:
-    """Return the best draw of the best row, as the mean over its seeds on the validation set.
+    """Return the best draw of the best row, by the mean over its seeds on the validation set.
 
-    Draws with fewer seeds than another one of the row has are not chosen: one lucky training is no
-    reason.
+    One with few seeds may be the best by luck. It says how many it has, and decides nothing then.
 
     Args:
         stored: the results.
@@ -600,9 +619,8 @@ def best(
             bounds = bounds[[key[:3] in among for key in bounds.index]]
         by_draw = bounds.groupby(level=_DRAW)
         draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
-        most = draws[draws.seeds == draws.seeds.max()]
-        columns = most.reset_index()[[*Best._fields[2:]]]
-        found += [Best(row.label, len(draws), *draw) for draw in columns.values]
+        ended = draws[draws["mean"] < math.inf].reset_index()[[*Best._fields[2:]]]
+        found += [Best(row.label, len(draws), *draw) for draw in ended.values]
     return min(found, key=lambda draw: draw.mean, default=None)
 
 

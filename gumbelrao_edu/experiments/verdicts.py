@@ -173,13 +173,16 @@ _NOTES = """\
   of two means the degrees of freedom are Welch's). More seeds were trained mostly where a
   claim was undecided; to look again after each of them finds two standard errors a little
   too often.
-- **Draws.** A draw is one setting of all hyper-parameters of a search; where only one was
-  tried, there is no best one, and the claim is undecided. The training by which a draw
-  was chosen is one of its seeds, so that each mean is a little too good. The error of a
-  gain in nats is that of the seeds, given these draws. How much depends on one draw is
-  said behind it: "without that draw" is the gain when the best draw of the estimator that
-  should be ahead is left out. At 8-ary and B = 20 six draws were tried, of some rows two;
-  in the other cells the two that were the best of those six, and at B = 5 one more.
+- **Draws.** A draw is one setting of all hyper-parameters of a search. The best one has the
+  best mean over its seeds; where only one was tried, there is no best one, and the claim is
+  undecided. Only draws are looked at that both sides of a comparison tried. One in which a
+  training diverged was tried, and is not the best. The training by which a draw was chosen
+  is one of its seeds, so that each mean is a little too good. The error of a gain in nats
+  is that of the seeds, given these draws. How much depends on one draw is said behind it:
+  "without that draw" is the gain when the best draw of the estimator that should be ahead
+  is left out. At 8-ary and B = 20 the twenty draws of the paper's search were tried of
+  ST-GS and GR-∞, the first six of GS and GR-MC10, two of other rows; in the other cells
+  the two that were the best of those six, and at B = 5 one more.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
   several such protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3
@@ -198,7 +201,8 @@ _NOTES = """\
   compared at the same τ (the best of both was the largest measured) and, since larger
   ones are measured as well, up to the largest of the paper's searches; a best τ that is
   the largest measured decides nothing; in Figure 2c steps are compared by their
-  logarithms.
+  logarithms; in Tables 2 and 3 and Figure 4 only draws that both sides tried are compared,
+  and the best draw may have fewer seeds than another one.
 """
 
 

@@ -20,8 +20,9 @@ def merge(source: Path, target: Path) -> dict[str, int]:
 
     A row is a file, named by what was computed: two machines never have different runs under one
     name. `reproduce` finds the new ones there and makes the tables of them. Where both have ended a
-    run with different results, that here stays. A command that works in a folder to which rows are
-    added ends, as for any newer one; the same command goes on.
+    run with different results, that here stays, and what was computed there with its weights is
+    left out. A command that works in a folder to which rows are added ends, as for any newer one;
+    the same command goes on.
 
     Args:
         source: folder of all experiments, as the other machine has written it.
@@ -50,13 +51,16 @@ def merge(source: Path, target: Path) -> dict[str, int]:
         else:
             claimed = claims.claim((target / name).resolve())
         with claimed:
+            others = set()  # trainings here with other weights than those there
             for path, row in theirs.items():
-                here = target / path.relative_to(source)
+                place = path.relative_to(source)
+                here, title = target / place, path.stem.rpartition("-")[0]
                 known = _ended(here, set_aside)
-                if known is None:
+                if known is None and not (place.parts[1] == "test" and title in others):
                     copy(path, here)
                     added[name] += 1
-                elif _text(known) != _text(row):
+                elif known is not None and _text(known) != _text(row):
+                    others.add(title)
                     warnings.warn(
                         f"{here} stays, though {path} has other results of this run", stacklevel=2
                     )
