@@ -198,7 +198,7 @@ def test_a_test_is_merged_only_beside_the_training_that_was_tested(tmp_path):
     row["results"]["valid_bound"] -= 1.0
     path.write_text(json.dumps(row))
     (test,) = (tmp_path / "here/table2/test/runs").glob("*.json")
-    theirs = test.read_text()
+    theirs = (tmp_path / "other/table2/test/runs" / test.name).read_text()
     test.unlink()
     with pytest.warns(UserWarning, match="stays, though"):
         merge(tmp_path / "other", tmp_path / "here")

@@ -42,7 +42,13 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
     assert [(row.label, n, b) for row, n, b in cpu.cells()] == [
         (label, 8, 20) for label in ("GS", "ST-GS", "GR-MC10", "GR-∞")
     ]
-    assert cpu.draws == 6
+    of_rows = pd.Series([row.label for (row, _, _), _ in cpu.trainings()]).value_counts()
+    assert of_rows.to_dict() == {"ST-GS": 16, "GR-∞": 16, "GS": 6, "GR-MC10": 6}
+    assert cpu.trainings()[:4] == [(cell, 0) for cell in cpu.cells()]  # draw by draw
+    tried = {draw for (row, _, _), draw in cpu.trainings() if row.label == "ST-GS"}
+    drawn = [search.hyperparameters(i, estimators.get("st_gumbel_softmax")) for i in range(20)]
+    length = [each["learning_rate"] / (1 - each["momentum"]) for each in drawn]
+    assert {*range(20)} - tried == {*sorted(range(20), key=length.__getitem__)[:4]}
     gpu = table2.EXPERIMENT.profiles["gpu"]
     assert replace(gpu, valid_samples=5000) == paper
     # The first draws of a larger search are those of a smaller one.

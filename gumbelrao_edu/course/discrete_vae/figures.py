@@ -15,7 +15,7 @@ from ...diagnostics import Measured
 from ...figures.diagrams import Arrow, Box, diagram
 from ...figures.panel import Panel, slider
 from ...figures.rows import GR, GR_INF, ST_GS, Row
-from ...figures.style import BACKWARD, BIAS, HAIR, error_bars, label, layout, log_axis
+from ...figures.style import BACKWARD, BIAS, HAIR, MEASURED, error_bars, label, layout, log_axis
 from ...figures.traces import curve, points, trace
 from ...vae import DiscreteVAE
 
@@ -275,6 +275,50 @@ def mse_of_means(
 
     tooltip = "gradients that are averaged"
     return Panel(figure, draw, m=slider("m", [1, 3, 10, 30, 50, 100], 100, tooltip=tooltip))
+
+
+def gains_of_draws(
+    lengths: Sequence[float], taus: Sequence[float], gains: Sequence[float]
+) -> go.Figure:
+    """Return a map of the draws of a search, with the gain of each.
+
+    Args:
+        lengths: of the steps of each draw, learning rate / (1 − momentum).
+        taus: temperatures.
+        gains: in nats, written beside each point.
+
+    Example:
+        >>> figure = gains_of_draws([0.004, 0.007], [0.8, 0.3], [-0.54, 3.1])
+        >>> figure.data[0].text
+        ('−0.5', '3.1')
+    """
+    text = [f"{round(gain, 1) + 0.0:.1f}".replace("-", "−") for gain in gains]  # no −0.0
+    draws = points("draw", MEASURED, lengths, list(taus), text=text, mode="markers+text")
+    draws.textposition = "middle right"
+    axes = layout("length of steps: learning rate / (1 − momentum)", "τ", height=460)
+    figure = go.Figure(draws, axes)
+    ends = (0.8 * min(lengths), 2 * max(lengths))  # room for a text on the right
+    figure.update_xaxes(log_axis((0.001, 0.003, 0.01, 0.03, 0.1, 0.3), ends))
+    figure.update_yaxes(range=[0, 1.05 * max(taus)])
+    return figure
+
+
+def best_of_draws(numbers: Sequence[int], bounds: Mapping[Row, Sequence[float]]) -> go.Figure:
+    """Return the bound of the best of several draws, for each estimator.
+
+    Args:
+        numbers: of draws.
+        bounds: that of the best of so many, in nats.
+
+    Example:
+        >>> figure = best_of_draws([1, 2], {ST_GS: [105, 104], GR_INF: [104, 102]})
+        >>> [line.name for line in figure.data]
+        ['ST-GS', 'GR-∞']
+    """
+    lines = [
+        curve(row.label, row, numbers, best, mode="lines+markers") for row, best in bounds.items()
+    ]
+    return go.Figure(lines, layout("draws that are tried", "the best bound, in nats"))
 
 
 def autoencoder() -> Panel:
