@@ -226,21 +226,23 @@ def bounds():
 
 
 def test_what_the_draws_led_to(bounds):
-    low = bounds.xs(0.288, level="tau").iloc[0]
-    assert 3 < low["ST-GS"] - low[GR].max() < low["ST-GS"] - low[GR].min() < 4
-    others = bounds.drop(index=3, level="seed")
-    assert (others.index.get_level_values("tau") > 0.5).all()
-    small = others.index.get_level_values("momentum") < 0.9
-    gap = others["ST-GS"] - others["GR-∞"]
-    assert gap[small].abs().max() < 1
-    assert gap[~small].min() > 10
-    ahead = (others["GS"] < others[["ST-GS", *GR]].min(axis=1)).groupby("seed").all()
-    assert ahead.to_dict() == {0: False, 1: True, 2: True, 4: True, 5: True}
-    momentum = bounds.index.get_level_values("momentum")
-    assert momentum.max() == 0.941
-    assert (bounds[momentum == 0.941][GR].max(axis=1) < bounds[momentum == 0.941].GS).all()
+    six = bounds.dropna().droplevel(["momentum", "tau"])
+    assert [*six.index] == [*range(6)]
+    ahead = six["GS"] < six[["ST-GS", *GR]].min(axis=1)
+    assert ahead.to_dict() == {0: False, 1: True, 2: True, 3: False, 4: True, 5: True}
+    assert (six.loc[0, GR] < six.GS[0]).all()
+    assert bounds.loc[:5].index.get_level_values("momentum").max() == 0.941  # that of draw 0
     # Rows differ more than columns.
     assert bounds.std(axis=0).min() > bounds.std(axis=1).median()
+
+
+def test_where_in_the_search_gr_is_ahead(bounds):
+    runs = stored("table2/runs").drop_duplicates("seed").set_index("seed")
+    length = runs.learning_rate / (1 - runs.momentum)
+    pairs = bounds[["ST-GS", "GR-∞"]].droplevel(["momentum", "tau"])
+    assert pairs.notna().all(axis=None)
+    gap = pairs["ST-GS"] - pairs["GR-∞"]
+    print(pd.DataFrame({"gap": gap, "tau": runs.tau, "length": length}).to_string())
 
 
 def test_the_table_is_near_the_paper_and_in_its_order():

@@ -203,6 +203,10 @@ def test_a_test_is_merged_only_beside_the_training_that_was_tested(tmp_path):
     with pytest.warns(UserWarning, match="stays, though"):
         merge(tmp_path / "other", tmp_path / "here")
     assert not test.exists()
+    with claims.claim((tmp_path / "here/table2").resolve()):  # nothing is new, nobody is stopped
+        with pytest.warns(UserWarning, match="stays, though"):
+            contextvars.Context().run(merge, tmp_path / "other", tmp_path / "here")
+        claims.check()
     path.unlink()  # who has not that training takes both
     path.write_text((tmp_path / "here/table2/runs" / path.name).read_text())
     merge(tmp_path / "other", tmp_path / "here")

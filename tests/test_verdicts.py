@@ -70,6 +70,7 @@ def listops(gains):
                     "train": None,
                     "dim": 128,
                     "validations": 1,
+                    "published": False,
                     "status": "done",
                     "diverged_at": None,
                     "valid_accuracy": accuracy,
@@ -384,6 +385,13 @@ def test_a_draw_that_diverged_was_tried_and_is_not_the_best(tmp_path):
     ahead = "At 8-ary and B = 20 GR is ahead of ST-GS."
     assert found.measured[ahead].startswith("7.0")  # 2, and 5 from the best draw to the second
     assert "ST-GS at τ = 0.6 (draws: 5, seeds: 3)" in found.cells[ahead]
+    # Where an experiment has nothing else, too.
+    tables["table2/runs"], alone = runs[~bad], runs[bad].assign(status="diverged")
+    tables["seeds/runs"] = alone.assign(valid_bound=math.nan)
+    again = judged(tables, tmp_path).set_index("claim")
+    assert again.cells[ahead] == found.cells[ahead]
+    del tables["seeds/runs"]
+    (tmp_path / "seeds/runs.csv").unlink()
     all_of_them = runs.estimator == "st_gumbel_softmax"
     status, bound = runs.status.mask(all_of_them, "diverged"), runs.valid_bound.mask(all_of_them)
     tables["table2/runs"] = runs.assign(status=status, valid_bound=bound)
@@ -401,18 +409,34 @@ def test_accuracies_of_two_test_sets_are_not_compared(tmp_path):
     (ahead,) = (c for c in found.index if c.startswith("At τ = 0.01 GR-MC10 reaches"))
     assert found.cells[ahead].endswith("seeds 1, 2")
     tables["table1/runs"] = runs.assign(published_accuracy=math.nan, test_accuracy=50.0)
+    (other,) = (c for c in found.index if "validated twice an epoch" in c)
+    without = judged(tables, tmp_path).set_index("claim")
+    assert without.measured[other] == ""  # `clipping` has the published set
+    del tables["clipping/runs"]
+    (tmp_path / "clipping/runs.csv").unlink()
     nobody = judged(tables, tmp_path).set_index("claim")
     assert nobody.measured[ahead].startswith("0")
     assert nobody.cells[ahead].endswith("seeds 0, 1, 2")
+    # Trainings on the published examples have their test set as their own.
+    tables["table1/runs"] = tables["table1/runs"].assign(published=True, test_accuracy=one * 7.0)
+    own = judged(tables, tmp_path).set_index("claim")
+    assert own.measured[ahead].startswith("2.3")  # 7 with one of three seeds
 
 
-def test_a_share_of_nothing_is_not_measured(tmp_path):
+def test_a_share_is_one_of_a_gain(tmp_path):
     tables = better(1)
     runs = tables["table1/runs"]
-    same = runs.published_accuracy.mask(runs.seed == 0, 50.0)
+    most = "K = 10 gives most of the gain."
+    whole = judged(tables, tmp_path).set_index("claim")
+    same = runs.published_accuracy.mask(runs.seed == 0, 50.0)  # one seed without a gain
     tables["table1/runs"] = runs.assign(published_accuracy=same)
     found = judged(tables, tmp_path).set_index("claim")
-    assert found.verdict["K = 10 gives most of the gain."] == UNMEASURED
+    assert found.cells[most] == whole.cells[most]
+    shares = [float(each.measured[most].split()[0]) for each in (whole, found)]
+    assert shares[0] == pytest.approx(shares[1], rel=0.05)
+    worse = runs.published_accuracy.where(runs.estimator != "gumbel_rao", 1.0)  # both, as much
+    tables["table1/runs"] = runs.assign(published_accuracy=worse)
+    assert judged(tables, tmp_path).set_index("claim").verdict[most] == UNMEASURED
 
 
 def test_figures_of_a_part_of_the_digits_say_nothing(tmp_path):

@@ -111,8 +111,10 @@ class Stored:
             except DamagedFileError as error:
                 raise _damaged(error, name) from error
             try:
-                some = any(row["status"] == "done" for row in rows)
-                runs = _table(table_of(rows).to_csv(index=False), columns) if some else None
+                found = table_of(rows)
+                if not any(row["status"] == "done" for row in rows):  # they lack what was measured
+                    found = found.reindex(columns=[*dict.fromkeys([*found, *columns])])
+                runs = _table(found.to_csv(index=False), columns) if rows else None
             except ValueError as error:
                 raise DamagedFileError(f"{path} has runs of another experiment: {error}") from error
         else:
@@ -132,7 +134,7 @@ class Stored:
         return [replace(self, passed_over=count) for count in range(most)]
 
     def _with_protocols(self) -> list[pd.DataFrame]:
-        grids = (self._grid(name) for name in ("table1", "clipping"))
+        grids = (self._grid(name) for name in _GRIDS)
         return [self._searches, *(grid for grid in grids if grid is not None)]
 
     def _of_one_protocol(self, runs: pd.DataFrame) -> pd.DataFrame:
@@ -162,10 +164,17 @@ class Stored:
         """Those of the protocol that is not passed over."""
         return self._of_one_protocol(self._searches)
 
+    @cached_property
+    def _have_published(self) -> bool:
+        """Whether some training of a grid was tested on the published set."""
+        grids = (self._grid(name) for name in _GRIDS)
+        return any(_published(grid).notna().any() for grid in grids if grid is not None)
+
     def _grid(self, name: str) -> pd.DataFrame | None:
         """The trainings of Table 1, or of another experiment of its kind."""
         scores = [f"{of}_accuracy" for of in ("valid", "test", "published")]
-        columns = ["tau", "clip", "length", "learning_rate", "seed", "diverged_at", *scores]
+        columns = ["tau", "clip", "length", "learning_rate", "seed", "published", "diverged_at"]
+        columns += scores
         runs = self.trainings(name, ["train", *columns, *_PROTOCOL_OF_GRIDS])
         if runs is None:
             return None
@@ -191,8 +200,8 @@ class Stored:
 
         Returns:
             By seed: `valid`, and `test` on the published set, in percent, missing for a training
-            that had it not; if none had it, on the generated one. Whether the training `diverged`
-            at some step; its `epochs`.
+            that had it not; if none had it, here or in any other cell, on the generated one.
+            Whether the training `diverged` at some step; its `epochs`.
         """
         import pandas as pd
 
@@ -203,9 +212,8 @@ class Stored:
         cell = runs[(runs.length == length) & (runs.tau == tau) & (runs["row"] == row.label)]
         cell = cell[cell.learning_rate >= least_rate]
         best = (table1.at_best_rate(cell) if len(cell) else cell).set_index("seed").sort_index()
-        published = best.published_accuracy.astype(float)
         # Both cells of a comparison have the same set, whichever of them lacks some.
-        test = published if runs.published_accuracy.notna().any() else best.test_accuracy
+        test = _published(best) if self._have_published else best.test_accuracy
         return pd.DataFrame(
             {
                 "valid": best.valid_accuracy,
@@ -231,6 +239,8 @@ class Stored:
         return int(self._judged.valid_samples.max())
 
 
+_GRIDS = ("table1", "clipping")
+
 _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
 
 _TEXTS = {"estimator", "hidden", "row", "status"}
@@ -238,6 +248,12 @@ _TEXTS = {"estimator", "hidden", "row", "status"}
 # What trainings of one protocol have in common, by what tells first which is the longer one.
 _PROTOCOL_OF_SEARCHES = ["steps", "full", "valid_samples", "hidden"]
 _PROTOCOL_OF_GRIDS = ["epochs", "dim", "validations"]
+
+
+def _published(runs: pd.DataFrame) -> pd.Series:
+    """Accuracies on the published test set, which trainings on the published examples have, too."""
+    on_own: pd.Series = runs.test_accuracy.where(runs.published.astype(bool))
+    return on_own.fillna(runs.published_accuracy.astype(float))
 
 
 def _damaged(what: object, name: str) -> DamagedFileError:
@@ -365,10 +381,14 @@ def overall_gain(stored: Stored) -> Figure | None:
 def share_of_ten(stored: Stored) -> Figure | None:
     """What K = 10 gains at the lowest temperature, as a share of what K = ∞ gains."""
     ten, all_of_them, base = (stored.accuracies(row, _LOW).test for row in (GR_10, GR_INF, ST_GS))
-    gain = all_of_them - base
-    if (gain == 0).any():  # of nothing there is no share
+    both = (all_of_them + ten - base).dropna().index  # seeds that all three have
+    part, whole = (ten - base)[both], (all_of_them - base)[both]
+    if not whole.mean() > 0:  # of no gain there is no share
         return None
-    return over_seeds((ten - base) / gain, f"L ≤ 10, τ = {_LOW:g}")
+    share = part.mean() / whole.mean()
+    # To first order the error of a quotient of means is that of the mean of what is left over.
+    figure = over_seeds((part - share * whole) / whole.mean(), f"L ≤ 10, τ = {_LOW:g}")
+    return None if figure is None else replace(figure, value=share)
 
 
 # Figure 1: formulas without chance, so that nothing has to be stored

@@ -261,7 +261,7 @@ _AGAIN = tuple(
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
-    # The cpu profile: 106 trainings of 6 to 90 minutes of a core, beside seven of Table 2. Cut: all
+    # The cpu profile: 112 trainings of 6 to 90 minutes of a core, beside ten of Table 2. Cut: all
     # draws but the best of Table 2, and in cells that it has not all but two or three; most cells.
     profiles={
         "smoke": _profile("smoke", (0,), (6,)),

@@ -180,9 +180,9 @@ _NOTES = """\
   is one of its seeds, so that each mean is a little too good. The error of a gain in nats
   is that of the seeds, given these draws. How much depends on one draw is said behind it:
   "without that draw" is the gain when the best draw of the estimator that should be ahead
-  is left out. At 8-ary and B = 20 the twenty draws of the paper's search were tried of
-  ST-GS and GR-∞, the first six of GS and GR-MC10, two of other rows; in the other cells
-  the two that were the best of those six, and at B = 5 one more.
+  is left out. At 8-ary and B = 20 sixteen of twenty draws were tried of ST-GS and GR-∞, all
+  but the four with the shortest steps, the first six of GS and GR-MC10, and two of other
+  rows; in the other cells the two that were the best of those six, and at B = 5 one more.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
   several such protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3
@@ -202,7 +202,8 @@ _NOTES = """\
   ones are measured as well, up to the largest of the paper's searches; a best τ that is
   the largest measured decides nothing; in Figure 2c steps are compared by their
   logarithms; in Tables 2 and 3 and Figure 4 only draws that both sides tried are compared,
-  and the best draw may have fewer seeds than another one.
+  and the best draw may have fewer seeds than another one; the share of K = 10 in Table 1 is
+  one of mean gains, and no mean of shares.
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -45,26 +45,41 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     ended = {path: row for path, row in rows.items() if has_ended(row)}
     for name in added:
         theirs = {p: row for p, row in ended.items() if p.relative_to(source).parts[0] == name}
+        known = {path: _ended(target / path.relative_to(source)) for path in theirs}
+        # Trainings here whose weights are not those there; their tests there are of other models.
+        differing = [theirs[p]["config"] for p, row in known.items() if _differ(row, theirs[p])]
+        theirs = {
+            path: row
+            for path, row in theirs.items()
+            if known[path] is not None or not _goes_with(row["config"], differing)
+        }
         # Where nothing is new, who computes in the folder goes on. He may also end a run meanwhile.
-        if all(_ended(target / path.relative_to(source)) for path in theirs):
+        if all(known[path] is not None for path in theirs):
             claimed: AbstractContextManager[object] = nullcontext()
         else:
             claimed = claims.claim((target / name).resolve())
         with claimed:
-            others = set()  # trainings here with other weights than those there
             for path, row in theirs.items():
-                place = path.relative_to(source)
-                here, title = target / place, path.stem.rpartition("-")[0]
-                known = _ended(here, set_aside)
-                if known is None and not (place.parts[1] == "test" and title in others):
+                here = target / path.relative_to(source)
+                ended_here = _ended(here, set_aside)
+                if ended_here is None:
                     copy(path, here)
                     added[name] += 1
-                elif known is not None and _text(known) != _text(row):
-                    others.add(title)
+                elif _differ(ended_here, row):
                     warnings.warn(
                         f"{here} stays, though {path} has other results of this run", stacklevel=2
                     )
     return added
+
+
+def _differ(here: dict[str, Any] | None, there: Mapping[str, Any]) -> bool:
+    """Whether a run has ended here with other results than there."""
+    return here is not None and _text(here) != _text(there)
+
+
+def _goes_with(config: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it is that of a test of one of these trainings, and says more than theirs."""
+    return any(training.items() <= config.items() for training in trainings)
 
 
 def _ended(
