@@ -43,12 +43,13 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
         (label, 8, 20) for label in ("GS", "ST-GS", "GR-MC10", "GR-∞")
     ]
     of_rows = pd.Series([row.label for (row, _, _), _ in cpu.trainings()]).value_counts()
-    assert of_rows.to_dict() == {"ST-GS": 16, "GR-∞": 16, "GS": 6, "GR-MC10": 6}
+    assert of_rows.to_dict() == {"ST-GS": 15, "GR-∞": 15, "GS": 6, "GR-MC10": 6}
     assert cpu.trainings()[:4] == [(cell, 0) for cell in cpu.cells()]  # draw by draw
     tried = {draw for (row, _, _), draw in cpu.trainings() if row.label == "ST-GS"}
     drawn = [search.hyperparameters(i, estimators.get("st_gumbel_softmax")) for i in range(20)]
     length = [each["learning_rate"] / (1 - each["momentum"]) for each in drawn]
-    assert {*range(20)} - tried == {*sorted(range(20), key=length.__getitem__)[:4]}
+    by_length = sorted(range(20), key=length.__getitem__)
+    assert {*range(20)} - tried == {*by_length[:4], by_length[-1]}
     gpu = table2.EXPERIMENT.profiles["gpu"]
     assert replace(gpu, valid_samples=5000) == paper
     # The first draws of a larger search are those of a smaller one.

@@ -358,8 +358,8 @@ def test_two_draws_are_no_search_for_a_temperature(tmp_path):
     assert again[again.claim == lower.claim].cells.item() == lower.cells
 
 
-def test_the_draw_of_a_single_lucky_training_decides_nothing(tmp_path):
-    """It is the best one, as far as is known; more seeds of it tell."""
+def test_the_draw_of_a_single_lucky_training_is_not_chosen(tmp_path):
+    """One with three seeds is, also where another one has more."""
     tables = better(1)
     runs = tables["table2/runs"]
     of_two = runs.estimator.isin(["gumbel_rao", "st_gumbel_softmax"]) & (runs.seed == 0)
@@ -369,11 +369,14 @@ def test_the_draw_of_a_single_lucky_training_decides_nothing(tmp_path):
     tables["table2/runs"] = pd.concat([runs, once])
     found = judged(tables, tmp_path).set_index("claim")
     ahead = "At 8-ary and B = 20 GR is ahead of ST-GS."
-    assert (found.measured[ahead], found.verdict[ahead]) == ("97", UNDECIDED)  # 98.1 − 1
-    assert "GR-∞ at τ = 0.4 (draws: 6, seeds: 1)" in found.cells[ahead]
+    assert found.measured[ahead].startswith("2.00")
+    assert "GR-∞ at τ = 0.4 (draws: 6, seeds: 3)" in found.cells[ahead]
     more = [once.assign(seed=seed, valid_bound=once.valid_bound - seed / 10) for seed in (1, 2)]
-    tables["seeds/runs"] = pd.concat(more)
-    assert judged(tables, tmp_path).set_index("claim").verdict[ahead] == HOLDS
+    first = runs[(runs.learning_rate == 0.001) & (runs.seed == 0)]
+    tables["seeds/runs"] = pd.concat([*more, *(first.assign(seed=seed) for seed in (3, 4))])
+    found = judged(tables, tmp_path).set_index("claim")
+    assert (found.measured[ahead][:5], found.verdict[ahead]) == ("96.96", HOLDS)  # 98.06 − 1.1
+    assert "(draws: 6, seeds: 5), GR-∞ at τ = 0.4 (draws: 6, seeds: 3)" in found.cells[ahead]
 
 
 def test_a_draw_that_diverged_was_tried_and_is_not_the_best(tmp_path):

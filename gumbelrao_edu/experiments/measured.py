@@ -22,6 +22,9 @@ from . import search, table1, table2
 if TYPE_CHECKING:
     import pandas as pd
 
+# A standard error of two seeds is hardly known.
+LEAST = 3
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -624,7 +627,8 @@ def best(
 ) -> Best | None:
     """Return the best draw of the best row, by the mean over its seeds on the validation set.
 
-    One with few seeds may be the best by luck. It says how many it has, and decides nothing then.
+    Where some draws of a row have `LEAST` seeds, those with fewer are not chosen: one lucky
+    training is no reason.
 
     Args:
         stored: the results.
@@ -639,7 +643,8 @@ def best(
             bounds = bounds[[key[:3] in among for key in bounds.index]]
         by_draw = bounds.groupby(level=_DRAW)
         draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
-        ended = draws[draws["mean"] < math.inf].reset_index()[[*Best._fields[2:]]]
+        known = draws[draws.seeds >= min(LEAST, draws.seeds.max())]
+        ended = known[known["mean"] < math.inf].reset_index()[[*Best._fields[2:]]]
         found += [Best(row.label, len(draws), *draw) for draw in ended.values]
     return min(found, key=lambda draw: draw.mean, default=None)
 

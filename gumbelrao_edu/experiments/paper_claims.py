@@ -20,6 +20,7 @@ from ..figures.rows import (
 )
 from . import search, table1, table2, table3
 from .measured import (
+    LEAST,
     Figure,
     Stored,
     gain_on_digits,
@@ -39,9 +40,6 @@ from .measured import (
 )
 
 HOLDS, FAILS, UNDECIDED, UNMEASURED = "holds", "does not hold", "undecided", "not measured here"
-
-# A standard error of two seeds is hardly known.
-LEAST = 3
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..training.files import write
-from .measured import Stored
-from .paper_claims import CLAIMS, FAILS, HOLDS, LEAST, UNDECIDED, UNMEASURED
+from .measured import LEAST, Stored
+from .paper_claims import CLAIMS, FAILS, HOLDS, UNDECIDED, UNMEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,14 +174,15 @@ _NOTES = """\
   claim was undecided; to look again after each of them finds two standard errors a little
   too often.
 - **Draws.** A draw is one setting of all hyper-parameters of a search. The best one has the
-  best mean over its seeds; where only one was tried, there is no best one, and the claim is
-  undecided. Only draws are looked at that both sides of a comparison tried. One in which a
-  training diverged was tried, and is not the best. The training by which a draw was chosen
-  is one of its seeds, so that each mean is a little too good. The error of a gain in nats
-  is that of the seeds, given these draws. How much depends on one draw is said behind it:
-  "without that draw" is the gain when the best draw of the estimator that should be ahead
-  is left out. At 8-ary and B = 20 sixteen of twenty draws were tried of ST-GS and GR-∞, all
-  but the four with the shortest steps, the first six of GS and GR-MC10, and two of other
+  best mean over its seeds, of those with {least} seeds or more, if there are such; where only
+  one was tried, there is no best one, and the claim is undecided. Only draws are looked at
+  that both sides of a comparison tried. One in which a training diverged was tried, and is
+  not the best. The training by which a draw was chosen is one of its seeds, so that each
+  mean is a little too good. The error of a gain in nats is that of the seeds, given these
+  draws. How much depends on one draw is said behind it: "without that draw" is the gain when
+  the best draw of the estimator that should be ahead is left out. At 8-ary and B = 20
+  fifteen of twenty draws were tried of ST-GS and GR-∞, all but the four with the shortest
+  steps and the one with the longest, the first six of GS and GR-MC10, and two of other
   rows; in the other cells the two that were the best of those six, and at B = 5 one more.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
@@ -202,8 +203,8 @@ _NOTES = """\
   ones are measured as well, up to the largest of the paper's searches; a best τ that is
   the largest measured decides nothing; in Figure 2c steps are compared by their
   logarithms; in Tables 2 and 3 and Figure 4 only draws that both sides tried are compared,
-  and the best draw may have fewer seeds than another one; the share of K = 10 in Table 1 is
-  one of mean gains, and no mean of shares.
+  and the best draw may have fewer seeds than another one, if it has {least}; the share of
+  K = 10 in Table 1 is one of mean gains, and no mean of shares.
 """
 
 

@@ -727,8 +727,9 @@ assert failed["the library, K = 10"] is None
 # that is exactly 0 ends the training at once. Exact GR has no such draws, and ours with finite $K$ is careful with
 # them. Whether the published training went astray for one of these reasons we cannot know: its code and weights are
 # not at hand here. Its loss is finite, so that NaN alone is not the reason. Of our own trainings with GR for
-# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 the two of draw 0, whose steps
-# are too long, end 60 nats behind the others, but with a finite loss.) They are too few to exclude a rare event.
+# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0 and 7, whose
+# steps are too long, and of draw 12, with the largest weight decay, end more than ten nats behind the others, but with a finite loss.)
+# They are too few to exclude a rare event.
 
 # %%
 import pandas as pd
@@ -740,12 +741,13 @@ gr = pd.concat([table_2, others]).query("estimator == 'gumbel_rao'")
 gr = gr.drop_duplicates(["arity", "batch_size", "k", "learning_rate", "seed"])  # both have some
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()
-assert len(gr) == 61
+assert len(gr) == 72
 gr = table_2[table_2.estimator == "gumbel_rao"]
-assert gr.valid_bound[gr.seed == 0].max() < gr.valid_bound[gr.seed > 0].min() - 59
+bad = gr.seed.isin([0, 7, 12])
+assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 10
 
 # %% [markdown]
-# With none in 61, a chance of diverging of up to 5 % a training would still be no surprise (0.95⁶¹ is 4 %).
+# With none in 72, a chance of diverging of up to 4 % a training would still be no surprise (0.96⁷² is 5 %).
 #
 # ## 8 · On the autoencoder
 #
@@ -789,7 +791,7 @@ successors.arranged(ours)
 # behind ReinMax itself. GR is ahead of ST-GS at 16-ary as well, and did not diverge there.
 #
 # That is little evidence for any ranking. These hyper-parameters are the best of six for GR, and for ST-GS (which has
-# two better ones among sixteen); each other estimator has one training with them, and in Table 2 another draw changed the bound by as much as the
+# two better ones among fifteen); each other estimator has one training with them, and in Table 2 another draw changed the bound by as much as the
 # estimator does here, or more.
 # What it shows is how much a comparison depends on the settings: a fair one searches them for each estimator
 # (`--profile paper`).
