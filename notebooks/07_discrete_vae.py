@@ -601,7 +601,7 @@ show(figures.gains_of_draws(length, pairs.tau, ahead), alt=alt)
 #   GR-∞ up to step 1,000, but no more from step 10,000 on.)
 # - **GS**, which relaxes the code while it trains, is in the table only. It is ahead of all in four of its six draws. It
 #   is not at the lowest temperature, and with the longest steps of the six it is behind GR.
-# - At draw 12 the **weight decay**, 0.1, holds both at 150 nats.
+# - At draw 12, with the largest **weight decay**, 0.1, both end at 150 nats.
 #
 # (One training each; more seeds come below.) So how much GR gains depends on the hyper-parameters. What counts in the
 # end is the best draw of each.
@@ -652,7 +652,7 @@ cells[chosen].round({"valid": 1, "test": 1})
 
 # %% [markdown]
 # The numbers are near those of the paper, and in the same order: GS, then GR, then ST-GS. GR-∞ is 1.3 nats ahead of
-# ST-GS; in the paper GR-MC1000 is 1.5 ahead. (That GR-MC10, with fewer draws, is ahead of GR-∞ is chance: each
+# ST-GS; in the paper GR-MC1000 is 1.5 ahead. (That GR-MC10, with fewer draws, is ahead of GR-∞ may be chance: each
 # was chosen by a single training.)
 #
 # Each of these is a single training. Is the gap between ST-GS and GR the luck of a seed? We trained with
