@@ -15,7 +15,17 @@ from ...diagnostics import Measured
 from ...figures.diagrams import Arrow, Box, diagram
 from ...figures.panel import Panel, slider
 from ...figures.rows import GR, GR_INF, ST_GS, Row
-from ...figures.style import BACKWARD, BIAS, HAIR, MEASURED, error_bars, label, layout, log_axis
+from ...figures.style import (
+    BACKWARD,
+    BIAS,
+    DOT,
+    HAIR,
+    MEASURED,
+    error_bars,
+    label,
+    layout,
+    log_axis,
+)
 from ...figures.traces import curve, points, trace
 from ...vae import DiscreteVAE
 
@@ -285,7 +295,7 @@ def gains_of_draws(
     Args:
         lengths: of the steps of each draw, learning rate / (1 − momentum).
         taus: temperatures.
-        gains: in nats, written beside each point.
+        gains: in nats; the area of a point grows with its own, which the pointer shows.
 
     Example:
         >>> figure = gains_of_draws([0.004, 0.007], [0.8, 0.3], [-0.54, 3.1])
@@ -293,8 +303,8 @@ def gains_of_draws(
         ('−0.5', '3.1')
     """
     text = [f"{round(gain, 1) + 0.0:.1f}".replace("-", "−") for gain in gains]  # no −0.0
-    draws = points("draw", MEASURED, lengths, list(taus), text=text, mode="markers+text")
-    draws.textposition = "middle right"
+    draws = points("draw", MEASURED, lengths, list(taus), text=text)
+    draws.marker.size = [DOT + 4 * math.sqrt(max(gain, 0)) for gain in gains]
     axes = layout("length of steps: learning rate / (1 − momentum)", "τ", height=460)
     figure = go.Figure(draws, axes)
     ends = (0.8 * min(lengths), 2 * max(lengths))  # room for a text on the right
