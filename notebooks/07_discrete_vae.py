@@ -575,7 +575,7 @@ bounds[order].round(1).astype(object).fillna("")
 # The rows differ more than the columns: what a bad draw loses, no estimator wins back.
 #
 # And between the columns? In the figure each draw is a point, at the length of its steps and its temperature; with a
-# momentum $m$ they are $1/(1 - m)$ times as long in the end. Beside it stands by how many nats GR-∞ is ahead of
+# momentum $m$ they are $1/(1 - m)$ times as long in the end. The larger a point is, the further GR-∞ is ahead of
 # ST-GS. **Look for** the corners in which it is ahead most.
 
 # %%
