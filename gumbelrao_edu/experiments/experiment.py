@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..training.claims import claim
-from ..training.errors import DamagedFileError
-from ..training.files import copy, set_aside, write
-from ..training.run import Run, has_ended, load_quietly, runs_of, table_of
+from ..training.files import copy, write
+from ..training.run import Run, has_ended, load_or_set_aside, load_quietly, runs_of, table_of
 from ..training.stacked import Together
 
 if TYPE_CHECKING:  # the command line lists the experiments without pandas
@@ -247,11 +246,8 @@ def _same_row(one: Run, other: Run) -> bool:
 def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> None:
     """Copy rows that are missing, damaged or failed here from where the same runs have ended."""
     for run in runs:
-        try:
-            if has_ended(run.load()):
-                continue
-        except DamagedFileError as damage:
-            set_aside(run.row, damage)
+        if has_ended(load_or_set_aside(run)):
+            continue
         place, before = run.out.relative_to(folder.resolve()), run.before
         there = (
             replace(run, out=other / place)

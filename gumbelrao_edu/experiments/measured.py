@@ -623,7 +623,7 @@ def best(
     rows: Sequence[Row],
     arity: int,
     batch_size: int,
-    among: Collection[_Draw] | None = None,
+    among: Collection[_Draw],
 ) -> Best | None:
     """Return the best draw of the best row, by the mean over its seeds on the validation set.
 
@@ -634,13 +634,12 @@ def best(
         stored: the results.
         rows: that are searched.
         arity, batch_size: of the cell.
-        among: draws that are looked at; all if None.
+        among: draws that are looked at.
     """
     found = []
     for row in rows:
         bounds = stored.bounds(row, arity, batch_size)
-        if among is not None:
-            bounds = bounds[[key[:3] in among for key in bounds.index]]
+        bounds = bounds[[key[:3] in among for key in bounds.index]]
         by_draw = bounds.groupby(level=_DRAW)
         draws = by_draw.agg(["count", "mean", "sem"]).rename(columns={"count": "seeds"})
         known = draws[draws.seeds >= min(LEAST, draws.seeds.max())]
@@ -649,15 +648,23 @@ def best(
     return min(found, key=lambda draw: draw.mean, default=None)
 
 
-def _shared(
-    stored: Stored, sides: Sequence[Sequence[Row]], arity: int, batch_size: int
-) -> set[_Draw]:
-    """The draws of a cell that each side has, in any of its rows: the best of more is better."""
+def _best_of_each(
+    stored: Stored,
+    sides: Sequence[Sequence[Row]],
+    arity: int,
+    batch_size: int,
+    without: Collection[_Draw] = (),
+) -> list[Best | None]:
+    """The best draw of each side, of those that each has in any of its rows.
+
+    The best of more draws would be better by their number alone.
+    """
     drawn = [
         {key[:3] for row in rows for key in stored.bounds(row, arity, batch_size).index}
         for rows in sides
     ]
-    return set.intersection(*drawn)
+    among = set.intersection(*drawn).difference(without)
+    return [best(stored, rows, arity, batch_size, among) for rows in sides]
 
 
 def gain_on_digits(
@@ -666,9 +673,8 @@ def gain_on_digits(
     """How far a row is ahead of the best of some others in nats, each at its best shared draw."""
 
     def measure(stored: Stored) -> Figure | None:
-        sides = ([row], others)
-        both = _shared(stored, sides, arity, batch_size)
-        ours, theirs = (best(stored, rows, arity, batch_size, both) for rows in sides)
+        each_best = functools.partial(_best_of_each, stored, ([row], others), arity, batch_size)
+        ours, theirs = each_best()
         if ours is None or theirs is None:
             return None
         where = ", ".join(
@@ -678,7 +684,7 @@ def gain_on_digits(
         )
         cell = f"{search.arity_name(arity)}, B = {batch_size}, M = {stored.samples_of_bounds()}"
         said = f"{cell}; {where}"
-        rest = [best(stored, rows, arity, batch_size, both - {ours.drawn}) for rows in sides]
+        rest = each_best({ours.drawn})
         if rest[0] is not None and rest[1] is not None:
             left = round(rest[1].mean - rest[0].mean, 1) + 0.0  # no minus before a zero
             said += f"; without that draw of {ours.label}: {left:.1f}"
@@ -697,9 +703,7 @@ def lower_best_temperature(stored: Stored) -> Figure | None:
     """
     lower = {}
     for arity, batch_size in table2.PAPER_COLUMNS:
-        sides = ([ST_GS], [GR_INF])
-        both = _shared(stored, sides, arity, batch_size)
-        st, gr = (best(stored, rows, arity, batch_size, both) for rows in sides)
+        st, gr = _best_of_each(stored, ([ST_GS], [GR_INF]), arity, batch_size)
         if st is not None and gr is not None and min(st.draws, gr.draws) >= _SEARCHED:
             lower[f"{search.arity_name(arity)}, B = {batch_size}"] = st.tau - gr.tau
     if not lower:

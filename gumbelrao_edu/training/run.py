@@ -273,6 +273,19 @@ def load_quietly(run: Run) -> dict[str, Any] | None:
         return None
 
 
+def load_or_set_aside(run: Run) -> dict[str, Any] | None:
+    """Return the row of a run that has ended, or None; a damaged one is renamed, with a warning.
+
+    Args:
+        run: any.
+    """
+    try:
+        return run.load()
+    except DamagedFileError as damage:
+        set_aside(run.row, damage)
+        return None
+
+
 def has_ended(row: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
     """Return whether a row is there whose run did not fail; one that failed is tried again.
 

@@ -29,13 +29,12 @@ from tqdm import tqdm
 from .._checks import check_count
 from . import BACKENDS, MAX_JOBS, claims
 from .errors import (
-    DamagedFileError,
     DamagedFileWarning,
     TakenOverError,
     TrainingDivergedError,
 )
 from .files import noting_damages, set_aside, write
-from .run import Run, has_ended, load_quietly, table_of, text_of
+from .run import Run, has_ended, load_or_set_aside, load_quietly, table_of, text_of
 from .stacked import Together
 from .workers import workers
 
@@ -133,14 +132,10 @@ def _run_all(
 ) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for run in runs:
-        try:
-            row = run.load()
-        except DamagedFileError as damage:
-            set_aside(run.row, damage)
-        else:
-            if has_ended(row):
-                rows[run.name] = row
-                shutil.rmtree(run.folder, ignore_errors=True)  # a kill may have left it
+        row = load_or_set_aside(run)
+        if has_ended(row):
+            rows[run.name] = row
+            shutil.rmtree(run.folder, ignore_errors=True)  # a kill may have left it
     say(f"{len(rows)} of {len(runs)} runs are in {out / 'runs'}")
 
     def say_above(line: str) -> None:

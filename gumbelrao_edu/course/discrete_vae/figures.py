@@ -307,7 +307,7 @@ def gains_of_draws(
     draws.marker.size = [DOT + 4 * math.sqrt(max(gain, 0)) for gain in gains]
     axes = layout("length of steps: learning rate / (1 − momentum)", "τ", height=460)
     figure = go.Figure(draws, axes)
-    ends = (0.8 * min(lengths), 2 * max(lengths))  # room for a text on the right
+    ends = (0.8 * min(lengths), 1.5 * max(lengths))
     figure.update_xaxes(log_axis((0.001, 0.003, 0.01, 0.03, 0.1, 0.3), ends))
     figure.update_yaxes(range=[0, 1.05 * max(taus)])
     return figure
