@@ -107,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     compute.add_argument(
         "--limit",
         type=one_number(
-            float, "a positive number of seconds", lambda s: 0 < s < threading.TIMEOUT_MAX
+            float,
+            f"a number of seconds above 0, below {threading.TIMEOUT_MAX:g}",
+            lambda s: 0 < s < threading.TIMEOUT_MAX,
         ),
         metavar="SECONDS",
         help="stop after so long and say what is left, with exit status 124; the same command goes "

@@ -183,7 +183,7 @@ def test_the_table_says_which_cells_are_short(tmp_path, capsys):
     table = pd.read_csv(tmp_path / "table3/table3.csv").set_index("row")
     assert table.failed.to_dict() == {"ST-GS": 1, "GR-∞": 0, "ZGR": 2}
     assert table.test.notna().to_dict() == {"ST-GS": True, "GR-∞": True, "ZGR": False}
-    assert "none ended well" in "\n".join(lines)
+    assert "no bound" in "\n".join(lines)
     done = reproduced(table3.EXPERIMENT, small(cells), tmp_path)
     assert done.failed.tolist() == [0, 0, 0]
     assert done.test.notna().all()

@@ -648,12 +648,12 @@ def beside(ours: float, paper: float) -> str:
     """Return a bound as tables show it, the paper's beside it where the paper has one.
 
     Args:
-        ours: in nats; nan where no training ended well.
+        ours: in nats; nan where no training ended well, or the bound of the chosen one failed.
         paper: in nats, or nan.
 
     Example:
         >>> beside(97.56, 97.4), beside(98.0, math.nan), beside(math.nan, 97.4)
-        ('97.6 (paper: 97.4)', '98.0', 'none ended well (paper: 97.4)')
+        ('97.6 (paper: 97.4)', '98.0', 'no bound (paper: 97.4)')
     """
-    number = "none ended well" if math.isnan(ours) else f"{ours:.1f}"
+    number = "no bound" if math.isnan(ours) else f"{ours:.1f}"
     return number + ("" if math.isnan(paper) else f" (paper: {paper:.1f})")

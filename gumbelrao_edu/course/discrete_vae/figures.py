@@ -305,7 +305,7 @@ def gains_of_draws(
     text = [f"{round(gain, 1) + 0.0:.1f}".replace("-", "−") for gain in gains]  # no −0.0
     draws = points("draw", MEASURED, lengths, list(taus), text=text)
     draws.marker.size = [DOT + 4 * math.sqrt(max(gain, 0)) for gain in gains]
-    axes = layout("length of steps: learning rate / (1 − momentum)", "τ", height=460)
+    axes = layout("learning rate / (1 − momentum)", "τ", height=460)
     figure = go.Figure(draws, axes)
     ends = (0.8 * min(lengths), 1.5 * max(lengths))
     figure.update_xaxes(log_axis((0.001, 0.003, 0.01, 0.03, 0.1, 0.3), ends))
