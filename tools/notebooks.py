@@ -387,9 +387,10 @@ def picture(figure: dict[str, Any]) -> bytes:
 
     size = {"width": 700, "height": figure["layout"]["height"]}
     png = renderer().calc_fig_sync(figure, opts={"format": "png", **size})
-    # 64 colours do for a figure, in a quarter of the bytes; WebP takes two thirds of what PNG does.
+    # 64 colours do for a figure, in some four tenths of the bytes; WebP takes fewer than PNG.
     small, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
-    image.quantize(64, kmeans=1).convert("RGB").save(small, "WEBP", lossless=True, quality=100, method=6)
+    few = image.quantize(64, kmeans=1).convert("RGB")
+    few.save(small, "WEBP", lossless=True, quality=100, method=6)
     return small.getvalue()
 
 
