@@ -164,6 +164,7 @@ COST = {
     "the square of the mean squared error": lambda b, v, c, n: (b**2 + v * c / n) ** 2,
     "not 64": lambda b, v, c, n: math.sqrt(b**2 + v * c / 64),
     "with m = evaluations / cost": lambda b, v, c, n: 2 * b + v,
+    "do not round": lambda b, v, c, n: math.sqrt(b**2 + v / (n // c)),
     "not like their root": lambda b, v, c, n: math.sqrt(b**2 + v * math.sqrt(c / n)),
 }
 
@@ -204,6 +205,9 @@ EXPONENTIAL = {
     "it has to be a at step 0": lambda t, n, a, b: 1.0,
     "raised": lambda t, n, a, b: a * torch.exp(t / n),
     "Here it rises": lambda t, n, a, b: max(b, a * (b / a) ** (t / n)),
+    "take min(t/T, 1)": lambda t, n, a, b: (
+        a * (b / a) ** (t / n) if b > a else max(b, a * (b / a) ** (t / n))
+    ),
 }
 
 

@@ -210,6 +210,9 @@ def test_what_the_trees_are_worth(listops):
         assert cells.f1[tau][GR].between(0.3, 0.4).all()  # "about a third"
     assert cells.f1[0.1]["ST-GS"] > 0.5
     assert (cells.f1[1.0] > 0.5).all()
+    each = listops[(listops.tau == 0.01) & (listops.learning_rate == 0.05)]
+    found = each[each.row == "GR-MC10"].test_f1
+    assert (len(found), round(found.min(), 2), round(found.max(), 2)) == (3, 0.17, 0.52)
     apart = cells.accuracy[0.01][GR].min() - cells.accuracy[1.0]
     assert apart.abs().max() < 1
 

@@ -226,7 +226,7 @@ def _all() -> search.Search:
 _CPU = (
     _draws(_ROWS, (3, 2))
     + _draws([ST_GS, GR_INF], (15,))
-    + _draws([ST_GS], (9,))
+    + _draws([ST_GS, GS], (9,))
     + _draws([ST, GR_100], (3, 2))
     + _draws([GS], (2,))
     + _draws([REINFORCE], (3, 2))

@@ -450,7 +450,7 @@ def check_paired_interval(function: Any) -> None:
 _NAMES = ("ST-GS", "GR, K = 10", "GR, K = ∞")
 _SENTENCES = {
     "A": "clipping helps ST-GS alone, and GR stays ahead",
-    "B": "with a net for all, the estimators end close together, and ST-GS does not fall",
+    "B": "with clipping for all, the estimators end close together, and ST-GS does not fall",
     "C": "clipping makes GR worse than ST-GS",
 }
 
@@ -480,8 +480,8 @@ def check_clip_all(answer: Any) -> None:
     step = min(answer[name].step for name in _NAMES)
     if step < 300:
         raise Wrong(
-            f"the trainings have made {step} steps. Without a net ST-GS fell later: train all of "
-            f"them to step 300 at least, with live.run(until=300, callback=validate)."
+            f"the trainings have made {step} steps. Without clipping ST-GS fell later: train all "
+            f"of them to step 300 at least, with live.run(until=300, callback=validate)."
         )
     last = {name: _accuracy(name, answer[name], step) for name in _NAMES}
     letter = answer.get("conclusion")
@@ -495,8 +495,8 @@ def check_clip_all(answer: Any) -> None:
         told = ", ".join(f"{name} {value:.1f} %" for name, value in last.items())
         raise Wrong(
             f"you say that {_SENTENCES[letter.strip().upper()]}. At step {step:,} the "
-            f"accuracies with the net are {told}: they differ by {spread:.1f} points. Is that what "
-            f"the sentence says?"
+            f"accuracies with clipping are {told}: they differ by {spread:.1f} points. Is that "
+            f"what the sentence says?"
         )
 
 

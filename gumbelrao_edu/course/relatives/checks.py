@@ -218,7 +218,12 @@ def check_equal_cost(function: Any) -> None:
         >>> check_equal_cost(lambda bias, var, cost, evals: (bias**2 + var * cost / evals) ** 0.5)
         Right: bias stays, variance is shared out over what you can pay for.
     """
-    for bias, var, cost, evals in ((0.9, 8.0, 4, 64), (0.3, 2.0, 2, 100), (0.5, 8.0, 1, 64)):
+    for bias, var, cost, evals in (
+        (0.9, 8.0, 4, 64),
+        (0.3, 2.0, 2, 100),
+        (0.5, 8.0, 1, 64),
+        (0.7, 5.0, 3, 64),
+    ):
         square = bias**2 + var * cost / evals
         mistakes = {
             "the cost is not used: `evaluations` buy evaluations / cost estimates.": (
@@ -241,6 +246,10 @@ def check_equal_cost(function: Any) -> None:
                 bias + (var * cost / evals) ** 0.5
             ),
             "the bias is missing.": (var * cost / evals) ** 0.5,
+            "parts of an estimate count, too: do not round evaluations / cost.": (
+                bias**2 + var / (evals // cost) if evals % cost else math.nan
+            )
+            ** 0.5,
             "the variance is missing.": bias,
             "the variance is not divided by the number of estimates.": (bias**2 + var) ** 0.5,
             "variance falls like 1 / estimates, not like their root.": (
@@ -318,6 +327,7 @@ def check_exponential(function: Any) -> None:
         (100, 200, falls),
         (300, 200, falls),
         (60, 200, rises),
+        (300, 200, rises),
     ):
         x = t / steps
         capped = min(x, 1.0)
