@@ -27,6 +27,7 @@ Checked = TypeVar("Checked")
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST = sys.float_info.max
+_INT64 = 2**63
 MIN_TAU, MAX_TAU = 1e-40, 1e30  # outside, τ or differences of logits divided by it leave float32
 
 _TAUS = f"at least {MIN_TAU:g} and at most {MAX_TAU:g}"
@@ -180,7 +181,7 @@ def check_several(
     """At least one value, each of which `check` takes with the name; `of` says what they are."""
     if (
         not isinstance(values, Iterable)
-        or isinstance(values, str)
+        or isinstance(values, (str, bytes, bytearray))
         or getattr(values, "ndim", 1) == 0  # an array without an axis
     ):
         raise TypeError(f"{name}: expected several {of}s, got {values!r}")
@@ -284,8 +285,8 @@ def without_gradient() -> str:
 def _python_number(value: Any, name: str, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, numbers.Real)):
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
-    if type(value) is int or type(value) is float:
-        return value
+    if type(value) is float or (type(value) is int and -_INT64 <= value < _INT64):
+        return value  # torch takes no larger int
     try:
         return float(value)
     except OverflowError:  # of a fraction

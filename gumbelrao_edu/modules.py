@@ -70,7 +70,7 @@ class Schedule:
                 object.__setattr__(self, name, tau)
         if self.steps is not None:
             object.__setattr__(self, "steps", check_count(self.steps, "steps"))
-        if self.shape not in get_args(Shape):
+        if not isinstance(self.shape, str) or self.shape not in get_args(Shape):
             raise ValueError(f"shape: expected one of {get_args(Shape)}, got {self.shape!r}")
         if self.shape == "constant" and self.last != self.start:
             others = [shape for shape in get_args(Shape) if shape != "constant"]

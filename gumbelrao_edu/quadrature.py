@@ -494,6 +494,11 @@ def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
     ):
         if tensor.shape != shape:
             raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
+        if tensor.device != logits.device:
+            raise ValueError(
+                f"{name}: expected a tensor on {logits.device}, where the logits are, got one on "
+                f"{tensor.device}"
+            )
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
     if not holds(lambda i: (i >= 0) & (i < logits.shape[-1]), index):

@@ -101,6 +101,9 @@ def test_a_batch_with_temperatures_and_masks():
     assert terms.mean[2, 0, 3] == 0.0
     assert terms.exact[2, 0, 3] == 0.0
     assert exact_terms(lambda d: d[..., 0] ** 2, logits.float(), 0.5).inner.dtype == torch.float32
+    half = exact_terms(lambda d: 1000 * d[..., 1], torch.zeros(3).half(), 0.1)
+    assert 1e5 < half.inner < 1e7  # beyond float16
+    assert half.inner.dtype == torch.float32
 
 
 def test_variance_by_formula():

@@ -484,6 +484,20 @@ def test_draws_whatever_the_dtype_of_the_losses_and_what_never_occurs():
         assert diagnostics.distance_from_zgr(lambda d, f=f: f(d) ** 2, logits, [0.1]) > 0
 
 
+def test_an_example_keeps_plain_numbers():
+    example = Example(np.array([7]), np.int64(7))
+    assert (example.tokens, example.label) == ((7,), 7)
+    assert hash(example) == hash(Example([7], 7))
+
+
+def test_tensors_of_two_dtypes_are_a_programme_in_the_wider_one():
+    d, p = torch.eye(3), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    wide = QuadraticProgramme().loss(d, p)
+    torch.testing.assert_close(wide, QuadraticProgramme().loss(d.double(), p))
+    with pytest.raises(TypeError, match="fixed: expected True or False, got 'no'"):
+        QuadraticProgramme().gradient(torch.zeros(3), fixed="no")
+
+
 def test_codes_of_whole_numbers_are_codes():
     code = torch.nn.functional.one_hot(torch.tensor([[0, 3, 1, 2]]), 4)
     assert torch.equal(vae().decode(code), vae().decode(code.float()))

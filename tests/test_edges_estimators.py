@@ -1,13 +1,17 @@
 """Estimators at the edges of what they accept: values, errors and what the errors say."""
 
+import copy
 import math
+import pickle
 
+import numpy as np
 import pytest
 import torch
 from seeded import seeded
 
 from gumbelrao_edu import (
     GumbelRaoCategorical,
+    Schedule,
     conditional_gumbel,
     estimators,
     gumbel_max,
@@ -15,12 +19,14 @@ from gumbelrao_edu import (
     straight_through,
     tempered_softmax,
 )
+from gumbelrao_edu.diagnostics import compare
 from gumbelrao_edu.distributions import concrete_log_prob
 from gumbelrao_edu.estimators import sampler, score_loss
 from gumbelrao_edu.gumbel import rejection
 from gumbelrao_edu.quadrature import conditional_vjp
 from gumbelrao_edu.surrogate import parallel
 
+THREE = torch.zeros(3)
 LEARNABLE = [
     "gumbel_softmax",
     "st_gumbel_softmax",
@@ -189,6 +195,36 @@ def test_no_gradient_reaches_the_sample_that_the_gumbels_are_drawn_given():
 def test_what_a_record_says_is_not_changed_by_accident():
     with pytest.raises(TypeError, match="does not support item assignment"):
         estimators.get("gumbel_rao").example["k"] = 3
+
+
+def test_a_copy_of_a_record_is_the_record():
+    for record in map(estimators.get, estimators.names()):
+        assert copy.deepcopy(record) is copy.copy(record) is record
+        assert pickle.loads(pickle.dumps(record)) is record
+        assert record in {record}
+
+
+def test_a_large_whole_number_is_one():
+    for large in (2**64, 2**70):  # torch takes no such int
+        assert torch.equal(tempered_softmax(THREE, large), tempered_softmax(THREE, float(large)))
+
+
+def test_a_name_in_an_array_and_bytes_for_numbers_are_refused():
+    two = np.array(["iid", "iid"])
+    with pytest.raises(ValueError, match="noise: expected one of"):
+        gumbel_rao(THREE, tau=0.5, k=3, noise=two)
+    with pytest.raises(ValueError, match="shape: expected one of"):
+        Schedule(0.5, shape=two)
+    with pytest.raises(TypeError, match="tau: expected several numbers, got b'a'"):
+        compare(lambda d: d.sum(-1), THREE, tau=b"a")
+
+
+def test_tensors_that_lie_elsewhere_are_named():
+    index = torch.tensor(0)
+    with pytest.raises(ValueError, match=r"grad: expected a tensor on cpu, .* got one on meta"):
+        conditional_vjp(THREE.to("meta"), THREE, index, 0.5)
+    with pytest.raises(ValueError, match=r"index: expected a tensor on cpu, .* got one on meta"):
+        conditional_vjp(THREE, THREE, index.to("meta"), 0.5)
 
 
 def test_temperatures_that_do_not_fit_each_other_are_named():

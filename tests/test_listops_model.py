@@ -14,6 +14,7 @@ from gumbelrao_edu import estimators, gumbel_rao, surrogate
 from gumbelrao_edu.estimators import sampler
 from gumbelrao_edu.listops import (
     Batch,
+    Parse,
     Split,
     TreeLSTM,
     accuracy,
@@ -234,6 +235,13 @@ def test_score_function_estimators_are_unbiased(name, copies):
     model.estimator = functools.partial(sampler(name))
     without = losses(model, many).mean()
     assert torch.autograd.grad(without, model.query, allow_unused=True)[0] is None
+
+
+def test_log_probability_is_computed_in_float32_at_least():
+    theta = torch.randn(1, 40, generator=seeded(1)).bfloat16()
+    choice = torch.nn.functional.one_hot(torch.tensor([3]), 40).bfloat16()
+    parse = Parse(torch.zeros(1, 4).bfloat16(), torch.tensor([0]), [theta], [choice])
+    torch.testing.assert_close(parse.log_probability(), theta.float().log_softmax(-1)[:, 3])
 
 
 def test_draws_that_carry_the_gradient_need_no_score():

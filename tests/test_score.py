@@ -54,6 +54,36 @@ def test_second_derivatives_are_those_of_the_expectation(name, f):
     assert_mean(draws, want, notice=0.3 * float(want.abs().max()))
 
 
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 0.007), (torch.bfloat16, 0.05)])
+def test_the_score_sums_to_0_over_many_classes_in_half_precision(dtype, most):
+    """D minus p does; with p from a rounded log p the sums are -0.014 and 1.58."""
+    logits = torch.zeros(200, 1014, dtype=dtype, requires_grad=True)
+    weights = torch.linspace(100, 102, 1014)
+    reinforce(lambda d: d.float() @ weights, logits, generator=seeded(3)).sum().backward()
+    assert abs(logits.grad.float().sum(1).mean()) < most
+
+
+def test_many_samples_of_large_losses_do_not_overflow_in_float16():
+    """The difference to the mean, times the number of samples, is beyond 65,504."""
+    found = []
+    for dtype in (torch.float16, torch.float32):
+        logits = torch.zeros(3, dtype=dtype, requires_grad=True)
+        w = torch.tensor([1000.0, 2000.0, 3000.0], dtype=dtype)
+        rloo(lambda d, w=w: d @ w, logits, num_samples=100, generator=seeded(0)).backward()
+        found.append(logits.grad.float())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("estimate", [exact, reinforce, functools.partial(rloo, num_samples=2)])
+def test_whole_numbers_beyond_half_precision_are_losses(estimate):
+    logits = torch.zeros(3, dtype=torch.float16, requires_grad=True)
+    loss = estimate(lambda d: d.argmax(-1) + 70_000, logits)
+    assert loss.dtype == torch.float32
+    assert 70_000 <= loss <= 70_002
+    loss.backward()
+    assert logits.grad.isfinite().all()
+
+
 def test_samplers_pickle():
     for name in estimators.names():
         if estimators.get(name).kind == "enumeration":

@@ -116,6 +116,19 @@ def test_kl_is_exact() -> None:
     assert exact.min() > 0.1
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_kl_is_exact_under_autocast(dtype: torch.dtype) -> None:
+    """240 bits: entropies near 166 nats, where bfloat16 has whole numbers only."""
+    logits = torch.zeros(2, 240, 2)
+    logits[1, :, 0] = 0.25
+    model = DiscreteVAE(2, ST_GS, pixel_mean=torch.full((16,), 0.5), hidden=(8,))
+    with torch.autocast("cpu", dtype):
+        kl = model.kl(logits.to(dtype))
+    p = torch.tensor(0.25).sigmoid()
+    each = p * (2 * p).log() + (1 - p) * (2 - 2 * p).log()
+    torch.testing.assert_close(kl, torch.stack([torch.tensor(0.0), 240 * each]), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("arity", [2, 4, 16])
 @pytest.mark.parametrize("num_samples", [1, 5])
 def test_the_bound_weighs_its_samples_right(arity: int, num_samples: int) -> None:

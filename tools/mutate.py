@@ -67,7 +67,7 @@ MUTATIONS = [
     ("estimators/reinforce.py", "        past.update(losses)\n", "", "the baseline never moves"),
     ("estimators/_score.py", "log_p.flatten(axes).sum(-1)", "log_p.flatten(axes).mean(-1)", "a mean over variables in place of a sum"),
     ("estimators/reinforce.py", "self.mean / self.weight if self.weight else 0.0", "self.mean", "no correction for the start"),
-    ("estimators/_score.py", " * len(losses) / (len(losses) - 1)", "", "the baseline contains the sample itself"),
+    ("estimators/_score.py", " * (len(losses) / (len(losses) - 1))", "", "the baseline contains the sample itself"),
     ("estimators/_score.py", "return (losses - losses.mean(0))", "return losses", "no baseline"),
     ("estimators/exact.py", "p_each.flatten(losses.dim()).prod(-1)", "p_each.flatten(losses.dim()).mean(-1)", "a mean in place of a product"),
     ("quadrature.py", "own = -w_q.sum(-1, keepdim=True)", "own = w_q.sum(-1, keepdim=True)", "the sign of the chosen class"),

@@ -19,6 +19,7 @@ from .._checks import (
     check_real,
     check_tau,
 )
+from ..gumbel import computing_dtype
 from ..quadrature import conditional_vjp, second_moment
 from ..surrogate import sample_gradients
 from .moments import Moments
@@ -59,7 +60,7 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
 
     Returns:
         `Terms` with `inner` and `outer` `[*batch]`, `mean` and `exact` `[*batch, n]`, in the dtype
-        of `logits`; computed in float64, with errors of about 1e-7 E‖∇STGS‖².
+        of `logits`, at least float32; computed in float64, with errors of about 1e-7 E‖∇STGS‖².
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -98,7 +99,8 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     inner = average((second_moment(grad, theta, classes, tau) - v.square()).sum(-1))
     outer = average((v - mean).square().sum(-1))
     exact = enumerated_gradient(p, losses.detach().double().movedim(0, -1))
-    inner, outer, mean, exact = (x.to(logits.dtype) for x in (inner, outer, mean, exact))
+    dtype = computing_dtype(logits.dtype)
+    inner, outer, mean, exact = (x.to(dtype) for x in (inner, outer, mean, exact))
     return Terms(inner, outer, mean, exact)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -38,7 +38,10 @@ class Record:
     equation: str
     kind: str
     mean: str
-    example: Mapping[str, Any]
+    example: Mapping[str, Any] = field(hash=False)
+
+    def __reduce__(self) -> tuple[Callable[[str], Record], tuple[str]]:
+        return get, (self.name,)  # a copy is the record itself
 
     @property
     def unbiased(self) -> bool:

@@ -14,6 +14,7 @@ from .._checks import (
     holds,
     seen_true,
 )
+from ..gumbel import computing_dtype
 
 
 def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0) -> Tensor:
@@ -58,7 +59,8 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
             f"got {tuple(losses.shape)}"
         )
     baseline = check_baseline(baseline, losses.shape[1:])
-    losses = losses.to(torch.promote_types(losses.dtype, log_p.dtype))
+    dtype = mean_dtype(losses, log_p)
+    losses = losses.to(computing_dtype(dtype))
     if len(losses) > 1:
         advantage = leave_one_out(losses)
     else:
@@ -66,10 +68,16 @@ def score_loss(losses: Tensor, log_p: Tensor, *, baseline: float | Tensor = 0.0)
     ratio = (log_p - log_p.detach()).exp()  # 1, with the gradient of log p
     finite = advantage.detach().isfinite()
     if seen_true(finite):
-        return (losses + advantage * (ratio - 1)).mean(0)
+        return (losses + advantage * (ratio - 1)).mean(0).to(dtype)
     # A loss that is infinite stays so: ∞ · 0 would be no number.
     score = advantage.masked_fill(~finite, 0.0) * (ratio - 1)
-    return torch.where(finite, losses + score, losses * ratio).mean(0)
+    return torch.where(finite, losses + score, losses * ratio).mean(0).to(dtype)
+
+
+def mean_dtype(losses: Tensor, logits: Tensor) -> torch.dtype:
+    """The dtype of a mean of losses: that of both together, at least float32 for whole numbers."""
+    dtype = logits.dtype if losses.is_floating_point() else computing_dtype(logits.dtype)
+    return torch.promote_types(losses.dtype, dtype)
 
 
 def check_baseline(baseline: Any, shape: torch.Size) -> float | Tensor:
@@ -96,18 +104,21 @@ def leave_one_out(losses: Tensor) -> Tensor:
     Args:
         losses: `[S, *batch]`, S ≥ 2.
     """
-    return (losses - losses.mean(0)) * len(losses) / (len(losses) - 1)
+    return (losses - losses.mean(0)) * (len(losses) / (len(losses) - 1))
 
 
 def log_probability(logits: Tensor, index: Tensor, axes: int) -> Tensor:
-    """log p_θ(D), summed over all axes but the first `axes` of the batch.
+    """log p_θ(D), summed over all axes but the first `axes` of the batch; in float32 or wider.
+
+    In half precision the gradient, D minus the rounded p, would not sum to 0 over the classes.
 
     Args:
         logits: θ, `[*batch, n]`.
         index: the classes that were drawn, `[*batch]`, or several for each variable, `[S, *batch]`.
         axes: how many axes of the batch the losses have.
     """
-    log_p = logits.log_softmax(-1).expand(*index.shape, -1).gather(-1, index.unsqueeze(-1))
+    wide = logits.to(computing_dtype(logits.dtype))
+    log_p = wide.log_softmax(-1).expand(*index.shape, -1).gather(-1, index.unsqueeze(-1))
     return log_p.flatten(axes).sum(-1)
 
 

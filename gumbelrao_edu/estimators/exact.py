@@ -12,7 +12,7 @@ from torch import Tensor
 from .._checks import check_function, check_logits
 from ..gumbel import computing_dtype, one_hot_of_largest
 from ._registry import register
-from ._score import check_losses
+from ._score import check_losses, mean_dtype
 
 _LIMIT = 2**20
 _NUMBERS = 2**29  # in all these values: 2 GiB in single precision
@@ -88,4 +88,4 @@ def exact(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     check_losses(losses, values.shape[:-1])
     # What never occurs may have an infinite loss: 0 · ∞ is not a number either.
     mean = (p * losses.masked_fill(p.detach() == 0, 0)).sum(0)
-    return mean.to(torch.promote_types(losses.dtype, logits.dtype))
+    return mean.to(mean_dtype(losses, logits))

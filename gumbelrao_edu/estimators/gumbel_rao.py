@@ -64,9 +64,9 @@ def gumbel_rao(
         k: K, the number of draws given D, or, for up to 1024 classes, `math.inf`. Time grows with
             K, memory does not. K = ∞ wants a table for each different τ, which takes some
             milliseconds and is kept for the last 64. For logits in float32 or less the draws are
-            multiples of 2⁻²⁴ (of 2⁻³² in the kernels for a GPU): at a low τ the gradient of classes
-            less probable than that comes out too small, and of those below 1e-38 it is 0 at any.
-            K = ∞ has no such limit, float64 lower ones.
+            multiples of 2⁻²⁴ (of 2⁻³² in the kernels for a GPU): at τ < 1 the gradient of classes
+            less probable than about 2⁻²⁴/τ comes out too small. A softmax that is below 2e-19 of
+            that of the drawn class counts as 0. K = ∞ has no such limits, float64 lower ones.
         noise: how the K draws belong together: "iid"; "antithetic", in pairs of opposites; or
             "sobol", a low-discrepancy set with a random shift for each variable. The mean stays
             (each draw has the same law), the variance given D falls, see `benchmarks/README.md`.
@@ -122,7 +122,7 @@ def check_gumbel_rao(
     `allow_zero`: with K = ∞ the number τ = 0 stands for the limit.
     """
     k = check_k(k)
-    if noise not in get_args(Noise):
+    if not isinstance(noise, str) or noise not in get_args(Noise):
         raise ValueError(f"noise: expected one of {get_args(Noise)}, got {noise!r}")
     limit = allow_zero and k == math.inf and not isinstance(tau, Tensor)
     batch = torch.Size() if shape is None else shape[:-1]

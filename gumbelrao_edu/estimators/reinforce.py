@@ -11,7 +11,7 @@ from torch import Tensor
 from .._checks import check_function, check_generator, check_logits, check_number, check_real
 from ..gumbel import centred, perturb
 from ._registry import register
-from ._score import check_losses, log_probability, score_loss
+from ._score import check_losses, log_probability, mean_dtype, score_loss
 
 
 @dataclass
@@ -114,4 +114,5 @@ def reinforce(
         past, b = b, b.value
         past.update(losses)
     log_p = log_probability(logits, index, losses.dim())
-    return score_loss(losses.unsqueeze(0), log_p.unsqueeze(0), baseline=b)
+    loss = score_loss(losses.unsqueeze(0), log_p.unsqueeze(0), baseline=b)
+    return loss.to(mean_dtype(losses, logits))

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._checks import check_count, check_function, check_generator, check_logits
 from ..gumbel import centred, perturb
 from ._registry import register
-from ._score import check_losses, log_probability, score_loss
+from ._score import check_losses, log_probability, mean_dtype, score_loss
 
 
 @register(
@@ -65,4 +65,5 @@ def rloo(
     check_losses(losses, theta.shape[:-1])
     if losses.dim() == 0:
         raise ValueError("f: expected a loss for each sample, got a single number")
-    return score_loss(losses, log_probability(logits, index, losses.dim()))
+    loss = score_loss(losses, log_probability(logits, index, losses.dim()))
+    return loss.to(mean_dtype(losses, logits))

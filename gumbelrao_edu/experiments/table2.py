@@ -91,8 +91,8 @@ _PROFILES = search.profiles(cells_of_profile)
 EXPERIMENT = search.experiment(
     "table2",
     "Table 2",
-    # The cpu profile takes some five hours on two cores. Two rows have all of the paper's draws. Of
-    # GS the four with the shortest steps and the one with the longest are left out, with which
+    # The cpu profile takes some five hours on two cores. Two rows have twenty draws, as the paper.
+    # Of GS the four with the shortest steps and the one with the longest are left out, with which
     # these two ended far behind; of GR-MC10 only the first six are there.
     {
         **_PROFILES,

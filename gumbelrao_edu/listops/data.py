@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._checks import check_count, check_generator, check_kind
+from .._checks import check_count, check_generator, check_kind, check_whole
 from .._download import DataError, File, are_there, fetch
 from .trees import Span, bracketed
 
@@ -78,11 +78,11 @@ class Example:
     label: int
 
     def __post_init__(self) -> None:
-        wrong = [token for token in whole_numbers(self.tokens, "tokens") if not 0 <= token <= _END]
+        object.__setattr__(self, "tokens", whole_numbers(self.tokens, "tokens"))
+        wrong = [token for token in self.tokens if not 0 <= token <= _END]
         if wrong:
             raise ValueError(f"tokens: expected 0 to {_END}, got {wrong[0]}")
-        if isinstance(self.label, bool) or not isinstance(self.label, int):
-            raise TypeError(f"label: expected a whole number, got {self.label!r}")
+        object.__setattr__(self, "label", check_whole(self.label, "label"))
         if not 0 <= self.label <= 9:
             raise ValueError(f"label: expected 0 to 9, got {self.label}")
 

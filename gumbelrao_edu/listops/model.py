@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._checks import check_count, check_function, check_generator, check_logits, holds
-from ..gumbel import one_hot_of_largest
+from ..gumbel import computing_dtype, one_hot_of_largest
 from .data import VOCABULARY, Batch, check_batch, whole_numbers
 from .trees import Span
 
@@ -36,10 +36,14 @@ class Parse(NamedTuple):
     choices: list[Tensor]
 
     def log_probability(self) -> Tensor:
-        """Return log q(T|x) of the sequence of merges, `[B]`, in the order of the batch."""
-        total = self.root.new_zeros(len(self.order))
+        """Return log q(T|x) of the sequence of merges, `[B]`, in the order of the batch.
+
+        In float32 or wider, as the gradients of score-function estimators need it.
+        """
+        dtype = computing_dtype(self.root.dtype)
+        total = self.root.new_zeros(len(self.order), dtype=dtype)
         for theta, choice in zip(self.logits, self.choices, strict=True):
-            log_p = (theta.log_softmax(-1) * choice.detach()).sum(-1)
+            log_p = (theta.to(dtype).log_softmax(-1) * choice.detach()).sum(-1)
             total = total + F.pad(log_p, (0, len(total) - len(log_p)))
         return total[self.order.argsort()]
 

@@ -132,7 +132,8 @@ class QuadraticProgramme:
         self._check_classes(d, "d")
         matrix = self.matrix(p)
         _check_broadcast(d, p, "p")
-        centred = d - self.c.to(d)
+        dtype = torch.promote_types(d.dtype, p.dtype)
+        matrix, centred = matrix.to(dtype), (d - self.c.to(d)).to(dtype)
         return torch.einsum("...i,...ij,...j->...", centred, matrix, centred)
 
     def direct_gradient(self, d: Tensor, logits: Tensor) -> Tensor:
@@ -189,6 +190,8 @@ class QuadraticProgramme:
             tensor([-0.0040,  0.0004,  0.0036])
         """
         self._check_classes(logits, "logits")
+        if not isinstance(fixed, bool):
+            raise TypeError(f"fixed: expected True or False, got {fixed!r}")
         p = logits.detach().softmax(-1)
         if fixed:
             one_hot = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)

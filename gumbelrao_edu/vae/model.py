@@ -21,6 +21,7 @@ from .._checks import (
 )
 from ..estimators import RunningMean, samples_of, score_loss
 from ..estimators._score import log_probability
+from ..gumbel import computing_dtype
 
 Estimator = Callable[[Tensor], Tensor]
 
@@ -170,6 +171,8 @@ class DiscreteVAE(nn.Module):
     def kl(self, logits: Tensor) -> Tensor:
         """Return KL(q ‖ uniform) = Σ_v (log n − entropy of variable v), `[batch]`, exactly.
 
+        In float32 or wider: it is a small difference of large sums.
+
         Raises:
             TypeError, ValueError: if `logits` has the wrong type or shape.
         """
@@ -179,7 +182,7 @@ class DiscreteVAE(nn.Module):
                 f"logits: expected shape [*, {self.num_variables}, {self.arity}], "
                 f"got {tuple(logits.shape)}"
             )
-        log_q = logits.log_softmax(-1)
+        log_q = logits.to(computing_dtype(logits.dtype)).log_softmax(-1)
         # A class that never occurs adds nothing: 0 · log 0 is 0.
         plogp = log_q.exp() * log_q.masked_fill(log_q == -torch.inf, 0.0)
         return plogp.sum((-2, -1)) + self.num_variables * math.log(self.arity)

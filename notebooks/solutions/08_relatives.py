@@ -799,7 +799,7 @@ successors.arranged(ours)
 # behind ReinMax itself. GR is ahead of ST-GS at 16-ary as well, and did not diverge there.
 #
 # That is little evidence for any ranking. These hyper-parameters are the best of twenty for GR, and the best of six for
-# ST-GS (of twenty, four are better, two of them with a single training); each other estimator has one training with
+# ST-GS (of twenty, four are better, two of these with a single training); each other estimator has one training with
 # them, and in Table 2 another draw changed the bound by as much as the estimator does here, or more. What it shows is
 # how much a comparison depends on the settings: a fair one searches them for each estimator
 # (`--profile paper`).
