@@ -395,7 +395,7 @@ for derivative in ["fixed", "whole"]:
         print(f"{derivative:6} derivative, τ = {tau:3g}, log10", numbers)
 
 # %% [markdown]
-# - **Universal?** Yes, as Proposition 2 says it must be: no value is below 0. With $A$ held fixed GR gains
+# - **Universal?** Yes, as it must be by (13): $K$ divides one of two terms, neither of which is negative. No value is below 0. With $A$ held fixed GR gains
 #   everywhere, by a factor of at least $10^{0.07}$ at τ = 1. With the whole derivative the gain is next to
 #   nothing on the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
 #   does not depend on the Gumbels.
@@ -515,8 +515,9 @@ for name, hyper in hypers.items():
 # 1. All of them. GS descends another function, and the larger τ is, the further up it ends: some fifteen times
 #    as high as the exact gradient at τ = 0.2, fifty times at τ = 0.5, and eight hundred times at τ = 1. The others
 #    end close together, within a factor of about five: near the minimum the first term vanishes faster than the
-#    second, and the second is common to all. At τ = 0.1 ST-GS is the highest of them, as high as GS. Less variance shows elsewhere: without clipping REINFORCE loses about half
-#    of its runs at the line, ST-GS a third, GR a seventh.
+#    second, and the second is common to all. At τ = 0.1 ST-GS is the highest of them, as high as GS: there its noise
+#    shows. It shows more without clipping: REINFORCE loses about half of its runs at the line, ST-GS a third, GR a
+#    seventh.
 # 2. Nobody. The first term is small: the exact gradient has come from 0.49 to 0.43 only. And the line holds
 #    fast: just below $p_3 = 2/3$ the loss of class 3 is far *below* the others, so the first term pushes
 #    $p_3$ up; just above it is far above them, and $p_3$ is pushed down. Only a long step leaves the line.

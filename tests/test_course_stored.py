@@ -362,6 +362,9 @@ def test_with_each_seed_st_gs_is_more_than_three_nats_behind(other_seeds):
     assert apart < np.ptp(of_first_six) < np.ptp(seeds.loc["GR-∞"])  # "could not be told apart"
     relaxed = every.loc[0.523, "GS"][["9", "6", "7"]]
     assert relaxed.max() < seeds.loc["GR-∞"].min()
+    single = stored("table2/runs")
+    single = -single[single.estimator == "gumbel_softmax"].set_index("seed").valid_bound
+    assert single[[15, 18]].max() < seeds.loc["GR-∞"].min() - 0.5
     assert seeds.loc["GR-∞"].mean() - relaxed.mean() == pytest.approx(1.8, abs=0.05)
     assert table2.PRINTED["GR-MC1000", 8, 20] - table2.PRINTED["GS", 8, 20] == pytest.approx(1)
 
@@ -577,11 +580,11 @@ def test_the_speed_of_training():
     both = steps.unstack("row")
     logs = np.log(both["ST-GS"] / both["GR-∞"]).dropna()
     of_thresholds = logs.groupby("threshold").agg(["mean", "sem"])
-    assert np.exp(of_thresholds["mean"]).between(1.03, 1.15).all()  # "by 3 to 15 %"
+    assert np.exp(of_thresholds["mean"]).between(1.035, 1.15).all()  # "by 4 to 15 %"
     assert (of_thresholds["mean"] < 2 * of_thresholds["sem"]).all()
     of_draws = logs.groupby("draw").mean()
     assert [*of_draws[of_draws > 0.05].index] == [3, 5, 15]
-    assert (of_draws.abs() < 0.05).sum() == len(of_draws) - 3 == 9
+    assert (of_draws.abs() < 0.05).sum() == len(of_draws) - 3 == 12
 
 
 # --- 08, cooling down -----------------------------------------------------------------------------
