@@ -58,7 +58,8 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # - **GS** (4), the Gumbel-Softmax: $f$ sees the soft sample $S_\tau$ itself, forward and backward. It needs an
 #   $f$ that can be evaluated between the classes.
 # - **ST** (5): forward $D$, backward the slope of $\mathrm{softmax}_\tau(\theta)$, without noise.
-# - **ZGR**: what GR with $K = \infty$ tends to as τ → 0, a closed form without a temperature.
+# - **ZGR**: what GR with $K = \infty$ tends to as τ → 0, a closed form without a temperature. If class $i$ was drawn
+#   and $g = \partial f / \partial D$ there, it is $v_j = \frac12 p_j (g_j - g_i)$ for $j \ne i$, and $v_i$ makes the sum 0.
 # - **REINFORCE** (2): $f(D) \, \nabla_\theta \log p(D)$. It needs no derivative of $f$. With a *baseline*, a number
 #   $b$ is subtracted from $f(D)$, for instance the running mean of past losses.
 # - **RLOO**: the mean of REINFORCE over several draws, where from each loss the mean of the others is subtracted.
@@ -468,14 +469,14 @@ figures.polynomial(curves, powers)
 # %% [markdown]
 # ST goes by one slope: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
 # GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls behind, since
-# its gradient is noisier. ReinMax, that is ZGR, is ahead for all three powers. It has a bias for $a = 1.5$ and
-# $a = 3$, but still points to 0. REINFORCE without a baseline goes nowhere; RLOO, with a quarter of the steps, does
-# not care about the power.
+# its gradient is noisier. ReinMax, that is ZGR, is far ahead for $a = 2$ and $a = 3$; for $a = 1.5$ it ends about as
+# high as RLOO. It has a bias for $a = 1.5$ and $a = 3$, but still points to 0. REINFORCE without a baseline goes
+# nowhere; RLOO, with a quarter of the steps, does not care about the power.
 
 # %%
 left = {name: curve[1][-1].mean(-1) for name, curve in curves.items()}
-least = all((left["reinmax"] < other + 1e-3).all() for other in left.values())
-claim("ReinMax has the least error", least)
+least = all((left["reinmax"] < other + 1e-3)[1:].all() for other in left.values())
+claim("ReinMax has the least error for a = 2 and a = 3", least)
 claim("ZGR is ReinMax", (left["zgr"] - left["reinmax"]).abs().max() < 1e-3)
 claim("GR is nearer than ST-GS", (left["gumbel_rao"] < left["st_gumbel_softmax"]).all())
 claim("ST is far off", (left["straight_through"] > 0.7).all())
@@ -531,10 +532,10 @@ def final_losses(k, schedule, steps=200):
 
 
 # %% [markdown]
-# **Predict:** is the best constant τ of ST-GS also that of GR? Does cooling help both?
+# **Predict:** is the best constant τ of ST-GS also that of GR? Is a falling τ better than that one?
 
 # %% tags=["hide-output", "nbval-ignore-output"]
-schedules = {f"τ = {tau}": Schedule(tau) for tau in [1.0, 0.3, 0.1]}
+schedules = {f"τ = {tau}": Schedule(tau) for tau in [1.0, 0.7, 0.5, 0.3, 0.1]}
 for shape in ["linear", "exponential", "cosine"]:
     schedules[f"{shape}, 1 to 0.1"] = Schedule(1.0, 0.1, steps=200, shape=shape)
 ends = {
@@ -544,22 +545,27 @@ ends = {
 figures.annealing(ends, {"ST-GS": ST_GS, "GR": GR_INF})
 
 # %% [markdown]
-# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The best constant τ is 1 for
-# ST-GS and 0.3 for GR, though for GR these two are within the errors of each other. Cooling helps GR: all three shapes
-# end below each constant, and which of them is best these sixteen runs do not tell. For ST-GS it depends on the shape:
-# the exponential one, which is cold for longer, gains nothing over τ = 1 that sixteen runs can show.
+# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The best constant τ is 0.5 or
+# 0.7 for GR and 0.7 or 1 for ST-GS; sixteen runs tell no more. With GR all three shapes end about as low as the best
+# constant, though at 1, where they begin, and at 0.1, where they end, it does far worse. So a falling τ spares the search
+# for a constant one. With ST-GS it depends on the shape: the linear one has the lowest mean; the exponential one, which
+# is cold for longer, gains nothing that sixteen runs can show.
 
 # %%
 means = {name: {said: e.mean().item() for said, e in by.items()} for name, by in ends.items()}
 constant = [said for said in schedules if said.startswith("τ")]
 cooled = [said for said in schedules if not said.startswith("τ")]
 gr, st_gs = means["GR"], means["ST-GS"]
-claim("cooling helps GR", max(gr[c] for c in cooled) < min(gr[c] for c in constant))
+best, of_st_gs = min(constant, key=gr.get), min(constant, key=st_gs.get)
 claim("GR ends below ST-GS", all(gr[said] < st_gs[said] for said in schedules))
-gain = st_gs["τ = 1.0"] - st_gs["exponential, 1 to 0.1"]
-claim("the exponential shape gains little for ST-GS", gain < 0.2 * st_gs["τ = 1.0"])
-claim("the best constant τ of GR is 0.3", min(constant, key=gr.get) == "τ = 0.3")
-claim("the best constant τ of ST-GS is 1", min(constant, key=st_gs.get) == "τ = 1.0")
+claim("the best constant τ of GR is 0.5 or 0.7", best in ("τ = 0.5", "τ = 0.7"))
+claim("the best constant τ of ST-GS is 0.7 or 1", of_st_gs in ("τ = 0.7", "τ = 1.0"))
+falling = max(gr[c] for c in cooled)
+claim("a falling τ does with GR about what the best does", falling < 1.5 * gr[best])
+claim("both its ends do worse", 2 * falling < min(gr["τ = 1.0"], gr["τ = 0.1"]))
+exponential_end = st_gs["exponential, 1 to 0.1"]
+claim("the exponential shape gains little for ST-GS", exponential_end > 0.8 * st_gs[of_st_gs])
+claim("the linear shape has its lowest mean", min(st_gs, key=st_gs.get).startswith("linear"))
 
 
 # %% [markdown]
@@ -568,12 +574,12 @@ claim("the best constant τ of ST-GS is 1", min(constant, key=st_gs.get) == "τ 
 # *Optional, 10 minutes.* In a published comparison of losses of an autoencoder, whose numbers stand in the next
 # section, GR has a mean of 111 with a standard deviation of 17, since one training of five went astray; ST-GS has
 # 103. At the same τ and the same weights, more noise cannot be the reason: GR has the mean of ST-GS and at most its
-# variance (Propositions 1 and 2). (With a temperature of its own for each it can; the publication does not say.)
+# variance, since it is a mean of gradients of ST-GS given $D$ (notebook 4, Propositions 1 and 2). (With a temperature of its own for each it can; the publication does not say.)
 # What else can it be?
 #
 # One suspect is arithmetic. Equation (9) holds exponentials of the logits, and code often has a small number inside
-# its logarithms, so that none is of zero. Here are two such forms in single precision, and ours. Adding the same
-# number to all logits changes no probability, so that the gradient must not change either.
+# its logarithms, so that none is of zero. Here is (9) as it stands and with such a number, both in single precision,
+# and ours. Adding the same number to all logits changes no probability, so that the gradient must not change either.
 
 # %%
 def by_the_formula(theta, i, e, tiny):
@@ -608,7 +614,7 @@ def library(theta):
 reference, wrong = library(theta.double()), {}
 print("relative error by shift of all logits")
 print(f"{'shift':>6}  (9) as it stands  (9) with 1e-20  the library, K = ∞")
-for shift in [0, 20, 40, 44, 48, 60, 80, 100, -80, -110]:
+for shift in [0, 20, 40, 44, 48, 60, 80, 100, -80, -95, -110]:
     found = [
         vjp(by_the_formula(theta + shift, 0, e, 0.0)),
         vjp(by_the_formula(theta + shift, 0, e, 1e-20)),
@@ -620,14 +626,16 @@ for shift in [0, 20, 40, 44, 48, 60, 80, 100, -80, -110]:
 # %% [markdown]
 # Up to a shift of 40 all agree (the first two have the error of 4,000 draws). From a little above 40 on the form with the
 # small number is silently wrong, and beyond 46, which is −log 10⁻²⁰, nearly all of the gradient is gone: the losers are
-# pressed against the same bound. The same happens below −46, where it hides the sum of exponentials. As it stands, (9) gives NaN when an
-# exponential overflows, near 88, or underflows, near −104. The library works with differences of logits, and its
-# error is that of the seven digits of its numbers.
+# pressed against the same bound. The same happens below −46, where it hides the sum of exponentials. As it stands, (9) gives NaN where the sum
+# of exponentials overflows, from 87 on, and where it is 0, below −104. From about −89 on it is silently wrong, too:
+# for the losers $E_j / \exp(\theta_j)$ overflows, and the gradient is gone. The library works with differences of
+# logits, and its error is that of the seven digits of its numbers.
 
 # %%
 assert all(errors[2] < 1e-4 for errors in wrong.values())
 assert all(wrong[shift][0] < 0.1 and wrong[shift][1] < 0.1 for shift in [0, 20, 40])
-assert not any(wrong[shift][0] < 0.1 for shift in [100, -110])
+assert all(math.isnan(wrong[shift][0]) for shift in [100, -110])
+assert wrong[-95][0] > 0.9
 assert not any(wrong[shift][1] < 0.1 for shift in [60, 80, 100])
 
 # %% [markdown]
@@ -700,8 +708,9 @@ assert failed["the library, K = 10"] is None
 # that is exactly 0 ends the training at once. Exact GR has no such draws, and ours with finite $K$ is careful with
 # them. Whether the published training went astray for one of these reasons we cannot know: its code and weights are
 # not at hand here. Its loss is finite, so that NaN alone is not the reason. Of our own trainings with GR for
-# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0 and 7, whose
-# steps are too long, and of draw 12, with the largest weight decay, end more than ten nats behind the others, but with a finite loss.)
+# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0, 7
+# and 8, whose steps are too long, and of draws 6 and 12, with the largest weight decay, end more than seven nats behind
+# the others, but with a finite loss.)
 # They are too few to exclude a rare event.
 
 # %%
@@ -714,13 +723,13 @@ gr = pd.concat([table_2, others]).query("estimator == 'gumbel_rao'")
 gr = gr.drop_duplicates(["arity", "batch_size", "k", "learning_rate", "seed"])  # both have some
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()
-assert len(gr) == 72
+assert len(gr) == 77
 gr = table_2[table_2.estimator == "gumbel_rao"]
-bad = gr.seed.isin([0, 7, 12])
-assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 10
+bad = gr.seed.isin([0, 6, 7, 8, 12])
+assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 7
 
 # %% [markdown]
-# With none in 72, a chance of diverging of up to 4 % a training would still be no surprise (0.96⁷² is 5 %).
+# With none in 77, a chance of diverging of 3.8 % a training would still be no surprise (0.962⁷⁷ is 5 %).
 #
 # ## 8 · On the autoencoder
 #
@@ -763,10 +772,10 @@ successors.arranged(ours)
 # It does not. Here GR, with $K = 10$ or ∞, is ahead of ReinMax, and both relatives of ReinMax that use GR are
 # behind ReinMax itself. GR is ahead of ST-GS at 16-ary as well, and did not diverge there.
 #
-# That is little evidence for any ranking. These hyper-parameters are the best of six for GR, and for ST-GS (which has
-# two better ones among fifteen); each other estimator has one training with them, and in Table 2 another draw changed the bound by as much as the
-# estimator does here, or more.
-# What it shows is how much a comparison depends on the settings: a fair one searches them for each estimator
+# That is little evidence for any ranking. These hyper-parameters are the best of twenty for GR, and the best of six for
+# ST-GS (of twenty, four are better, two of these with a single training); each other estimator has one training with
+# them, and in Table 2 another draw changed the bound by as much as the estimator does here, or more. What it shows is
+# how much a comparison depends on the settings: a fair one searches them for each estimator
 # (`--profile paper`).
 
 # %%
@@ -825,7 +834,7 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | $f$ has no derivative | RLOO | it needs none; unbiased in section 1 |
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
-# | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | a falling τ is ahead in section 6, τ = 0.1 in section 8 |
+# | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | in section 6 a falling τ is as good as the best constant, in section 8 τ = 0.1 is ahead |
 # | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code, a somewhat longer step; in our trainings of sections 6 and 8 its mean is never behind (in notebook 7 with 8 classes at τ = 0.777, as far as five seeds tell, and in notebook 6 at τ = 1 or with clipping no difference can be seen; in section 8 GR is behind in one published model) |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | 0.28 in section 1; the std of one gradient is larger there for all others but RLOO, which takes four evaluations |
@@ -857,7 +866,8 @@ print(found.recommendation)
 #   is exact for linear $f$, two (ReinMax, ZGR) for quadratic $f$.
 # - ReinMax at τ = 1 *is* ZGR, the limit of GR.
 # - Compare at equal cost, and with the row "no gradient at all".
-# - GR bears a cold τ, since it has less noise there. To let τ fall was ahead on the toy and not on the autoencoder.
+# - GR bears a cold τ better than ST-GS, since it has less noise there than ST-GS has. To let τ fall was as good as the
+#   best constant on the toy, and worse than τ = 0.1 on the autoencoder.
 
 # %% [markdown]
 # ## Check yourself

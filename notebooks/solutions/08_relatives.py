@@ -735,8 +735,9 @@ assert failed["the library, K = 10"] is None
 # that is exactly 0 ends the training at once. Exact GR has no such draws, and ours with finite $K$ is careful with
 # them. Whether the published training went astray for one of these reasons we cannot know: its code and weights are
 # not at hand here. Its loss is finite, so that NaN alone is not the reason. Of our own trainings with GR for
-# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0 and 7, whose
-# steps are too long, and of draw 12, with the largest weight decay, end more than ten nats behind the others, but with a finite loss.)
+# Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0, 7
+# and 8, whose steps are too long, and of draws 6 and 12, with the largest weight decay, end more than seven nats behind
+# the others, but with a finite loss.)
 # They are too few to exclude a rare event.
 
 # %%
@@ -749,13 +750,13 @@ gr = pd.concat([table_2, others]).query("estimator == 'gumbel_rao'")
 gr = gr.drop_duplicates(["arity", "batch_size", "k", "learning_rate", "seed"])  # both have some
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()
-assert len(gr) == 72
+assert len(gr) == 77
 gr = table_2[table_2.estimator == "gumbel_rao"]
-bad = gr.seed.isin([0, 7, 12])
-assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 10
+bad = gr.seed.isin([0, 6, 7, 8, 12])
+assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 7
 
 # %% [markdown]
-# With none in 72, a chance of diverging of up to 4 % a training would still be no surprise (0.96⁷² is 5 %).
+# With none in 77, a chance of diverging of 3.8 % a training would still be no surprise (0.962⁷⁷ is 5 %).
 #
 # ## 8 · On the autoencoder
 #
