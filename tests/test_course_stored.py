@@ -274,8 +274,8 @@ def test_where_in_the_search_gr_is_ahead(bounds):
     assert pairs.loc[8].min() > 400  # "both fail"
     assert length.drop(8).idxmax() == 0
     assert runs.tau[7] < runs.tau[[0, 5]].min() - 0.3  # "where τ is low as well"
-    assert runs.weight_decay[12] == 0.1
-    assert pairs.loc[12].round().tolist() == [150, 150]
+    assert (runs.weight_decay[[6, 12]] == 0.1).all()
+    assert pairs.loc[[6, 12]].round().to_numpy().tolist() == [[149, 149], [150, 150]]
 
 
 def test_the_best_of_several_draws(bounds):
@@ -365,6 +365,7 @@ def test_with_each_seed_st_gs_is_more_than_three_nats_behind(other_seeds):
     single = stored("table2/runs")
     single = -single[single.estimator == "gumbel_softmax"].set_index("seed").valid_bound
     assert single[[15, 18]].max() < seeds.loc["GR-∞"].min() - 0.5
+    assert single[[15, 18]].max() < seeds.loc["GR-∞"].mean() - 1  # "more than a nat ahead"
     assert seeds.loc["GR-∞"].mean() - relaxed.mean() == pytest.approx(1.8, abs=0.05)
     assert table2.PRINTED["GR-MC1000", 8, 20] - table2.PRINTED["GS", 8, 20] == pytest.approx(1)
 

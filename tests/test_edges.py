@@ -491,9 +491,11 @@ def test_an_example_keeps_plain_numbers():
 
 
 def test_tensors_of_two_dtypes_are_a_programme_in_the_wider_one():
-    d, p = torch.eye(3), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    wide = QuadraticProgramme().loss(d, p)
-    torch.testing.assert_close(wide, QuadraticProgramme().loss(d.double(), p))
+    p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    want = QuadraticProgramme().loss(torch.eye(3).double(), p)
+    for dtype in (torch.float32, torch.bfloat16):
+        found = QuadraticProgramme().loss(torch.eye(3, dtype=dtype), p)
+        torch.testing.assert_close(found, want, rtol=0, atol=1e-15)
     with pytest.raises(TypeError, match="fixed: expected True or False, got 'no'"):
         QuadraticProgramme().gradient(torch.zeros(3), fixed="no")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -40,8 +40,13 @@ class Record:
     mean: str
     example: Mapping[str, Any] = field(hash=False)
 
-    def __reduce__(self) -> tuple[Callable[[str], Record], tuple[str]]:
-        return get, (self.name,)  # a copy is the record itself
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "example", MappingProxyType(dict(self.example)))
+
+    def __reduce__(self) -> tuple[type[Record], tuple[Any, ...]]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["example"] = dict(self.example)  # a proxy can be neither copied nor pickled
+        return Record, tuple(values.values())
 
     @property
     def unbiased(self) -> bool:
@@ -111,8 +116,7 @@ def register(
                 f"register: expected a new name, got {name!r}, which "
                 f"{_records[name].function.__module__} has"
             )
-        fixed = MappingProxyType(dict(example))
-        _records[name] = Record(name, label, function, equation, kind, mean or name, fixed)
+        _records[name] = Record(name, label, function, equation, kind, mean or name, example)
         return function
 
     return enter

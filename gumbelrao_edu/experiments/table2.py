@@ -91,9 +91,9 @@ _PROFILES = search.profiles(cells_of_profile)
 EXPERIMENT = search.experiment(
     "table2",
     "Table 2",
-    # The cpu profile takes some five hours on two cores. Two rows have twenty draws, as the paper.
-    # Of GS the four with the shortest steps and the one with the longest are left out, with which
-    # these two ended far behind; of GR-MC10 only the first six are there.
+    # The cpu profile takes four and a half hours on two cores. Two rows have twenty draws, as in
+    # the paper. Of GS the four with the shortest steps and the one with the longest are left out,
+    # with which these two ended far behind; of GR-MC10 only the first six are there.
     {
         **_PROFILES,
         "cpu": replace(

@@ -133,7 +133,7 @@ class QuadraticProgramme:
         matrix = self.matrix(p)
         _check_broadcast(d, p, "p")
         dtype = torch.promote_types(d.dtype, p.dtype)
-        matrix, centred = matrix.to(dtype), (d - self.c.to(d)).to(dtype)
+        matrix, centred = matrix.to(dtype), d.to(dtype) - self.c.to(d.device, dtype)
         return torch.einsum("...i,...ij,...j->...", centred, matrix, centred)
 
     def direct_gradient(self, d: Tensor, logits: Tensor) -> Tensor:
