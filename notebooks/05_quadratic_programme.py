@@ -395,7 +395,8 @@ for derivative in ["fixed", "whole"]:
         print(f"{derivative:6} derivative, τ = {tau:3g}, log10", numbers)
 
 # %% [markdown]
-# - **Universal?** Yes, as it must be by (13): $K$ divides one of two terms, neither of which is negative. No value is below 0. With $A$ held fixed GR gains
+# - **Universal?** Yes: no value is below 0. By (13) it has to be so, since $K$ divides one of two terms, and neither
+#   is negative. With $A$ held fixed GR gains
 #   everywhere, by a factor of at least $10^{0.07}$ at τ = 1. With the whole derivative the gain is next to
 #   nothing on the lines, and at τ = 1 in the middle: there the second term outweighs the first, and it
 #   does not depend on the Gumbels.

@@ -783,7 +783,7 @@ for what, values in measured.items():
 free_two = slow[slow.epoch == 2].pivot(index="seed", columns="row", values="valid_accuracy")
 free = low[low.learning_rate == 0.05]
 free = free.pivot(index="seed", columns="row", values="published_accuracy")
-print("points that GR, not clipped, is ahead of ST-GS, clipped")
+print("points by which GR without clipping is ahead of clipped ST-GS")
 every = pd.read_csv(stored("clipping/epochs.csv"))
 for rate in [0.1, 0.05]:
     one = every[(every.epoch == 2) & (every.learning_rate == rate)]
@@ -827,8 +827,8 @@ accuracies_and_ends(as_there, by="tau").sort_index(level="tau", sort_remaining=F
 # %% [markdown]
 # It is, by five points to GR-MC10; in the paper by 7.6. To GR-∞ it is four. All three runs with ST-GS diverged, in the
 # fifth or sixth epoch, and none with GR. So with the smallest rate of the paper we see what the paper reports: a gap of
-# 45 points at τ = 0.01, of 5 at 0.1 and of none at 1, where it has 28, 8 and 1. At τ = 0.1 ST-GS gains as much by
-# a smaller rate as by GR: with 0.05, which is chosen for it on the validation set, it loses nothing. For GR no difference
+# 45 points at τ = 0.01, of 5 at 0.1 and of none at 1, where it has 28, 8 and 1. At τ = 0.1 a smaller rate helps ST-GS
+# as much as GR does: with 0.05, which is chosen for it on the validation set, it loses nothing. For GR no difference
 # between the two rates can be seen.
 #
 # With the learning rate 0.05 the differences at τ = 0.1 and at τ = 1 are small. Are they more than chance? Here is the
@@ -909,8 +909,8 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), "Table 1"))
 # but that of GR-MC10 at τ = 0.1. It is the smallest of them, so that a still smaller one might be better.
 #
 # **What the trees are worth.** Nearly the same accuracy comes with about a third of the gold nodes for GR at
-# τ = 0.01 and 0.1, and with more than half of them for ST-GS at 0.1 and for all at τ = 1. (These are means of three seeds that differ much:
-# GR-MC10 at τ = 0.01 found 17 to 52 %. They are without clipping.) A high accuracy does not mean that the grammar was
+# τ = 0.01 and 0.1, and with more than half of them for ST-GS at 0.1 and for all at τ = 1. (Each is the mean of three seeds, which differ much:
+# with GR-MC10 at τ = 0.01 they found 17 to 52 %. All are without clipping.) A high accuracy does not mean that the grammar was
 # found, and the paper does not claim it.
 
 # %% [markdown]

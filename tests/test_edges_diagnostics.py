@@ -470,7 +470,7 @@ def batch_of(label):
         (lambda: evaluate(7), TypeError, "tokens: expected whole numbers, got 7"),
         (lambda: Example((7.0,), 7), TypeError, "tokens: expected whole numbers"),
         (lambda: Example((7,), 42), ValueError, "label: expected 0 to 9, got 42"),
-        (lambda: Example((7,), 7.0), TypeError, "label: expected a whole number, got 7.0"),
+        (lambda: Example((7,), 7.0), TypeError, "label: expected a whole number, got float 7.0"),
         (lambda: spans_of([-1, 0], 3), ValueError, r"merges: .* 0 to 1, got -1 \(merge 1\)"),
         (lambda: spans_of([0, 1], 3), ValueError, r"merges: .* 0 to 0, got 1 \(merge 2\)"),
         (lambda: spans_of([0, 0, 0], 3), ValueError, "merges: expected at most 2, got 3"),
