@@ -222,15 +222,20 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
             f"one_hot: expected the shape {tuple(logits.shape)} of the logits, "
             f"got {tuple(one_hot.shape)}"
         )
-    if one_hot.device != logits.device:
-        raise ValueError(
-            f"one_hot: expected a tensor on {logits.device}, where the logits are, got one on "
-            f"{one_hot.device}"
-        )
+    check_same_device(one_hot, "one_hot", logits)
     if not holds(lambda d: ((d == 0) | (d == 1)).all(-1) & (d.sum(-1) == 1), one_hot):
         raise ValueError("one_hot: expected a single 1 and otherwise 0 in each row")
     if not holds(lambda x, d: x.masked_fill(d == 0, 0.0).isfinite(), logits, one_hot):
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
+
+
+def check_same_device(tensor: Tensor, name: str, logits: Tensor) -> None:
+    """A tensor that is used together with logits."""
+    if tensor.device != logits.device:
+        raise ValueError(
+            f"{name}: expected a tensor on {logits.device}, where the logits are, got one on "
+            f"{tensor.device}"
+        )
 
 
 def check_generator(generator: Any, device: torch.device | None = None) -> None:

@@ -35,7 +35,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import Tau, check_floating, check_logits, check_real, check_tau, holds, shown
+from ._checks import (
+    Tau,
+    check_floating,
+    check_logits,
+    check_real,
+    check_same_device,
+    check_tau,
+    holds,
+    shown,
+)
 
 
 class Rule(NamedTuple):
@@ -494,11 +503,7 @@ def _check(grad: Tensor, logits: Tensor, index: Tensor, tau: Tau) -> None:
     ):
         if tensor.shape != shape:
             raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
-        if tensor.device != logits.device:
-            raise ValueError(
-                f"{name}: expected a tensor on {logits.device}, where the logits are, got one on "
-                f"{tensor.device}"
-            )
+        check_same_device(tensor, name, logits)
     if index.dtype != torch.int64:
         raise TypeError(f"index: expected int64, got {index.dtype}")
     if not holds(lambda i: (i >= 0) & (i < logits.shape[-1]), index):

@@ -605,6 +605,18 @@ def test_the_command_says_what_is_wrong(module, capsys, arguments, message):
 # --- Losses at the edge ---------------------------------------------------------------------------
 
 
+def test_a_small_gradient_beside_a_large_constant_is_found():
+    """Of a class of probability e⁻³⁶: losses c and c + 1 have the gradient ∓ p (1 − p)."""
+    theta = torch.tensor([[0.0, -36.0]], dtype=torch.float64)
+    second = math.exp(-36.0)
+    for constant in (0.0, 1.0, 1e6):
+        found = diagnostics.compare(
+            lambda d, c=constant: c + d[..., 1].sum(-1), theta, estimators="exact"
+        )
+        expected = torch.tensor([[-second, second]], dtype=torch.float64)
+        torch.testing.assert_close(found.exact, expected, rtol=1e-9, atol=0.0)
+
+
 def test_where_there_is_no_gradient_nothing_is_recommended():
     found = diagnostics.compare(lambda d: 0 * d.sum((-1, -2)) + 3, torch.zeros(2, 3), tau=0.5, k=5)
     assert found.squared_norm == 0

@@ -120,8 +120,7 @@ class Result:
             return [self.failed]
         micro = Measured(1e6 * self.seconds.value, 1e6 * self.seconds.standard_error)
         numbers = [self.bias2, self.variance, *map(self.mse, batch_sizes), self.cosine, micro]
-        shown = [f"{value:.3g} ± {error:.1g}" for value, error in numbers]
-        return [*shown, f"{self.evaluations:,}"]
+        return [*map(str, numbers), f"{self.evaluations:,}"]
 
 
 @dataclass(frozen=True)
@@ -320,9 +319,6 @@ def compare(
             raise ValueError(
                 "f: expected finite losses at all one-hot samples that occur, got NaN or infinity"
             )
-        likely = F.one_hot(theta.argmax(-1), theta.shape[-1]).to(theta.dtype)
-        if gradient.norm() <= 1e-13 * loss(likely.unsqueeze(0)).detach().double().abs().max():
-            gradient = torch.zeros_like(gradient)  # rounding of a loss that is constant
         joint = theta.shape[len(lead) : -1].numel()
         why = [_out_of_reach(name, hyper, theta, joint) for name, hyper in settings]
         if all(why):
@@ -513,22 +509,34 @@ def _reference(
 ) -> tuple[Tensor, Tensor | None, str]:
     """The exact gradient; draws of it where it is sampled, else None; and where it comes from."""
     n, joint = theta.shape[-1], theta.shape[len(lead) : -1].numel()
+    likely = F.one_hot(theta.argmax(-1), n).to(theta.dtype)
+    base = loss(likely.unsqueeze(0))[0].detach().double()
+
+    def beside(samples: Tensor) -> Tensor:
+        """f less what it is at the most probable value, which changes no gradient but rounds less.
+
+        Differences that are rounding of that are none: a constant has no gradient.
+        """
+        difference = loss(samples.to(theta.dtype)).double() - base
+        return difference.masked_fill(difference.abs() <= 1e-13 * base.abs(), 0.0)
+
     if not (why := _too_many(theta, joint)):
         leaf = theta.double().requires_grad_()
-        total = exact(lambda d: loss(d.to(theta.dtype)).double(), leaf).sum()
+        total = exact(beside, leaf).sum()
         (gradient,) = torch.autograd.grad(total, leaf)
         each = f" for each of {lead.numel()} losses" if lead else ""
         return gradient, None, f"enumeration of {n**joint:,} values{each}"
     if max(n, 2 * TESTS) * theta.numel() <= MAX_HELD and _is_sum(loss, theta, generator):
         tests = f"{2 * TESTS:,} random tests"
         found = f"enumeration variable by variable (f is a sum over them in {tests})"
-        return _by_variable(loss, theta), None, found
+        return _by_variable(beside, theta), None, found
     if reference_samples * theta.numel() > MAX_HELD:
         raise ValueError(
             f"logits, reference_samples: expected at most {MAX_HELD:,} numbers in the gradients "
             f"of the reference, got {reference_samples:,} of {theta.numel():,}"
         )
-    draws = _draws(loss, theta, "rloo", {"num_samples": RLOO_SAMPLES}, reference_samples, generator)
+    sampled = {"num_samples": RLOO_SAMPLES}
+    draws = _draws(beside, theta, "rloo", sampled, reference_samples, generator)
     stacked = torch.cat([chunk for chunk, _ in draws])
     found = (
         f"the mean of {reference_samples:,} gradients of RLOO with {RLOO_SAMPLES} samples each, "
@@ -565,7 +573,7 @@ def _same_when_exchanged(
     return difference <= min(rounding, 1e-3 * spread)
 
 
-def _by_variable(loss: _Counted, theta: Tensor) -> Tensor:
+def _by_variable(loss: Loss, theta: Tensor) -> Tensor:
     """p_a (f_a − E f) for each variable, the others held fixed where they cannot matter."""
     n = theta.shape[-1]
     flat = theta.double().reshape(-1, n)
@@ -575,7 +583,7 @@ def _by_variable(loss: _Counted, theta: Tensor) -> Tensor:
         changed = base.expand(n, *base.shape).clone()
         changed[:, j] = torch.eye(n, dtype=theta.dtype, device=theta.device)
         with torch.no_grad():
-            losses = loss(changed.reshape(n, *theta.shape)).double()
+            losses = loss(changed.reshape(n, *theta.shape))
         values[j] = losses.reshape(n, -1).sum(-1)
     return enumerated_gradient(flat.softmax(-1), values).reshape(theta.shape)
 
@@ -584,7 +592,7 @@ def _by_variable(loss: _Counted, theta: Tensor) -> Tensor:
 
 
 def _draws(
-    loss: _Counted,
+    loss: Loss,
     theta: Tensor,
     name: str,
     hyper: Mapping[str, Any],

@@ -14,10 +14,18 @@ from .._checks import check_count, check_draws, check_several
 
 
 class Measured(NamedTuple):
-    """A number that was measured without bias, and its standard error."""
+    """A number that was measured without bias, and its standard error.
+
+    Example:
+        >>> print(Measured(1.2345, 0.026))
+        1.23 ± 0.03
+    """
 
     value: float
     standard_error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ± {self.standard_error:.1g}"
 
 
 class Moments:

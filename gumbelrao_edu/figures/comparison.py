@@ -6,7 +6,7 @@ import html
 
 import plotly.graph_objects as go
 
-from ..diagnostics import Comparison, Measured, Result
+from ..diagnostics import Comparison, Result
 from .page import embedded, page
 from .rows import Row
 from .style import HAIR, RAY, THIN, hollow, layout, line, marker
@@ -118,12 +118,8 @@ def row_of_result(result: Result) -> Row:
 
 def _hover(result: Result) -> str:
     numbers = {"bias²": result.bias2, "variance": result.variance, "cosine": result.cosine}
-    lines = [f"{name} {_number(value)}" for name, value in numbers.items()]
+    lines = [f"{name} {value}" for name, value in numbers.items()]
     return "<br>".join([html.escape(result.call), *lines])
-
-
-def _number(value: Measured) -> str:
-    return f"{value.value:.3g} ± {value.standard_error:.1g}"
 
 
 def _table(comparison: Comparison) -> str:
