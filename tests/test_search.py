@@ -42,14 +42,8 @@ def test_profiles_are_those_of_the_paper_and_smaller_ones():
     assert [(row.label, n, b) for row, n, b in cpu.cells()] == [
         (label, 8, 20) for label in ("GS", "ST-GS", "GR-MC10", "GR-∞")
     ]
-    of_rows = pd.Series([row.label for (row, _, _), _ in cpu.trainings()]).value_counts()
-    assert of_rows.to_dict() == {"ST-GS": 20, "GR-∞": 20, "GS": 15, "GR-MC10": 6}
-    assert cpu.trainings()[:4] == [(cell, 0) for cell in cpu.cells()]  # draw by draw
-    tried = {draw for (row, _, _), draw in cpu.trainings() if row.label == "GS"}
-    drawn = [search.hyperparameters(i, estimators.get("st_gumbel_softmax")) for i in range(20)]
-    length = [each["learning_rate"] / (1 - each["momentum"]) for each in drawn]
-    by_length = sorted(range(20), key=length.__getitem__)
-    assert {*range(20)} - tried == {*by_length[:4], by_length[-1]}
+    by_draw = [(cell, draw) for draw in range(20) for cell in cpu.cells()]
+    assert cpu.trainings() == by_draw  # a stopped search is a smaller one
     gpu = table2.EXPERIMENT.profiles["gpu"]
     assert replace(gpu, valid_samples=5000) == paper
     # The first draws of a larger search are those of a smaller one.
@@ -296,10 +290,6 @@ def test_command_searches_tests_and_writes_the_table(tmp_path, monkeypatch, caps
     tests = pd.read_csv(out / "test/runs.csv")
     assert (-tests.test_bound).tolist() == pytest.approx(cells.test.tolist(), rel=1e-5)
     assert "4-ary, B = 5" in (out / "table2.html").read_text()
-    assert "The best of more" not in (out / "table2.html").read_text()
-    several = {"table2": cells.assign(draws=[7, *cells.draws[1:]])}
-    for said in (table2.EXPERIMENT.page(several), table2.EXPERIMENT.text(several)):
-        assert f"{cells['row'][0]} 7" in said
     for run in runs(TINY, out):
         assert run.name.startswith(search.run_title(run.config))
         history = read_row(run.row)["results"]["history"]

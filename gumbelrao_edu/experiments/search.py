@@ -6,9 +6,9 @@ import functools
 import math
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,6 @@ class Search:
             all models, and on the test set for the one that is chosen; without the latter if 0.
         images: how many of each of these sets are used; None for all.
         only: numbers of draws; no others are tried.
-        fewer: numbers of the draws that are tried of some rows, by their labels.
     """
 
     cells: Callable[[], Sequence[Cell]]
@@ -81,17 +80,11 @@ class Search:
     test_samples: int = 5000
     images: int | None = None
     only: tuple[int, ...] | None = None
-    fewer: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def trainings(self) -> list[tuple[Cell, int]]:
         """Return what is tried, cells and numbers of draws, so that a part is a smaller search."""
-        cells, draws = self.cells(), self.only or range(self.draws)
-        return [
-            (cell, draw)
-            for draw in draws
-            for cell in cells
-            if draw in self.fewer.get(cell[0].label, draws)
-        ]
+        cells = self.cells()
+        return [(cell, draw) for draw in self.only or range(self.draws) for cell in cells]
 
 
 def profiles(cells: Callable[[str], Sequence[Cell]]) -> dict[str, Search]:
