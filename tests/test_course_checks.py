@@ -589,6 +589,7 @@ VARIANCE = {
     "not 1/K²": lambda k, st_gs, gr: gr + (st_gs - gr) / k**2,
     "not subtracted": lambda k, st_gs, gr: gr - (st_gs - gr) / k,
     "2 K in place": lambda k, st_gs, gr: gr + (st_gs - gr) / (2 * k),
+    "between them it is not": lambda k, st_gs, gr: gr + (st_gs - gr) * 0.5 ** (k - 1),
     "// throws away": lambda k, st_gs, gr: gr + (st_gs - gr) // k,
     "brackets are missing": lambda k, st_gs, gr: gr + st_gs - gr / k,
     "you divide var[∇GR].": lambda k, st_gs, gr: st_gs + gr / k,
@@ -1120,6 +1121,14 @@ def test_checks_never_raise(name, what):
     assert len(verdict.text) < 3000
     if CHECKS.get(name, stub) is None and not what.startswith(("error", "exit")):
         wrong(getattr(exercises, name)(STRANGE[what]()))
+
+
+def test_what_python_says_of_a_common_mistake_is_explained():
+    def from_exercise_1(g, p, i):
+        return None.mean(0)
+
+    wrong(exercises.check_limit(from_exercise_1), "an exercise that you have left out?")
+    wrong(exercises.check_limit(lambda g, p, i: 1 / 0.0), "Leave out .item()")
 
 
 def test_an_array_of_numpy_is_as_good_as_a_tensor():

@@ -207,6 +207,7 @@ def test_predicted_variance_right():
 
     right(exercises.check_predicted_variance(lambda *given: torch.tensor(collected(*given))))
     right(exercises.check_predicted_variance(lambda *given: tuple(collected(*given))))
+    right(exercises.check_predicted_variance(collected))
 
 
 # --- Exercise 3: the best temperature -------------------------------------------------------------

@@ -231,6 +231,7 @@ CONDITIONAL = [
     ("time is 0", of_lines(lambda t, i, e: math.inf + e, nine)),
     ("mean over the draws", lambda t, i, e: nine(t, i, e).mean(0)),
     ("the first draw alone", lambda t, i, e: nine(t, i, e)[0]),
+    ("the rows [0]", lambda t, i, e: torch.cat([t.expand(1, -1), nine(t, i, e)[1:]])),
     ("the columns [0]", lambda t, i, e: column_by_column(t, i, e, range(1, len(t)))),
     ("the columns [3]", lambda t, i, e: column_by_column(t, i, e, range(len(t) - 1))),
     ("log Z is multiplied", of_lines(lambda t, i, e: -e.log() * z(t).log(), nine)),

@@ -1,6 +1,7 @@
 """The figures of notebook 02, computed a second time with NumPy."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_traces_hold_lists_and_not_arrays(two):
     assert "bdata" not in json.dumps(two.figure.to_plotly_json()["data"])
 
 
-def test_the_marks_are_the_means_with_two_standard_errors(two):
+def test_the_marks_are_the_means_and_the_sentence_has_two_standard_errors(two):
     """Of the histograms' draws: the bins give the mean up to half a bin."""
     two.controls["p"].value = 0.2
     edges = np.linspace(figures.LOW, figures.HIGH, figures.BINS + 1)
@@ -90,8 +91,18 @@ def test_the_marks_are_the_means_with_two_standard_errors(two):
             mean = share @ middles
             assert mark.x[0] == pytest.approx(mean, abs=half)
             std = np.sqrt(share @ (middles - mean) ** 2)
-            assert mark.error_x.array[0] == pytest.approx(2 * std / np.sqrt(2000), rel=0.05)
-            assert f"{mark.x[0]:.2f} ± {mark.error_x.array[0]:.2f}" in two.caption
+            error = re.search(rf"{mark.x[0]:.2f} ± ([\d.]+)", two.caption)[1]
+            assert float(error) == pytest.approx(2 * std / np.sqrt(2000), rel=0.05, abs=0.005)
+
+
+def test_the_axis_of_the_histograms_stays_and_shows_all(two):
+    ranges = set()
+    for p in figures.PS:
+        two.controls["p"].value = p
+        ranges.add(two.figure.layout.yaxis.range)
+        low, high = two.figure.layout.yaxis.range
+        assert all(low < y < high for drawn in two.figure.data for y in drawn.y)
+    assert len(ranges) == 1
 
 
 LOGITS = torch.tensor([0.5, 0.0, -0.5])

@@ -25,6 +25,10 @@ _ADVICE = {
     "those of torch.",
     "smaller than num_classes": "A place is beyond the number of classes. Take the argmax over "
     "the classes, argmax(-1), and give one_hot their number.",
+    "float division by zero": "Python's numbers can't be divided by 0, those of a tensor can: "
+    "1 / 0 is inf, and inf to a negative power 0. Leave out .item().",
+    "'NoneType' object has no attribute": "Something that you call returns nothing: an exercise "
+    "that you have left out?",
     "returned an invalid gradient": "The gradient of the logits has their shape, [n].",
 }
 
@@ -253,7 +257,7 @@ def number(answer: Any) -> float:
 
 def pair(got: Any, what: str) -> tuple[float, float]:
     """Return two numbers that the learner's function gave, as a tuple, a list or a tensor."""
-    if isinstance(got, Tensor) and got.dim() == 1:
+    if isinstance(got, (Tensor, np.ndarray)) and got.ndim == 1:
         got = [*got]
     if not isinstance(got, (tuple, list)):
         raise Wrong(f"expected two numbers, {what}, got {numbers(got)}.")

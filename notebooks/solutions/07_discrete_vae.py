@@ -180,8 +180,8 @@ def loss(model, images):
 # ## 3 · Three estimators, one race
 #
 # Three copies of the model start from the same weights and see the same digits in the same order. They
-# differ in the estimator only: **ST-GS**, and **GR** with $K = 10$ and with $K = \infty$, the exact
-# conditional mean (7) of [notebook 3](../03_gumbel_rao.ipynb). All at $\tau = 0.1$: a low temperature makes
+# differ in the estimator only: **ST-GS**, and **GR** with $K = 10$ (*GR-MC10*, as the paper calls it) and with
+# $K = \infty$ (*GR-∞*), the exact conditional mean (7) of [notebook 3](../03_gumbel_rao.ipynb). All at $\tau = 0.1$: a low temperature makes
 # the gradient less biased, and that of ST-GS a lot noisier.
 
 # %%
@@ -199,7 +199,7 @@ def prepare(estimator):
     return Training(model, loss, train, **sgd, generators=[noise])
 
 
-trainings = {"ST-GS": prepare(st_gs), "GR-10": prepare(gr[10]), "GR-∞": prepare(gr[math.inf])}
+trainings = {"ST-GS": prepare(st_gs), "GR-MC10": prepare(gr[10]), "GR-∞": prepare(gr[math.inf])}
 
 # %% [markdown]
 # After every 100 steps we note the loss on digits of the validation set, always with the same random
@@ -229,7 +229,7 @@ def validate(training):
 # %% [markdown]
 # **Predict:** the three gradients have the same mean. Will the three curves end at the same place?
 #
-# **Look for** which curve ends highest, and whether $K = \infty$ is ahead of $K = 10$. You may stop the
+# **Look for** whether the curves part, and if so, when and in which order. You may stop the
 # training with the stop button (■) above; run the cell again and it goes on from there. The cells below
 # need 500 steps at least.
 
@@ -239,7 +239,7 @@ from IPython.display import display
 from gumbelrao_edu.course.live import LiveTraining
 from gumbelrao_edu.figures.rows import GR_10, GR_INF, ST_GS
 
-looks = {"ST-GS": ST_GS, "GR-10": GR_10, "GR-∞": GR_INF}
+looks = {"ST-GS": ST_GS, "GR-MC10": GR_10, "GR-∞": GR_INF}
 live = LiveTraining(trainings, looks, value="validation loss", label="validation loss (nats)")
 display(live)
 live.run(until=1500, callback=validate)
@@ -253,7 +253,7 @@ for name, training in trainings.items():
     first, final[name] = (training.history[i]["validation loss"] for i in (0, -1))
     print(f"{name}: {first:.1f} to {final[name]:.1f} nats, {live.seconds[name]:.0f} CPU seconds")
     claim(f"{name} learns", final[name] < first)
-for name in ("GR-10", "GR-∞"):
+for name in ("GR-MC10", "GR-∞"):
     print(f"{name} ends {final['ST-GS'] - final[name]:.1f} nats below ST-GS.")
     claim(f"{name} is more than 3 nats ahead of ST-GS", final["ST-GS"] - final[name] > 3)
 
@@ -267,16 +267,17 @@ for name in ("GR-10", "GR-∞"):
 # %% [markdown]
 # ## 4 · What the models paint
 #
-# The top row are digits from the validation set, the others what each model makes of them: encoded
+# The top row shows digits from the validation set, the others what each model makes of them: encoded
 # into 80 classes and decoded again. The slider starts at the end of the training. **Move it** to the
-# left and back with the arrow keys. **Look for** how a row that can't be read
-# yet differs from one that can.
+# left and back with the arrow keys. **Look for** the step from which on a row can be read.
 
 # %%
 def caption(step):
     rows = {name: training.history[step // 100 - 1] for name, training in trainings.items()}
     losses = [f"{name} {row['validation loss']:.1f}" for name, row in rows.items()]
-    return f"Step {step:,}: validation loss {', '.join(losses)} nats."
+    return f"Ten digits, and what each model makes of them. Step {step:,}: validation loss " + (
+        f"{', '.join(losses)} nats."
+    )
 
 
 frames = {}
@@ -322,8 +323,8 @@ print(f"the most talkative one {said.max():.2f}, the quietest {said.min():.2f}."
 claim("every variable says less than half of log 8", said.max() < math.log(8) / 2)
 
 # %% [markdown]
-# The decoder can also paint without any digit to start from: draw a code at random, as the KL wants codes
-# to look, and paint it. **Look for** what is right in these pictures, and what is not.
+# The decoder can also paint without any digit to start from: draw a code from the prior, each class with the
+# probability 1/8, and paint it. **Look for** what is right in these pictures, and what is not.
 
 # %% tags=["nbval-ignore-output"]
 samples = model.sample(10, generator=torch.Generator().manual_seed(6))
@@ -402,8 +403,8 @@ def predicted(v1, error1, limit, limit_error, k):
 checks.check_predicted_variance(predicted)
 
 # %% [markdown]
-# **Move** the slider. **Look for** whether the points with error bars, measured at $K = 10$ and $K = 100$,
-# lie on the predicted curve, and from which $K$ on nothing more happens.
+# **Move** the slider. **Look for** whether the points measured at $K = 10$ and $K = 100$, with bars of two standard
+# errors, lie on the predicted curve, and from which $K$ on nothing more happens.
 
 # %% tags=["nbval-ignore-output"]
 figures.variance_over_training([*kept], variance)
@@ -422,7 +423,7 @@ claim("K = 100 has less variance than K = 10", variance[100][-1].value < varianc
 #
 # And while the model trains? The three numbers of a line belong to the steps 500, 1,000 and 1,500. All
 # variances grow, but the gain changes little. In section 9 a long training is measured from step 100 on:
-# there the gain is largest at the very beginning, and from step 1,000 to 50,000 it grows by about a tenth.
+# there the gain is largest at the very beginning, and from step 1,000 to 50,000 it changes by 12 % at most.
 
 # %% [markdown]
 # ## 7 · Which temperature?
@@ -716,10 +717,10 @@ by_seed(8, 20)
 # %% [markdown]
 # At the lowest temperature, 0.288, ST-GS is more than three nats behind GR with each of the five seeds, and at 0.465 more
 # than one with each of three. So there the gaps are not the luck of one seed. At 0.777, with shorter steps, nothing is
-# left: the means of the three are within a quarter of a nat, and what a seed changes is more. (That ST-GS was
+# left: the means of ST-GS, GR-MC10 and GR-∞ are within a quarter of a nat, and what a seed changes is more. (That ST-GS was
 # ahead there in the first table was luck.)
 #
-# Each has its best mean elsewhere: ST-GS at 0.523, GR-∞ at 0.288, where it is 1.7 nats ahead of the best of ST-GS. (The
+# ST-GS and GR have their best means at different temperatures: ST-GS at 0.523, GR-∞ at 0.288, where it is 1.7 nats ahead of the best of ST-GS. (The
 # seed by which a draw was chosen is one of the seeds of its mean. So each is a little too good.) The paper has 1.5
 # nats, and a lower temperature for GR as well.
 #
@@ -743,8 +744,8 @@ by_seed(16, 20)
 # %% [markdown]
 # At the low temperature GR is again more than three nats ahead of ST-GS with each seed, four on average. At
 # the higher one the two end at the same bound (one training each). So the gain is with the draw that
-# has the lower temperature (and longer steps). GS, which has a single training at the low one, is better at the higher one, and there half a nat ahead
-# of GR on average. But the bounds of GR alone differ by more than a nat from seed to seed, so these two can't
+# has the lower temperature (and longer steps). GS is better at the higher one (at the low one it has a single training). Each at its better draw, GS is half a
+# nat ahead of GR on average. But the bounds of GR alone differ by more than a nat from seed to seed, so these two can't
 # be told apart here either.
 #
 # And with 4 classes. **Look for** the temperature at which ST-GS is best, and that at which GR is.
@@ -758,7 +759,7 @@ by_seed(4, 20)
 # 2.5 nats ahead on average. So each is best with another draw, and that of GR has the lower temperature, which agrees
 # with the paper. (Two draws are no search for a temperature, and they differ in the length of steps as well.) GS is 0.6 nats ahead of GR on average, each at its better draw and with
 # five seeds. That is more than the chance of the seeds explains. (With three seeds it was 0.4, and undecided, so we
-# made two more. Who looks twice has two chances to be fooled; here 3.5 standard errors are enough for both.)
+# made two more. Whoever looks twice has two chances to be fooled; here 3.5 standard errors are enough for both.)
 #
 # With 2 classes the paper has a gain of 0.2 nats only. **Look for** what the draw with the lower temperature
 # costs each of the three.
@@ -778,8 +779,8 @@ by_seed(2, 20)
 by_seed(8, 5)
 
 # %% [markdown]
-# With the draw at 0.288, the best one for twenty digits, GR is 25 nats ahead. The gradient of five digits has
-# more noise, and as many steps see a quarter of the digits: ST-GS is 38 nats worse than with twenty digits, GR 17. With the other two draws both are far
+# With the draw at 0.288, the best one of GR for twenty digits, GR is 25 nats ahead. The gradient of five digits has
+# more noise, and the same number of steps sees a quarter as many digits: ST-GS is 38 nats worse than with twenty digits, GR 17. With the other two draws both are far
 # better, and within a nat of each other. Each with the better of these and five seeds, GR is 0.9 nats ahead.
 # The draw at 0.288 has the longest steps *and* the lowest temperature; which of them costs ST-GS so much, these
 # rows do not tell. GR bears them better. Where a search finds other hyper-parameters, little is left of its lead.
@@ -791,7 +792,8 @@ by_seed(8, 200)
 
 # %% [markdown]
 # GR is ahead with each seed, but by half a nat on average. With this draw its lead was 25 nats at five digits and
-# 3.7 at twenty. A gradient that averages more digits has less noise of the draws, and there is less to take away.
+# 3.7 at twenty. A gradient that averages more digits has less of the noise with which their codes are drawn, and GR has
+# less to take away.
 # At 0.777 (one training each) both are more than five nats worse, and GR is 0.3 nats ahead. So with two hundred
 # digits little is left of the gain, as in the paper, which has 0.3 nats.
 
@@ -810,7 +812,8 @@ by_seed(8, 200)
 # set (with one sample) down to a threshold; each point is the mean of the trainings that reached it, of the six draws
 # that all estimators have.
 #
-# **Look for** the distance between ST-GS and the GR curves, at the top over time, in the middle over τ.
+# **Look for** the distance between ST-GS and the GR curves, at the top over time, in the middle over τ. (Bars are two
+# standard errors, here and in Figure 3.)
 
 # %%
 from gumbelrao_edu.experiments.fig2 import figure_2
@@ -818,8 +821,8 @@ from gumbelrao_edu.experiments.fig2 import figure_2
 measured = pd.read_csv(stored("fig2/fig2.csv"))
 last = measured[measured.step == measured.step.max()].set_index(["row", "tau"]).monte_carlo
 alt = (
-    f"Top: at τ = 0.5 the variance of the draws rises during the training, and that of GR is below "
-    f"that of ST-GS at each step; at the last one {last['ST-GS', 0.5]:.0f} for ST-GS, "
+    f"Top: at τ = 0.5 the variance of the draws rises until step 10,000 or later, and that of GR is "
+    f"below that of ST-GS at each step; at the last one {last['ST-GS', 0.5]:.0f} for ST-GS, "
     f"{last['GR-MC10', 0.5]:.0f} for K = 10, {last['GR-∞', 0.5]:.0f} for K = ∞. Middle: the mean "
     f"squared error falls as τ grows from 0.1 to 4, GR below ST-GS, at 2 and 4 hardly. Bottom: "
     f"steps to thresholds of the loss, mostly more for lower ones; ST-GS takes longest to 140."
@@ -948,10 +951,12 @@ saved.unstack("step").round(1)
 # ## 10 · What holds, and what does not
 #
 # For each claim of the paper on these figures and tables there is a rule. (Those for Figure 2 and for 8-ary at
-# B = 20 were written after the first of these trainings, the others before theirs.) If the measured number is far
+# B = 20 were written after the first of these trainings, the others before theirs. Some were changed later;
+# `notebooks/results/README.md` says which.) If the measured number is far
 # enough from the limit in the rule, the claim *holds*, or *does not hold*; else it is *undecided*. Far enough is two
 # standard errors, if these are known well. With three seeds they are not, and it is more: 4.5, or 2.9 if two
-# independent means have three each and the same scatter.
+# independent means have three each and the same scatter. A number without an error decides nothing, nor does a best τ
+# that is the largest measured.
 
 # %%
 from IPython.display import HTML
@@ -969,7 +974,7 @@ HTML(verdicts.shown(verdicts.read(stored("verdicts.csv")), *places))
 #
 # The errors are those of the seeds. They do not say what other draws would give. At 4 and 16 classes, where two draws
 # were tried, the lead of GR over ST-GS hangs on the one with the low temperature: without it at most 0.1 nats are left. At
-# 8 classes, with twenty, it does not: 1.5 are left. (The table has this number for each claim. For GS at 8 classes it
+# 8 classes, with twenty, it does not: 1.5 are left. (The table has this number for each claim about a gain in nats. For GS at 8 classes it
 # says 0.1, for only one other draw of GS has three seeds. Its draws 15 and 18, with one training each, are more than a nat
 # ahead of GR.) With the first six draws we had found a lead of 3.7 nats there, which hung on one draw, too: ST-GS had found none that suits it.
 

@@ -180,8 +180,7 @@ def two_ways(*, k: int = 10_000, seed: int = 1) -> Panel:
             for way, values in (("rejection", kept[:, i]), ("(9)", direct[:, i])):
                 trace(figure, f"{name}: {way}").y = percent(values)
                 mean, error = values.mean().item(), 2 * values.std().item() / math.sqrt(k)
-                mark = trace(figure, f"{name}: mean by {way}")
-                mark.x, mark.error_x.array = [mean], [error]
+                trace(figure, f"{name}: mean by {way}").x = [mean]
                 said.append(f"{mean:.2f} ± {error:.2f}")
         return (
             f"p = {label(p)}: rejection drew {drawn} times to keep {k}, which is "
@@ -198,15 +197,14 @@ def two_ways(*, k: int = 10_000, seed: int = 1) -> Panel:
     ]
     lines = [curve(f"{name}: (9)", look, middles, line_shape="hvh") for name, look in looks]
     means = [
-        points(f"{name}: mean by {way}", form, y=[height], showlegend=False).update(
-            error_x={"type": "data", "array": [0.0], "thickness": THIN}
-        )
+        points(f"{name}: mean by {way}", form, y=[height], showlegend=False)
         for name, look in looks
         for way, form, height in (("rejection", hollow(look), -0.6), ("(9)", look, -1.4))
     ]
     axes = layout("θ + G, given that class 1 won", "% of the draws", height=440)
     figure = go.Figure([*histograms, *lines, *means], {**axes, "barmode": "overlay"})
-    figure.update_yaxes(tickvals=list(range(0, 31, 2)))  # no % below 0, where the means are
+    # No % below 0, where the means are. The axis stays where it is while the slider moves.
+    figure.update_yaxes(tickvals=list(range(0, 31, 2)), range=[-2, 14])
     return Panel(
         figure, update, p=slider("p", PS, 0.5, tooltip="probability of class 1, which has won")
     )

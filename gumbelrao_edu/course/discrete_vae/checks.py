@@ -288,7 +288,7 @@ def check_predicted_variance(function: Any) -> None:
         )
 
 
-@check("more gradients make the bias count, and the best τ falls.")
+@check("averaging divides the variance, and leaves the bias.")
 def check_best_temperature(function: Any) -> None:
     """Check exercise 3 of notebook 07: the best τ for a mean of m gradients, and its MSE.
 
@@ -304,7 +304,7 @@ def check_best_temperature(function: Any) -> None:
         ...     mse = squared_bias + variance / m
         ...     return taus[mse.argmin()], mse.min()
         >>> check_best_temperature(best)
-        Right: more gradients make the bias count, and the best τ falls.
+        Right: averaging divides the variance, and leaves the bias.
     """
     taus = torch.tensor([0.1, 0.25, 0.5, 1.0], dtype=torch.float64)
     bias = torch.tensor([0.9, 0.2, 4.0, 16.0], dtype=torch.float64)

@@ -295,16 +295,20 @@ def gains_of_draws(
     Args:
         lengths: of the steps of each draw, learning rate / (1 − momentum).
         taus: temperatures.
-        gains: in nats; the area of a point grows with its own, which the pointer shows.
+        gains: in nats; the area of a point grows with its own, which the pointer shows. One of a
+            loss is hollow.
 
     Example:
         >>> figure = gains_of_draws([0.004, 0.007], [0.8, 0.3], [-0.54, 3.1])
         >>> figure.data[0].text
         ('−0.5', '3.1')
+        >>> figure.data[0].marker.symbol
+        ('circle-open', 'circle')
     """
     text = [f"{round(gain, 1) + 0.0:.1f}".replace("-", "−") for gain in gains]  # no −0.0
     draws = points("draw", MEASURED, lengths, list(taus), text=text)
-    draws.marker.size = [DOT + 4 * math.sqrt(max(gain, 0)) for gain in gains]
+    draws.marker.size = [DOT + 4 * math.sqrt(abs(gain)) for gain in gains]
+    draws.marker.symbol = ["circle" if gain >= 0 else "circle-open" for gain in gains]
     axes = layout("learning rate / (1 − momentum)", "τ", height=460)
     figure = go.Figure(draws, axes)
     ends = (0.8 * min(lengths), 1.5 * max(lengths))

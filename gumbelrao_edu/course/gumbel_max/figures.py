@@ -114,8 +114,8 @@ def slopes(logits: Tensor, perturbed: Tensor) -> Panel:
     moved[:, 0] = theta + noise
     x = theta.tolist()
     figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.1)
-    step = (theta > jump).double().tolist()
-    figure.add_trace(curve("D (argmax)", FORWARD, x, step, line_shape="hv"), 1, 1)
+    step = curve("D (argmax)", FORWARD, [x[0], jump, jump, x[-1]], [0.0, 0.0, 1.0, 1.0])
+    figure.add_trace(step, 1, 1)
     for tau, look in zip(SLOPE_TAUS, TEMPERATURES, strict=True):
         s = tempered_softmax(moved, tau)[:, 0]
         name = f"τ = {label(tau)}"

@@ -42,10 +42,10 @@ def race(*, steps: int = 200, runs: int = 8) -> Panel:
         st_gs, gr = (losses[each][:, TAUS.index(tau)].tolist() for each in (1, k))
         trace(figure, "ST-GS").y, trace(figure, "Gumbel-Rao").y = st_gs, gr
         return (
-            f"The loss starts at {gr[0]:.0f}. After {steps} steps at τ = {label(tau)} it is "
-            f"{st_gs[-1]:.1f} with ST-GS and {gr[-1]:.1f} with Gumbel-Rao, K = {label(k)}: "
-            f"the same start and steps, and at the same weights the same mean gradient (means of "
-            f"{runs} runs)."
+            f"Means of {runs} runs: the loss starts at {gr[0]:.0f}. After {steps} steps at "
+            f"τ = {label(tau)} it is {st_gs[-1]:.1f} with ST-GS and {gr[-1]:.1f} with Gumbel-Rao, "
+            f"K = {label(k)}. Start and step size are the same, and at the same weights so is the "
+            f"mean of the gradient."
         )
 
     steps_done = range(steps + 1)

@@ -196,7 +196,7 @@ def _split(
     return pair(inner, outer), given, mistakes
 
 
-@check("beyond K = inner / outer you pay for noise that is not the larger part any more.")
+@check("that is K* / ε, rounded up. Half the excess costs twice the samples.")
 def check_enough_samples(function: Any) -> None:
     """Check exercise 2 of notebook 04: the smallest K that comes close to K = ∞.
 
@@ -210,7 +210,7 @@ def check_enough_samples(function: Any) -> None:
     Example:
         >>> import math
         >>> check_enough_samples(lambda inner, outer, e: max(1, math.ceil(inner / (e * outer))))
-        Right: beyond K = inner / outer you pay for noise that is not the larger part any more.
+        Right: that is K* / ε, rounded up. Half the excess costs twice the samples.
     """
     for inner, outer, excess in (
         (6.0, 0.5, 0.25),
@@ -278,7 +278,7 @@ def check_enough_samples(function: Any) -> None:
         expect(got, wanted, given, mistakes, otherwise)
 
 
-@check("the value of (9), the derivative of a softmax at a fixed point.")
+@check("the samples come from (9), and the derivative does not run through it.")
 def check_relaxed_mean(function: Any) -> None:
     """Check exercise 3 of notebook 04: the derivative of (10) must not run through (9).
 

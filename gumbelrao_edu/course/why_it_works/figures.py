@@ -188,9 +188,9 @@ def diminishing(f: Loss, logits: Tensor, *, seed: int = 0) -> Panel:
         return (
             f"τ = {label(tau)}. Inner variance {inner:.2g}, outer {outer:.2g}: {crossing}. "
             f"Variance at K = 1, 10, 100 and ∞: {first:.2f}, {tenth:.2f}, {last:.2f}, "
-            f"{outer:.2f}. The first nine samples more take away "
-            f"{100 * (1 - tenth / first):.0f} % of the variance, the next ninety "
-            f"{100 * (tenth - last) / first:.0f} %."
+            f"{outer:.2f}. Nine more samples take away "
+            f"{100 * (1 - tenth / first):.0f} % of the variance at K = 1, ninety more another "
+            f"{100 * (tenth - last) / first:.0f} % of it."
         )
 
     traces = [
