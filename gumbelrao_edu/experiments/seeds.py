@@ -225,10 +225,10 @@ def _all() -> search.Search:
 
 _CPU = (
     _draws(_ROWS, (3, 2))
-    + _draws([ST_GS, GR_INF], (15,))
+    + _draws([*_ROWS, GS], (15,))
     + _draws([ST_GS, GS], (9,))
     + _draws([ST, GR_100], (3, 2))
-    + _draws([GS], (2,))
+    + _draws([GS], (2, 18))
     + _draws([REINFORCE], (3, 2))
     + _draws([ST_GS, GR_INF], (3, 2, 4), batch_size=5)
     + _draws([ST_GS, GR_INF, GS], (3, 2), arity=2)
@@ -247,7 +247,7 @@ _AGAIN = tuple(
     for draws, more in (
         (_draws([ST_GS, GR_INF], (3,), batch_size=5), (6, 7)),
         (_draws(_ROWS, (3, 2)), (6, 7, 8, 9)),
-        (_draws([ST_GS], (15,)) + _draws([GS], (2,)), (6, 7)),
+        (_draws([ST_GS, GR_10, GS], (15,)) + _draws([GS], (2, 18)), (6, 7)),
         (_draws([GR_100], (3,)), (8, 9)),
         (_draws([ST_GS], (2,), batch_size=5), (8, 9)),
         (_draws([GR_INF], (4,), batch_size=5), (8, 9)),
