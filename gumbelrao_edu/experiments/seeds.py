@@ -238,10 +238,10 @@ _CPU = (
 )
 
 # Beside the best draw of each cell: at B = 5 the one where GR is furthest ahead; at 8-ary, B = 20
-# the second best of ST-GS, nearly as good, the best of the first six of GS, and two draws of the
-# rows of which the paper says most, which were the best of the first six, and one of GR-MC100, with
-# two seeds more. So have the best draws at B = 5 and, of the two rows that are compared, at 4-ary:
-# three seeds left two claims close to a verdict.
+# the one that is best or second best of ST-GS, GR-∞ and GS, the third of GS, and the best of its
+# first six; with two seeds more two draws of the rows of which the paper says most, which were the
+# best of the first six, and one of GR-MC100. Two more have the best draws at B = 5, too, and, of
+# the two rows that are compared, at 4-ary: three seeds left two claims close to a verdict.
 _AGAIN = tuple(
     (cell, draw, seed)
     for draws, more in (
@@ -261,7 +261,7 @@ _AGAIN = tuple(
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
-    # The cpu profile: 114 trainings of 6 to 90 minutes of a core, beside eleven of Table 2. Cut:
+    # The cpu profile: 120 trainings of 4 to 90 minutes of a core, beside fourteen of Table 2. Cut:
     # all draws but the best of Table 2, and in cells that it has not all but two or three; most
     # cells.
     profiles={

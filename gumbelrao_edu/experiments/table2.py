@@ -82,7 +82,7 @@ _PROFILES = search.profiles(cells_of_profile)
 EXPERIMENT = search.experiment(
     "table2",
     "Table 2",
-    # The cpu profile takes HOURS hours on two cores. It has all draws of the paper, and four rows.
+    # The cpu profile takes five hours on two cores. It has all draws of the paper, and four rows.
     {**_PROFILES, "cpu": replace(_PROFILES["cpu"], draws=20)},
     tables,
     page=lambda tables: paper_form(tables["table2"]).to_html(),
