@@ -47,7 +47,7 @@ def test_names_of_the_files_say_what_varies():
     names = [path.name for path in STORED.rglob("runs/*.json")]
     assert "GR-MC10_n8_B20_draw3-70a914c0.json" in names
     # The tests of four trainings have their titles, three runs stand in three experiments and
-    # thirteen in two, and six trainings of Table 1 are there once more beside the clipped ones, validated
-    # more often.
+    # thirteen in two, and six trainings of Table 1 are there once more beside the clipped ones,
+    # validated more often.
     assert len({name.rpartition("-")[0] for name in names}) == len(names) - 4 - 2 * 3 - 13 - 6
     assert max(map(len, names)) < 80

@@ -261,7 +261,7 @@ _AGAIN = tuple(
 EXPERIMENT = Experiment(
     name="seeds",
     title="Table 2 with other seeds",
-    # The cpu profile: 120 trainings of 4 to 90 minutes of a core, beside fourteen of Table 2. Cut:
+    # The cpu profile: 120 trainings of 5 to 90 minutes of a core, beside fourteen of Table 2. Cut:
     # all draws but the best of Table 2, and in cells that it has not all but two or three; most
     # cells.
     profiles={
