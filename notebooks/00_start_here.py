@@ -20,7 +20,7 @@
 #
 # **After this notebook you can** run a cell, move a slider, and know that your installation works.
 #
-# **You need** nothing. **Time:** 15 minutes.
+# **You need** an idea of how a network is trained: loss, gradient, step size. **Time:** 15 minutes.
 
 # %% [markdown] tags=["links"]
 # [Open in Binder](https://mybinder.org/v2/gh/gumbelrao-edu/gumbelrao_edu/main?urlpath=lab/tree/notebooks/00_start_here.ipynb) ·
@@ -51,9 +51,10 @@ from gumbelrao_edu.course.start_here.figures import race
 race()
 
 # %% [markdown]
-# **Look for** where the two lines part. (They do so within the first few steps.) Then move the sliders: τ, a
+# **Look for** where the two lines part. Then move the sliders: τ, a
 # *temperature*, says how noisy both trainings are, and $K$ how much of this noise the second one takes out.
-# At $K = 1$ the two are the same. At τ = 1 there is little to take out, and it may be chance which line ends lower.
+# At $K = 1$ the two are the same. At τ = 1 less of the noise can be taken out, and eight runs are too few to show
+# what that gains: which line ends lower there may be chance.
 #
 # What τ and $K$ are, and why this works, is what the notebooks explain.
 #

@@ -297,12 +297,12 @@ for i in range(3):
 figures.maxima(perturbed, log_z)
 
 # %% [markdown]
-# None does, but for the steps that few draws leave. How high the winner is says nothing about who it was.
+# None does, apart from the steps that few draws leave. How high the winner is says nothing about who it was.
 #
 # ### Exercise 3 · How high?
 #
 # Three classes have $\exp \theta = (2, 3, 5)$. What is the mean of the largest of the three
-# $\theta_j + G_j$? Two digits after the point are enough; compute them without sampling.
+# $\theta_j + G_j$? Compute it without sampling, to two digits after the point.
 #
 # <details><summary>Hint</summary>
 #
@@ -394,7 +394,7 @@ for d, tau in [(0.0, 0.1), (0.5, 0.1), (0.5, 1.0)]:
 #
 # 1. Where are the points at τ = 10, and where at τ = 0.05?
 # 2. The colour says which class $D$ is. Does a point ever cross over to another colour's corner?
-# 3. The cross is the mean of the points, the ring is $p$. At which end of the slider do they meet?
+# 3. The cross is the mean of the points, the ring is $p$. At which end of the slider are they close?
 
 # %%
 panel = figures.samples(logits)
@@ -410,10 +410,10 @@ panel.captions(tau=[10.0, 0.05])
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. In the centre at large τ; at the corners at small τ.
+# 1. Near the centre at large τ; most of them at a corner at small τ.
 # 2. Never. Dividing by τ does not change which entry is the largest, so $S_\tau$ always has its largest
 #    entry where $D$ has its one.
-# 3. At small τ. There $S_\tau$ is $D$, whose mean is $p$ (up to the luck of 200 draws). At large τ the
+# 3. At small τ. There $S_\tau$ is nearly $D$, whose mean is $p$ (up to the luck of 200 draws). At large τ the
 #    mean is the centre, whatever $p$ is. So at τ > 0 the mean of the soft choice is not $p$,
 #    unless all classes are equally probable.
 #
@@ -505,7 +505,7 @@ checks.check_relaxed_sample(relaxed_sample)
 # ## Where to read on
 #
 # - [Maddison, Tarlow and Minka (2014), A\* Sampling](https://arxiv.org/abs/1411.0030): the trick for a continuum of
-#   classes, with the top-down construction that notebook 2 uses.
+#   classes. It draws the largest first and then what is below it, as notebook 2 will.
 # - [Jang, Gu and Poole (2017)](https://arxiv.org/abs/1611.01144) and
 #   [Maddison, Mnih and Teh (2017)](https://arxiv.org/abs/1611.00712): the two papers that introduced $S_\tau$.
 # - [Huijben, Kool, Paulus and van Sloun (2022)](https://arxiv.org/abs/2110.01515): a review of the trick and of

@@ -104,7 +104,7 @@ write("exact gradient", exact)
 # $$D = \lim_{\tau \to 0} S_\tau, \qquad S_\tau = \mathrm{softmax}_\tau(\theta + G) \qquad (3)$$
 #
 # The *straight-through* estimator uses both. Forward, $f$ sees the true choice $D$. Backward, the
-# gradient pretends that it had been $S_\tau$:
+# derivative of $f$ is taken at $D$, and goes on to θ through $S_\tau$, as if $D$ moved with θ as $S_\tau$ does:
 #
 # $$\nabla_{\mathrm{STGS}} = \frac{\partial f(D)}{\partial D} \;
 # \frac{d\, \mathrm{softmax}_\tau(\theta + G)}{d\theta} \qquad (6)$$
@@ -230,7 +230,8 @@ figures.jacobians(logits)
 #   + \mathbb{E}[\mathrm{var}[\nabla_{\mathrm{STGS}} \mid D]]$, and the last term, the noise that the
 #   loss never saw, is gone.
 #
-# To average an estimator given what matters is called *Rao-Blackwellization*: the Rao in the name.
+# To replace an estimator by its mean given a part of the randomness, here given $D$, the part that $f$ sees, is called
+# *Rao-Blackwellization*: the Rao in the name.
 
 # %% [markdown]
 # ## 4 · K samples in place of the expectation
@@ -323,8 +324,8 @@ assert torch.allclose(sums.grad, torch.tensor([-28.0, 28.0, 0.0]) / 39, atol=1e-
 # </details>
 
 # %% tags=["exercise"]
-def variance(k, st_gs, gr):
-    # st_gs is var[∇STGS], gr is var[∇GR], both numbers; return var[∇GRMCK].
+def variance(k, var_st_gs, var_gr):
+    # var_st_gs is var[∇STGS], var_gr is var[∇GR], both numbers; return var[∇GRMCK].
     ...
 
 
@@ -346,7 +347,8 @@ checks.check_variance(variance)
 # $$r_j = \left(1 + \frac{E_j}{E_i\, p_j}\right)^{-1/\tau}, \qquad r_i = 1, \qquad
 # s = \frac{r}{\sum_j r_j},$$
 #
-# and from exercise 1 the product of $g$ and the Jacobian at $s$.
+# and from exercise 1 the product of $g$ and the Jacobian at $s$. (If you left exercise 1 out, take its function from
+# the solutions.)
 #
 # <details><summary>Hint</summary>
 #
@@ -379,29 +381,29 @@ checks.check_backward(GRMCK)
 # > pseudo-code. Only then is $K = 1$ the same as ST-GS, and only then do (10) and (7)
 # > have the same mean.
 #
-# How large is the difference? The next cells do it both ways at τ = 1, with the same draws.
+# How large is the difference? The next cells do it both ways at τ = 1 and $K = 1$. `gumbel_rao` holds $G^k$ fixed.
 
 # %%
 from gumbelrao_edu import gumbel_max
 from gumbelrao_edu.surrogate import replace_gradient
 
 
-def rao(rows, hold_fixed):
+def through_9(rows):
     d = gumbel_max(rows.detach(), generator=generator)[0]
-    perturbed = conditional_gumbel(rows, d, k=1, generator=generator)[0]  # (9)
-    if hold_fixed:
-        perturbed = rows + (perturbed - rows).detach()
+    perturbed = conditional_gumbel(rows, d, k=1, generator=generator)[0]  # (9), which depends on θ
     return replace_gradient(d, tempered_softmax(perturbed, 1.0))  # forward d, backward the softmax
 
 
 # %%
-for name in ["held fixed", "through G^k"]:
-    generator.manual_seed(5)
-    gradients = estimates(lambda rows, name=name: rao(rows, name == "held fixed"))
+ways = {
+    "held fixed": lambda rows: gumbel_rao(rows, tau=1.0, k=1, generator=generator),
+    "through G^k": through_9,
+    "ST-GS": lambda rows: st_gumbel_softmax(rows, tau=1.0, generator=generator),
+}
+for name, way in ways.items():
+    gradients = estimates(way)
     write(f"{name}, mean", gradients.mean(0))
     write("    standard errors", gradients.std(0) / num_samples**0.5)
-plain = estimates(lambda rows: st_gumbel_softmax(rows, tau=1.0, generator=generator))
-write("ST-GS at τ = 1, mean", plain.mean(0))
 
 # %% [markdown]
 # Held fixed, the mean is that of ST-GS within the errors. Through $G^k$ it is another one: a good part of the
@@ -471,11 +473,11 @@ for caption in panel.captions(tau=[0.1], k=[1, math.inf]):
 # exact gradient, with either estimator: only averages are.
 #
 # *Optional, 8 minutes.* So, which temperature? The *mean squared error* (MSE) counts both faults: it is bias²
-# plus variance, summed over the entries. In the next figure the curves are computed and the black points are
-# measured, and each estimate is the mean of $B = 64$ draws, as in a minibatch. A star marks the lowest point of
-# the curve of its colour. At $K = 1$ both estimators are one.
+# plus variance, summed over the entries. In the next figure each estimate is the mean of $B = 64$ draws, as in a
+# minibatch. The curves are computed. The points are the MSE of GR, measured, with bars of two standard errors. A star
+# marks the lowest point of the curve of its colour. At $K = 1$ both estimators are one.
 #
-# **Predict:** to which side does the star of GR go when $K$ grows? Then move the slider.
+# **Predict:** to which side does the star of GR go when $K$ grows? Then move the slider of $K$.
 
 # %%
 panel = figures.mse_over_tau(f, logits, start=1)
@@ -493,7 +495,7 @@ for caption in panel.captions(b=[64], k=[1, 10, math.inf]):
 #
 # **A trap.** Move $B$ to 1. The best τ is now at the right end, and its MSE is three quarters of the dotted
 # line. The dotted line is what returning zero gives. A single estimate of this small gradient is so noisy that the
-# best answer is to return much too little: the mean at τ = 5 is a quarter of the gradient. The MSE is a good judge
+# best answer is to return much too little: the mean at τ = 5 is a quarter as long as the gradient. The MSE is a good judge
 # of the average of many estimates, and a bad one of a single one.
 
 # %%
@@ -567,7 +569,8 @@ figures.trainings({key: curves.mean(1).tolist() for key, curves in runs.items()}
 # ```
 #
 # Both return a one-hot sample that carries the gradient, and $f$ is evaluated once. The next cell runs
-# both, with τ = 0.25 and each on the 20,000 rows, and compares the standard deviations of the whole gradient.
+# both, with τ = 0.25 and each on the 20,000 rows, and compares the standard deviations of the whole gradient, the
+# root of the sum of the variances of its entries.
 
 # %%
 import torch.nn.functional as F
@@ -632,7 +635,7 @@ for name, gradients in [("F.gumbel_softmax", before), ("gumbel_rao", after)]:
 #
 # <details><summary>Answer</summary>
 #
-# For one noisy estimate the MSE is lowest where the mean is far too short, here a quarter of the gradient. An
+# For one noisy estimate the MSE is lowest where the mean is far too short, here a quarter as long as the gradient. An
 # optimiser averages over many steps, and there this bias counts.
 #
 # </details>

@@ -162,8 +162,8 @@ write("outer: var[GR]", [terms.outer], 4)
 # cleverly chosen ones.)
 #
 # **Predict:** we make up 300 problems with four classes, with random logits and a random target, and
-# compute the MSE of ST-GS, of GR with $K = 10$ and of GR. In how many does it fall, or stay, in this order, as the
-# formula in the last proof says? And how many times larger than that of GR can the MSE of ST-GS be?
+# compute the MSE of ST-GS, of GR with $K = 10$ and of GR. By the last proof it falls, or stays, in this order in each
+# of them. But how many times larger than that of GR is the MSE of ST-GS, at τ = 0.1 and at τ = 1?
 
 # %% tags=["hide-output"]
 from gumbelrao_edu.diagnostics import mse
@@ -180,9 +180,9 @@ for tau in [0.1, 1.0]:
     print(f"τ = {tau}: in {order.sum()} of 300 problems; {ratio.min():.1f} to {ratio.max():.1f}")
 
 # %% [markdown]
-# The order is right in all of them. That is no test: `mse` computes inner/$K$ + outer + bias², the formula of the
-# proof. Section 3 measures. What is new here is *how much* is gained: it differs a great deal, with the problem and
-# with τ. To this we turn now.
+# (That the order is right in all of them is no test: `mse` computes inner/$K$ + outer + bias², the formula of the
+# proof. Section 3 measures.) *How much* is gained differs a great deal, with the problem and with τ. To this we turn
+# now.
 
 # %% [markdown]
 # ## 3 · Where the variance comes from
@@ -246,7 +246,8 @@ checks.check_split_variance(split_variance)
 # $K$ independent copies of $\nabla_{\mathrm{STGS}}$, so $\mathrm{var}[X \mid D] =
 # \mathrm{var}[\nabla_{\mathrm{STGS}} \mid D] / K$, and $\mathbb{E}[X \mid D] = \nabla_{\mathrm{GR}}$. ∎
 #
-# The next figure is a map of (13): dark is much variance, and from one white line to the next it halves.
+# The next figure is a map of (13): dark is much variance, and from one white line to the next it halves. Both axes are
+# logarithmic, so equal steps double $K$, or $B$.
 # The circles are measured, and have the colour of what was measured. A circle that agrees with the formula
 # has the colour of the map around it. The dashed line is at $K^*$, where both terms of (13) are equal.
 #
@@ -268,7 +269,7 @@ panel.captions(tau=[0.05, 1.0])
 #
 # $$\frac{\text{inner}}{K^*} = \text{outer}, \qquad K^* = \frac{\text{inner}}{\text{outer}}$$
 #
-# At τ = 1 the dashed line is missing. There $K^*$ is below 1, and $K$ has little to do.
+# At τ = 0.5 and τ = 1 the dashed line is missing. There $K^*$ is below 1, and $K$ has less to do.
 
 # %% [markdown]
 # ## 4 · How many samples are enough?
@@ -329,7 +330,8 @@ for i, tau in enumerate(taus):
 # The outer variance settles. The inner one more than doubles at first, and at a low τ grows like 1/τ: inner · τ
 # settles, too. So $K^*$ also grows like 1/τ. To see why, look at the Jacobian of
 # softmax, whose entries are $(s_a 1\{a = b\} - s_a s_b)/\tau$. Here are the Jacobians for four noises that lead to
-# the same $D$. Look for the one that is not nearly zero. Then move τ to 1, and look at the others.
+# the same $D$, and at the end their mean over all such noises. Look for the noise whose Jacobian is not nearly zero.
+# Then move τ to 1, and look at the others.
 
 # %%
 figures.jacobians(logits)
@@ -439,8 +441,10 @@ checks.check_relaxed_mean(relaxed_mean)
 # of a prize falls, the prize grows, and the mean stays. We find it in three steps.
 #
 # **Step 1: only a close runner-up counts.** Let class $i$ be the one that was drawn, and
-# $g = \partial f(D)/\partial D$. A noise matters only if some class $j$ comes within a few τ of the winner. Two
-# classes do so at once with a probability like τ², one with a probability like τ; as τ → 0 two can be left out.
+# $g = \partial f(D)/\partial D$. A noise matters only if some class $j$ comes within a few τ of the winner. Then the
+# Jacobian has entries like 1/τ. One class comes as close with a probability like τ, and adds something like
+# $\tau \cdot 1/\tau = 1$ to the mean. Two do so at once with a probability like τ², and add something like τ, which can
+# be left out as τ → 0.
 # So all others are far behind, and $s_i + s_j = 1$ up to next to nothing. Exercise 1 of notebook 3 had the product of $g$ and the
 # Jacobian, $s_j (g_j - \langle g, s \rangle)/\tau$ for $\theta_j$. Here $\langle g, s \rangle = s_i g_i + s_j g_j$, so
 # it is
@@ -542,8 +546,9 @@ checks.check_limit(limit)
 #
 # </details>
 #
-# Shekhovtsov (2023) found this limit, and called it **ZGR**. How fast does GR come to it? Here is the distance,
-# relative to the limit, on logarithmic axes. Points along a line of slope 1 say that it is proportional to τ.
+# Shekhovtsov (2023) found this limit, and called it **ZGR**, with a Z for zero. How fast does GR come to it? Here is the
+# distance of the two for the same $D$, relative to the length of the limit (both as root mean squares over $D$), on
+# logarithmic axes. Points along a line of slope 1 say that it is proportional to τ.
 
 # %%
 from gumbelrao_edu.figures import show
@@ -580,8 +585,8 @@ for name, loss in losses.items():
 #
 # *Optional, 10 minutes.* The next figure is the optional one of notebook 3, section 5, with the target of this
 # notebook, so that its numbers differ. It shows the MSE over τ, with a star at its lowest point. Now we look at both sliders, $K$ and $B$, the
-# number of independent estimates that are averaged. The points are measured, 12,800 draws at each of five
-# temperatures, with bars of two standard errors. The stars are the best temperatures of ST-GS and of GR.
+# number of independent estimates that are averaged. The points are the MSE of GR, measured with 12,800 draws at
+# each of five temperatures, with bars of two standard errors. The stars are the best temperatures of ST-GS and of GR.
 #
 # **Predict before you move a slider:**
 #
@@ -601,10 +606,11 @@ panel.captions(b=[1, 64], k=[1, 100])
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. The bias² moves with neither: averaging does not change a mean. The MSE and the variance of GR move
-#    with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
+# 1. The bias² moves with neither: averaging does not change a mean. Nor does the dotted line, no gradient at all. The
+#    MSE and the variance of GR move with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
 # 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
-#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one.
+#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one, if that
+#    variance is not mostly the noise of $D$.
 #    *That is the use of GR:* at $B = 64$ its lowest point lies further left than that of ST-GS, at less bias.
 #    At $B = 1$ both stars stand at the right end of the figure: the noise of $D$, which no $K$ removes, is so
 #    large that the highest τ is the best one shown. (The vector 0, no estimate at all, has a smaller MSE than any
@@ -687,7 +693,8 @@ print("    both ways closer than 0.01:", (distance < 0.01).item())
 # L_j = \Big(\frac{dL_{j+1}}{dD^j} + \frac{\partial f}{\partial D^j}\Big)^{*} \cdot s(\theta^j)
 # \qquad (21 \text{ to } 26)$$
 #
-# where $dL_{j+1}/dD^j$ runs through $\theta^{j+1} = h(D^j)$, and $s$ is that of (17), (18) or (19). First the
+# where $dL_{j+1}/dD^j$ runs through $\theta^{j+1} = h(D^j)$, and $s$ is that of (17), (18) or (19). The gradient of
+# $L_1$ is the estimate for $\theta^1$. First the
 # custom backward pass (exercise 3 of notebook 3), which needs no thought: automatic differentiation finds
 # both parts.
 
@@ -708,7 +715,8 @@ backward = gradient(f_chain([d1, d2]), first)
 
 # %% [markdown]
 # Then the losses, from the same noise. The function `sequential` builds (21) to (26) and asks for $s$ as a
-# function of the logits and of the position in the chain.
+# function of the logits and of the position in the chain. It returns the sum of all $L_j$. In those after $L_1$ the
+# first choice is held fixed, so the gradient of the sum in $\theta^1$ is that of $L_1$.
 
 # %%
 generator = seeded()

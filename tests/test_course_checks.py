@@ -1128,7 +1128,7 @@ def test_what_python_says_of_a_common_mistake_is_explained():
         return None.mean(0)
 
     wrong(exercises.check_limit(from_exercise_1), "an exercise that you have left out?")
-    wrong(exercises.check_limit(lambda g, p, i: 1 / 0.0), "Leave out .item()")
+    wrong(exercises.check_limit(lambda g, p, i: 1 / 0.0), "leave out .item()")
 
 
 def test_an_array_of_numpy_is_as_good_as_a_tensor():

@@ -302,7 +302,7 @@ def test_the_momentum_is_that_of_the_stored_runs():
     wrong(exercises.check_draw_behind_140(momentum), "that is its momentum")
 
 
-OTHERS = {"the threshold": 140, "no draw of the table": 20}
+OTHERS = {"the threshold": 140, "is no draw:": 20}
 
 
 @pytest.mark.parametrize(("says", "answer"), {**OTHERS, "no answer": None}.items())

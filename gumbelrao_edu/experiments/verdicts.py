@@ -180,10 +180,10 @@ _NOTES = """\
   not the best. The training by which a draw was chosen is one of its seeds, so that each
   mean is a little too good. The error of a gain in nats is that of the seeds, given these
   draws. How much depends on one draw is said behind it: "without that draw" is the gain when
-  the best draw of the estimator that should be ahead is left out. At 8-ary and B = 20
-  twenty draws were tried of GS, ST-GS, GR-MC10 and GR-∞, as many as in the paper, and two of
-  other rows. In the other cells the two were tried that were the best of the first six here,
-  and at B = 5 one more.
+  the best draw of the estimator that should be ahead is left out, for both. At 8-ary and
+  B = 20 twenty draws were tried of GS, ST-GS, GR-MC10 and GR-∞, as many as in the paper, and
+  two of other rows. In the other cells the two were tried that were the best of the first six
+  here, and at B = 5 one more.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
   several such protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3

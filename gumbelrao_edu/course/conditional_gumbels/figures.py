@@ -204,7 +204,7 @@ def two_ways(*, k: int = 10_000, seed: int = 1) -> Panel:
     axes = layout("θ + G, given that class 1 won", "% of the draws", height=440)
     figure = go.Figure([*histograms, *lines, *means], {**axes, "barmode": "overlay"})
     # No % below 0, where the means are. The axis stays where it is while the slider moves.
-    figure.update_yaxes(tickvals=list(range(0, 31, 2)), range=[-2, 14])
+    figure.update_yaxes(tickvals=list(range(0, 15, 2)), range=[-2, 14])
     return Panel(
         figure, update, p=slider("p", PS, 0.5, tooltip="probability of class 1, which has won")
     )

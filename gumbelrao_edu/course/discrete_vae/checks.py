@@ -373,7 +373,7 @@ _NOBODY = (0, 6, 7, 8, 12)  # draws with which nobody reaches 140 nats
 
 @check("momentum 0.918: without this draw ST-GS takes about as long as GR.")
 def check_draw_behind_140(answer: Any) -> None:
-    """Check exercise 5 of notebook 07: which draw makes the mean of ST-GS at 140 nats so large.
+    """Check exercise 5 of notebook 07: with which draw ST-GS is so late at 140 nats.
 
     Args:
         answer: the number of the draw, as the table counts them.
@@ -401,10 +401,10 @@ def check_draw_behind_140(answer: Any) -> None:
         _MOMENTUM: "that is its momentum. The number of the draw is asked for.",
         _STEPS: "that is how long ST-GS took there. The number of the draw is asked for.",
         17_000: "that is by how much ST-GS was later there. The number of the draw is asked for.",
-        12_600: "that is the mean of ST-GS. Which draw makes it so large?",
+        12_600: "that is the mean of ST-GS. Which draw makes it so much larger than that of GR?",
         140: "that is the threshold. The number of the draw is asked for.",
     }
     for mistake, sentence in mistakes.items():
         if math.isclose(value, mistake):
             raise Wrong(sentence)
-    raise Wrong(f"{value:g} is no draw of the table: they are numbered from 0 to 19.")
+    raise Wrong(f"{value:g} is no draw: they are numbered from 0 to 19.")

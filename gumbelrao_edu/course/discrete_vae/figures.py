@@ -329,9 +329,7 @@ def best_of_draws(numbers: Sequence[int], bounds: Mapping[Row, Sequence[float]])
         >>> [line.name for line in figure.data]
         ['ST-GS', 'GR-∞']
     """
-    lines = [
-        curve(row.label, row, numbers, best, mode="lines+markers") for row, best in bounds.items()
-    ]
+    lines = [curve(row.label, row, numbers, best) for row, best in bounds.items()]
     return go.Figure(lines, layout("draws that are tried", "the best bound, in nats"))
 
 
