@@ -104,6 +104,10 @@ class GumbelRaoCategorical(OneHotCategorical):
 @register_kl(GumbelRaoCategorical, OneHotCategorical)  # type: ignore[no-untyped-call,untyped-decorator]
 def _kl(p: GumbelRaoCategorical, q: OneHotCategorical) -> Tensor:
     """KL(p ‖ q) = Σ_i p_i log(p_i / q_i); what p never draws has no part, nor in the gradient."""
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"q: expected {p.event_shape[0]} classes, as p has, got {q.event_shape[0]}"
+        )
     never = p.probs == 0
     # Torch has a finite number for log 0, and 0 for the exponential of one that is too small.
     zero = (q.probs == 0) & (q.logits > math.log(torch.finfo(q.logits.dtype).tiny))

@@ -157,9 +157,6 @@ class GumbelRao(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        dim = check_whole(dim, "dim")
-        if not isinstance(hard_eval, bool):
-            raise TypeError(f"hard_eval: expected True or False, got {hard_eval!r}")
         check_generator(generator)
         self.k: int | float = k
         self.dim = dim
@@ -170,6 +167,10 @@ class GumbelRao(nn.Module):
         self.schedule = tau
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "dim":
+            value = check_whole(value, "dim")
+        if name == "hard_eval" and not isinstance(value, bool):
+            raise TypeError(f"hard_eval: expected True or False, got {value!r}")
         if name == "schedule":  # nn.Module would keep a parameter for itself
             object.__setattr__(self, name, value)
         elif name == "tau":
@@ -303,6 +304,10 @@ class GumbelRao(nn.Module):
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         if key in state_dict:
-            self.steps_done = int(state_dict[key])
+            count = torch.as_tensor(state_dict[key])
+            if count.numel() == 1 and float(count).is_integer() and count >= 0:
+                self.steps_done = int(count)
+            else:
+                error_msgs.append(f"{key}: expected one whole number from 0, got {count.tolist()}")
         elif callable(self.schedule):
             missing_keys.append(key)  # a constant temperature has nothing to restore

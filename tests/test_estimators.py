@@ -1046,6 +1046,22 @@ def test_second_derivatives_and_forward_mode_are_refused_inside_transforms(name)
         torch.func.jvp(lambda theta: each(theta, 1.3), (THETA,), (torch.ones(3),))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("tau", [0.5, 10.0, 1000.0])
+def test_a_class_whose_probability_is_rounded_to_0_has_its_softmax(dtype, tau):
+    """By (9), r = (1 + e^x)^(−1/τ) with x = log E_j − log E_i − log p_j, in logarithms."""
+    theta = torch.tensor([0.0, 1.0, -59.0, -61.0, -90.0, -120.0, -800.0, -math.inf], dtype=dtype)
+    e = torch.empty(8, 50, 1, dtype=dtype).exponential_(generator=seeded())
+    x = e.double().log() - e[1].double().log() - theta.double().log_softmax(0)[:, None, None]
+    r = (-F.softplus(x, threshold=700.0) / tau).exp()
+    r[1] = 1.0
+    got = conditional_softmax(theta.unsqueeze(1), torch.tensor([[1]]), tau, e.clone())
+    want = (r / r.sum(0)).to(dtype)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-18)
+    assert (got[7] == 0).all()
+    assert (got[:6] > 0).all() or tau < 1
+
+
 HARD = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
 
 

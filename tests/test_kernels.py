@@ -232,6 +232,21 @@ def test_edges(k, dtype):
     torch.testing.assert_close(v, wide.to(dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_class_whose_probability_is_rounded_to_0(dtype):
+    """Against K = ∞, over 4,000 draws given the likely class: |z| > 6 has a probability of 2e-9."""
+    rows = 4000
+    for logit, tau in ((-50.0, 10.0), (-90.0, 10.0), (-120.0, 100.0)):
+        theta = torch.tensor([0.0, logit], dtype=dtype).expand(rows, 2)
+        d = torch.tensor([1.0, 0.0], dtype=dtype).expand(rows, 2)
+        g = torch.tensor([1.0, 3.0], dtype=dtype).expand(rows, 2)
+        v = _fused.averaged(g, theta, d, torch.tensor(8), tau, 4, "iid")[:, 1].double()
+        exact = conditional_vjp(g[:1], theta[:1], torch.tensor([0]), tau)[0, 1].double()
+        error = v.std() / rows**0.5
+        assert 6 * error < 0.2 * exact  # an exact 0 would be noticed
+        assert (v.mean() - exact).abs() < 6 * error + 1e-5 * exact
+
+
 def test_a_class_for_itself_and_nothing():
     for shape in ((5, 1), (0, 3), (2, 0, 3)):
         theta = torch.zeros(shape)

@@ -235,6 +235,31 @@ def test_a_schedule_that_turns_to_tensors_is_refused_at_that_step():
     assert layer.steps_done == 0
 
 
+@pytest.mark.parametrize("count", [3.7, [3, 4], -2, math.nan, INF])
+def test_a_count_that_is_none_is_not_loaded(count):
+    layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), 3)
+    layer.steps_done = 4
+    with pytest.raises(RuntimeError, match="steps_done: expected one whole number from 0, got"):
+        layer.load_state_dict({"steps_done": torch.tensor(count)})
+    assert layer.steps_done == 4
+
+
+def test_what_is_set_later_is_checked_too():
+    layer = GumbelRao(0.5, 3)
+    with pytest.raises(TypeError, match="hard_eval: expected True or False, got 'no'"):
+        layer.hard_eval = "no"
+    with pytest.raises(TypeError, match=r"dim: expected a whole number, got float 1\.5"):
+        layer.dim = 1.5
+    layer.dim, layer.hard_eval = 1, True
+    assert layer.eval()(torch.zeros(2, 5, 4))[:, 0].sum() == 8
+
+
+def test_a_divergence_is_between_as_many_classes():
+    three, one = (GumbelRaoCategorical(logits=torch.zeros(n)) for n in (3, 1))
+    with pytest.raises(ValueError, match="q: expected 3 classes, as p has, got 1"):
+        kl_divergence(three, one)
+
+
 @pytest.mark.parametrize("hard_eval", [False, True])
 def test_the_classes_may_lie_along_any_axis(hard_eval):
     logits = torch.randn(2, 3, 4, 5, generator=seeded())

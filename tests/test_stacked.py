@@ -450,6 +450,22 @@ def test_afterwards_each_has_weights_and_momenta_of_its_own(tmp_path):
                 assert momenta[1].untyped_storage().nbytes() == b.nbytes
 
 
+@pytest.mark.parametrize("settings", [{}, {"clip": 0.01}])
+def test_what_is_frozen_stays(settings, tmp_path):
+    apart, stacked = ([new(seed, **settings) for seed in range(2)] for _ in range(2))
+    before = apart[0].model.decoder.state_dict()
+    before = {name: tensor.clone() for name, tensor in before.items()}
+    for training in (*apart, *stacked):
+        training.model.decoder.requires_grad_(False)
+    for training in apart:
+        training.run(10)
+    together(stacked, 10, tmp_path)
+    for one, other in zip(apart, stacked, strict=True):
+        assert_near(one, other)
+    for name, tensor in stacked[0].model.decoder.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
 def test_each_has_a_running_mean_of_its_own(tmp_path):
     apart, stacked = ([new(seed, "reinforce") for seed in range(3)] for _ in range(2))
     for training in apart[1:]:
@@ -474,6 +490,16 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         together([new(0), new(1, latent_bits=8)], 5, tmp_path)
     with pytest.raises(ValueError, match="equal buffers"):  # the weights are of one shape
         together([new(0), new(1, arity=2)], 5, tmp_path)
+    for change in (
+        lambda model: setattr(model, "beta", 2.0),
+        lambda model: model.eval(),
+        lambda model: model.encoder.requires_grad_(False),
+        lambda model: model.double(),
+    ):
+        different = new(1)
+        change(different.model)
+        with pytest.raises(ValueError, match="differ in weights and `estimator` alone"):
+            together([new(0), different], 5, tmp_path)
     different = new(1)
     different.loss = lambda model, images: negative_elbo(model, images)
     with pytest.raises(ValueError, match="one loss and one class"):

@@ -16,6 +16,7 @@ from gumbelrao_edu import (
     reinmax_cv,
     st_gumbel_softmax,
 )
+from gumbelrao_edu.estimators.reinmax_rao import middle_logits
 from gumbelrao_edu.quadrature import conditional_vjp
 
 INF = math.inf
@@ -263,6 +264,15 @@ def cv(g, tau, eta=1.0):
     # ST-GS at θ_D: over the winner of θ_D + G, which is j with probability m_j.
     each = torch.stack([conditional_vjp(g, theta, torch.full((4,), j), tau) for j in range(4)], 1)
     return plain + eta * (averaged - (m.unsqueeze(-1) * each).sum(1))
+
+
+def test_the_middle_of_a_class_whose_probability_is_rounded_to_0():
+    theta = torch.tensor([0.0, -120.0, -math.inf, -2.0])
+    likely = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    log_p = theta.double().log_softmax(0)
+    want = log_p - math.log(2)
+    want[0] = (log_p[0].exp() + 1).log() - math.log(2)
+    torch.testing.assert_close(middle_logits(theta, likely).double(), want, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("tau", [0.2, 1.0])

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 from small_training import IMAGES, assert_same, interrupted_at, negative_elbo, new
 from torch import Tensor, nn
 
@@ -122,6 +123,30 @@ def test_resumes_bit_for_bit(tmp_path: Path, stop: int) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals of POSIX")
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0)])
+def test_a_momentum_is_resumed_in_the_order_of_its_weight_in_memory(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """As of `memory_format=torch.channels_last`, the second, or of a transposed weight."""
+    images = torch.rand(30, 3, 6, 6, generator=seeded())
+
+    def conv() -> Training:
+        model = nn.Conv2d(3, 4, 3)
+        weight = torch.randn(4, 3, 3, 3, generator=seeded(1))
+        back = [order.index(axis) for axis in range(4)]
+        model.weight = nn.Parameter(weight.permute(order).contiguous().permute(back))
+        nn.init.zeros_(model.bias)
+        loss = lambda model, x: (model(x) - 1).square().mean()  # noqa: E731
+        return Training(model, loss, images, batch_size=3, learning_rate=0.01, momentum=0.9)
+
+    whole, first, second = conv(), conv(), conv()
+    whole.run(20)
+    first.run(10, checkpoint=tmp_path / "state")
+    second.run(20, checkpoint=tmp_path / "state")
+    assert second.model.weight.stride() == whole.model.weight.stride()
+    assert torch.equal(second.model.weight, whole.model.weight)
+
+
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     """SIGKILL at any moment of a run that saves all the time."""
     script = textwrap.dedent(

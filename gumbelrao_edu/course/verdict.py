@@ -25,8 +25,8 @@ _ADVICE = {
     "those of torch.",
     "smaller than num_classes": "A place is beyond the number of classes. Take the argmax over "
     "the classes, argmax(-1), and give one_hot their number.",
-    "division by zero": "Python's numbers can't be divided by 0. If this one was in a tensor, leave "
-    "out .item(): there 1 / 0 is inf, and inf to a negative power 0.",
+    "division by zero": "Python's numbers can't be divided by 0. If this one was in a tensor, "
+    "leave out .item(): there 1 / 0 is inf, and inf to a negative power 0.",
     "'NoneType' object has no attribute": "Something that you call returns nothing: an exercise "
     "that you have left out?",
     "returned an invalid gradient": "The gradient of the logits has their shape, [n].",

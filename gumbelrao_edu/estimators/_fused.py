@@ -202,10 +202,10 @@ def sample(logits: Tensor, seed: Tensor) -> Tensor:
 
 
 @jit
-def _add(total, e, weight, g, inverse_p, chosen, tau, TERMS: tl.constexpr):
+def _add(total, e, weight, g, inverse_p, rest, chosen, tau, TERMS: tl.constexpr):
     """One draw's s ⊙ (g − ⟨g, s⟩), s = softmax_τ(θ + G) by `conditional_softmax`."""
     own = tl.sum(tl.where(chosen, e, 0.0), 1)[:, None]
-    r = tl.exp(-_log1p(e / own * inverse_p, TERMS) / tau)
+    r = tl.exp(-(_log1p(e / own * inverse_p, TERMS) + rest) / tau)
     r = tl.where(chosen, 1.0, r)
     s = r / tl.sum(r, 1)[:, None]
     return total + weight * s * (g - tl.sum(g * s, 1)[:, None])
@@ -220,6 +220,7 @@ def _add_word(
     k,
     g,
     inverse_p,
+    rest,
     chosen,
     tau,
     F: tl.constexpr,
@@ -228,9 +229,10 @@ def _add_word(
 ):
     """The draw that 64 random bits make, and with PAIRS its opposite; those past K count 0."""
     e, opposite = _exponentials(high, low, F, TERMS)
-    total = _add(total, e, (draw < k).to(F), g, inverse_p, chosen, tau, TERMS)
+    total = _add(total, e, (draw < k).to(F), g, inverse_p, rest, chosen, tau, TERMS)
     if PAIRS:
-        total = _add(total, opposite, (draw + 1 < k).to(F), g, inverse_p, chosen, tau, TERMS)
+        weight = (draw + 1 < k).to(F)
+        total = _add(total, opposite, weight, g, inverse_p, rest, chosen, tau, TERMS)
     return total
 
 
@@ -255,8 +257,11 @@ def _averaged(
     TERMS: tl.constexpr,
 ):
     row, col, inside, at, theta = _tile_of(logits, rows, n, F, R, N)
-    p = tl.exp(theta - tl.max(theta, 1)[:, None])
-    inverse_p = tl.sum(p, 1)[:, None] / p  # +inf where p is 0: r is then 0
+    theta -= tl.max(theta, 1)[:, None]
+    p = tl.exp(theta)
+    whole = tl.sum(p, 1)[:, None]
+    inverse_p = whole / tl.maximum(p, 8.75651076269652e-27 * whole)  # at most e^60
+    rest = tl.maximum(tl.log(whole) - theta - 60.0, 0.0)  # see `conditional_softmax`
     chosen = tl.load(one_hot + at, mask=inside, other=0.0) == 1.0
     chosen = chosen | ((row >= rows) & (col == 0))
     g = _less_own(grad, at, inside, chosen, F)
@@ -270,18 +275,30 @@ def _averaged(
     for draw in range(0, k, group):
         a, b, c, d = tl.philox(key, number + zero, col + zero, zero + draw, zero + 1)
         if WORDS == 2:
-            total = _add_word(total, a, b, draw, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, a, b, draw, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
             after = draw + step
-            total = _add_word(total, c, d, after, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, c, d, after, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
         else:
             low = (a & 0) | 2147483648  # the middle of what the other 32 bits could be
-            total = _add_word(total, a, low, draw, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, a, low, draw, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
             after = draw + step
-            total = _add_word(total, b, low, after, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, b, low, after, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
             after += step
-            total = _add_word(total, c, low, after, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, c, low, after, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
             after += step
-            total = _add_word(total, d, low, after, k, g, inverse_p, chosen, tau, F, PAIRS, TERMS)
+            total = _add_word(
+                total, d, low, after, k, g, inverse_p, rest, chosen, tau, F, PAIRS, TERMS
+            )
     tl.store(out + at, (total / (k * tau)).to(out.dtype.element_ty), mask=inside)
 
 

@@ -43,7 +43,7 @@ def decoupled_straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient of softmax(θ/τ_b + G), G held fixed.
-        Double backward is refused.
+        Double backward and forward-mode differentiation are refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -37,7 +37,7 @@ def gapped_straight_through(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        Double backward is refused.
+        Double backward and forward-mode differentiation are refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -27,6 +27,7 @@ Noise = Literal["iid", "antithetic", "sobol"]
 
 # Elements of noise alive at a time: 1 MiB in float32, which stays in a core's cache, or 64 MiB.
 _CHUNK, _CHUNK_OF_GPU = 2**18, 2**24
+_RARE = 60.0  # −log of a probability whose reciprocal times E_j/E_i stays finite in float32
 
 
 @register(
@@ -511,10 +512,14 @@ def conditional_softmax(theta: Tensor, index: Tensor, tau: Tau, noise: Tensor) -
     Returns:
         s, `[n, k, rows]`. Nothing overflows to NaN: the sum is at least r_i = 1.
     """
-    inverse_p = theta.softmax(0).reciprocal()  # +inf where p_j is 0: r_j is then 0
+    inverse_p = theta.softmax(0).clamp(min=math.exp(-_RARE)).reciprocal()
+    # Of a smaller p_j the rest, as a logarithm: log(1 + x/p) = log(1 + x e^60) − (log p + 60).
+    # It is +inf for a class that never occurs, and r_j is 0 then.
+    rest = (-theta.log_softmax(0) - _RARE).clamp(min=0)
     at_i = index.unsqueeze(1).expand(1, *noise.shape[1:])
     ratio = noise.div_(noise.gather(0, at_i)).mul_(inverse_p.unsqueeze(1))
-    r = _exp(ratio.log1p_().div_(-tau.unsqueeze(0) if isinstance(tau, Tensor) else -tau))
+    logs = ratio.log1p_().add_(rest.unsqueeze(1))
+    r = _exp(logs.div_(-tau.unsqueeze(0) if isinstance(tau, Tensor) else -tau))
     r.scatter_(0, at_i, 1.0)
     return r.div_(r.sum(0, keepdim=True))
 

@@ -36,7 +36,7 @@ def reinmax(logits: Tensor, *, tau: Tau, generator: torch.Generator | None = Non
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        Double backward is refused.
+        Double backward and forward-mode differentiation are refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.

@@ -50,7 +50,7 @@ def reinmax_cv(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        Double backward is refused.
+        Double backward and forward-mode differentiation are refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -70,7 +70,7 @@ def reinmax_cv(
     theta = first_order(centred(logits), "reinmax_cv")
     p = theta.detach().softmax(-1)
     one_hot, _ = perturb(theta.detach(), generator)
-    middle = middle_logits(theta, p, one_hot)
+    middle = middle_logits(theta, one_hot)
     rao = averaged_given(middle, one_hot, tau, k, noise, generator)
     _, perturbed = perturb(middle, generator)
     plain = 2 * jacobian((p + one_hot) / 2, theta) - jacobian(p, theta) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ def reinmax_rao(
 
     Returns:
         D, `[*batch, n]`, exactly one-hot, with the gradient above.
-        Double backward is refused.
+        Double backward and forward-mode differentiation are refused.
 
     Raises:
         TypeError, ValueError: if an argument has the wrong type, shape or range.
@@ -65,11 +67,12 @@ def reinmax_rao(
     theta = first_order(centred(logits), "reinmax_rao")
     p = theta.detach().softmax(-1)
     one_hot, _ = perturb(theta.detach(), generator)
-    rao = averaged_given(middle_logits(theta, p, one_hot), one_hot, tau, k, noise, generator)
+    rao = averaged_given(middle_logits(theta, one_hot), one_hot, tau, k, noise, generator)
     return replace_gradient(one_hot, 2 * rao - jacobian(p, theta) / 2).to(logits.dtype)
 
 
-def middle_logits(theta: Tensor, p: Tensor, one_hot: Tensor) -> Tensor:
+def middle_logits(theta: Tensor, one_hot: Tensor) -> Tensor:
     """θ_D = log ½ (p + D), with the gradient of θ."""
     finite = theta.masked_fill(theta == -torch.inf, 0.0)
-    return ((p + one_hot) / 2).log() + (finite - finite.detach())
+    log_p = theta.detach().log_softmax(-1)  # finite where p is rounded to 0
+    return log_p.logaddexp(one_hot.log()) - math.log(2) + (finite - finite.detach())

@@ -270,6 +270,10 @@ class Training:
             raise type(error)(f"checkpoint: {error}; remove it to start anew") from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self.optimizer.state.items():
+            if (momentum := kept.get("momentum_buffer")) is not None:
+                # In the order of the weight in memory, in which the optimizer takes both.
+                kept["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
         for generator, saved in zip(self._generators, state["generators"], strict=True):
             generator.set_state(saved)
         self._unseen, self._losses = state["unseen"], state["losses"]

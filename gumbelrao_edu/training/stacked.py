@@ -77,8 +77,8 @@ def run_together(
 
     Args:
         trainings: with the same examples, loss and batch size, and with models of one class and one
-            shape, whose attribute `estimator` draws the samples. They may have done different
-            numbers of steps.
+            shape, whose attribute `estimator` draws the samples. They may differ in weights,
+            `estimator` and the numbers of steps done.
         until, every: as for `Training.run`.
         callbacks: one for each training.
         checkpoints: one for each, saved to at the end, before an interrupt, and now and then; one
@@ -159,6 +159,21 @@ def _check(trainings: Sequence[Training]) -> None:
         (name, first), *others = named
         if not _runs(name) and not all(torch.equal(first, other) for _, other in others):
             raise ValueError("trainings: expected models with equal buffers, got others")
+    if len({str(_plain(training.model)) for training in trainings}) > 1:
+        raise ValueError(
+            "trainings: expected models that differ in weights and `estimator` alone, got others"
+        )
+
+
+def _plain(model: nn.Module) -> list[Any]:
+    """What else a model computes with: kinds of its parameters, modes, numbers and texts."""
+    kinds = [(p.dtype, p.device, p.requires_grad) for p in model.parameters()]
+    plain = [
+        {key: x for key, x in vars(module).items() if isinstance(x, (bool, int, float, str))}
+        for name, module in model.named_modules()
+        if name.partition(".")[0] != "estimator"
+    ]
+    return [kinds, plain]
 
 
 def _runs(name: str) -> bool:
@@ -192,9 +207,9 @@ class _Whole:
                 trainings, parameters, weights, momenta, strict=True
             ):
                 parameter.data = w
-                if training.settings["momentum"]:
+                if training.settings["momentum"] and parameter.requires_grad:
                     training.optimizer.state[parameter]["momentum_buffer"] = m
-            weights.requires_grad_()
+            weights.requires_grad_(parameters[0].requires_grad)
         self._running: dict[str, Tensor] = {}
         for name, _ in self._models[0].named_buffers():
             if _runs(name):
