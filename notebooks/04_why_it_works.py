@@ -609,8 +609,8 @@ panel.captions(b=[1, 64], k=[1, 100])
 # 1. The bias² moves with neither: averaging does not change a mean. Nor does the dotted line, no gradient at all. The
 #    MSE and the variance of GR move with both, the MSE of ST-GS and that of $K = \infty$ with $B$ only.
 # 2. Both go to the left. Where variance is the larger part of the MSE, one has to buy it off with a high
-#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one, if that
-#    variance is not mostly the noise of $D$.
+#    temperature, and bias. Whoever has less variance, from averaging or from $K$, can afford a lower one. ($K$ takes
+#    away only what is not the noise of $D$.)
 #    *That is the use of GR:* at $B = 64$ its lowest point lies further left than that of ST-GS, at less bias.
 #    At $B = 1$ both stars stand at the right end of the figure: the noise of $D$, which no $K$ removes, is so
 #    large that the highest τ is the best one shown. (The vector 0, no estimate at all, has a smaller MSE than any
