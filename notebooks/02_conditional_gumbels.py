@@ -260,7 +260,7 @@ compare("without the condition", free, fast)
 
 # %% [markdown]
 # Rejection and (9) agree within two standard errors. (In other runs one of the three entries may be a little farther
-# off: in about one run of nine.) The second line is there to see a difference when there
+# off: in about one run of eight.) The second line is there to see a difference when there
 # is one: noise without the condition that class 3 has won.
 #
 # The figure puts both side by side. There are three classes, and class 1 has won. The bars are 10,000 draws by
