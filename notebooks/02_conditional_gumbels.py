@@ -311,8 +311,9 @@ again = conditional_gumbel(rows, drawn_first, k=1, generator=generator)[0]
 given = conditional_gumbel(logits, third, k=100_000, generator=generator)
 write("G: mean (a Gumbel: 0.577)", (again - logits).mean(0))
 write("G: std (a Gumbel: 1.283)", (again - logits).std(0))
-print(f"correlation of entries 1 and 3, given that class 3 won: {torch.corrcoef(given.T)[0, 2]:.2f}")
-print(f"after D is forgotten: {torch.corrcoef(again.T)[0, 2].abs():.2f}")
+print("correlation of entries 1 and 3")
+print(f"    given that class 3 won: {torch.corrcoef(given.T)[0, 2]:.2f}")
+print(f"    after D is forgotten: {torch.corrcoef(again.T)[0, 2].abs():.2f}")
 
 
 # %% [markdown]
