@@ -219,7 +219,7 @@ def for_readers(notebook: NotebookNode) -> NotebookNode:
 
 HERE = (
     "*On this page the figures move, and the code does not run: for that, open the notebook by one "
-    "of the links above.*"
+    "of the links below.*"
 )
 
 # Code, formulas on lines of their own, and formulas in a line.
@@ -234,6 +234,11 @@ def for_the_site(text: str) -> str:
         r"\[a\s+notebook\s+of\s+their\s+own\]\([^)]*\)\.",
         "The solutions are folded in under the exercises.",
         text,
+    )
+    # What is for those with a kernel.
+    text = re.sub(r"\*Coming\s+from\s+another\s+notebook\?[^*]*\*\n*", "", text)
+    text = re.sub(
+        r"Run\s+the\s+cell\s+above\s+\([^)]*\),\s+then\s+the\s+one\s+below,\s+and\s+c", "C", text
     )
     text = text.replace("](../", "](").replace("](solutions/", "](")
     if re.search(r"notebook\s+of\s+their\s+own", text):
@@ -301,7 +306,8 @@ def static(modules: Path) -> None:
     (folder / "katex.min.css").write_text(css, "utf-8")
     shutil.copy(FIGURES / "figures.css", folder)
     shutil.copy(DOCS / "site.css", folder)
-    shutil.copy(DOCS / "favicon.svg", folder)
+    for name in ("favicon.svg", "live.png"):
+        shutil.copy(DOCS / name, folder)
     (folder / "live.js").write_text(live_script(), "utf-8")
 
 

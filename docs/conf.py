@@ -16,7 +16,7 @@ repository = meta["urls"]["Repository"]
 
 project = "Gumbel-Rao"
 author = "the authors of gumbelrao_edu"
-copyright = "MIT licence"
+copyright = "the authors; MIT licence"
 html_title = "Gumbel-Rao, a course"
 language = "en"
 
@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "formulas",
+    "head",
     "icons",
     "not_found",
     "tables",

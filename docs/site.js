@@ -102,7 +102,22 @@ function player(el, control, model) {
 
 async function show(panel) {
   const id = panel.dataset.states;
-  await Promise.all([script(`states/${id}.js`), script("plotly.min.js")]);
+  const status = document.createElement("p");
+  status.className = "status";
+  status.role = "status";
+  panel.append(status);
+  const slow = setTimeout(() => {
+    status.textContent = "The live figure is loading …";
+  }, 1000);
+  try {
+    await Promise.all([script(`states/${id}.js`), script("plotly.min.js")]);
+  } catch (error) {
+    status.textContent = "The live figure did not load. Reload the page to try again.";
+    throw error;
+  } finally {
+    clearTimeout(slow);
+  }
+  status.remove();
   const record = records[id];
   const controls = record.controls.map((control) => ({
     ...control,
@@ -163,11 +178,9 @@ function isStackable(table) {
   return table.tHead?.rows.length === 1 && !table.matches(".dataframe");
 }
 
-// Columns of a word or two a line cannot be read, though they fit.
+// Columns of two or three words a line, half a screen high, cannot be read, though they fit.
 function isNarrow(table) {
-  const narrowest = Math.min(...[...table.tHead.rows[0].cells].map((cell) => cell.clientWidth));
-  const longest = Math.max(...[...table.querySelectorAll("td")].map((cell) => cell.clientHeight));
-  return narrowest < 100 && longest > 400;
+  return [...table.querySelectorAll("td")].some((cell) => cell.clientHeight > 400);
 }
 
 // Each row becomes a block, each cell a line that begins with the name of its column.
@@ -335,11 +348,17 @@ function start() {
     }
   }
 
-  // Of what a search finds, the text is shown, not the buttons around it.
+  // The list of places on a page, which covers a phone, closes when one is chosen.
+  document.addEventListener("click", ({ target }) => {
+    target.closest('dialog a[href*="#"]')?.closest("dialog").close();
+  });
+
+  // Of what a search finds, the text is shown, not the buttons around it, nor a formula twice.
   if (typeof Search !== "undefined") {
     const text = Search.htmlToText;
     Search.htmlToText = (page, anchor) => {
       const article = new DOMParser().parseFromString(page, "text/html").querySelector("article");
+      article?.querySelectorAll(".katex-mathml, noscript, .headerlink").forEach((e) => e.remove());
       return text(article ? `<div role="main">${article.innerHTML}</div>` : page, anchor);
     };
   }

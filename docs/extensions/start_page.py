@@ -19,7 +19,7 @@ TEXT = """\
 ---
 myst:
   html_meta:
-    description: A course and a library on gradients of lower variance for discrete choices.
+    description: "A course and a library: gradients with less noise for networks that choose."
 ---
 # Gumbel-Rao: choices that learn
 
@@ -28,8 +28,8 @@ myst:
 A network that chooses one of *n* things has no derivative at the choice; the straight-through
 Gumbel-Softmax (ST-GS) makes one up, and it is noisy. Gumbel-Rao averages it over everything that
 could have led to the same choice: the same mean, less variance, one changed line. Move the sliders:
-each curve is the mean of 8 trainings, and both estimators have the same starts and steps. τ is the
-temperature, how soft the made-up derivative is; K is how many samples Gumbel-Rao averages.
+each curve is the mean of 8 trainings; start, step size and random numbers are the same for both. τ
+is the temperature, how soft the made-up derivative is; K is how many samples Gumbel-Rao averages.
 
 <p class="buttons">
 <a class="button" href="notebooks/{first}.html">Read the course</a>
@@ -38,8 +38,10 @@ temperature, how soft the made-up derivative is; K is how many samples Gumbel-Ra
 </p>
 
 ```python
+import torch
 from gumbelrao_edu import gumbel_rao
 
+logits = torch.zeros(20, 80, 8, requires_grad=True)  # a batch of 20, 80 variables, 8 classes
 # before: torch.nn.functional.gumbel_softmax(logits, tau=0.5, hard=True)
 sample = gumbel_rao(logits, tau=0.5, k=100)
 ```
@@ -66,8 +68,8 @@ make lab
 
 ## The estimators
 
-*From* is the equation of the [paper](paper.md), or a later paper. An estimator whose mean is its
-own is biased.
+*From* is the equation of the [paper](paper.md), or a later paper. Those whose mean is the exact
+gradient are unbiased, whatever the loss. GR has the mean of ST-GS, and so its bias.
 
 {estimators}
 
@@ -101,7 +103,7 @@ def estimators() -> str:
     """The table of the registry."""
     from gumbelrao_edu import estimators
 
-    rows = ["| estimator | function | from | its mean is |", "|---|---|---|---|"]
+    rows = ["| estimator | function | from | mean of the gradient |", "|---|---|---|---|"]
     for record in sorted(map(estimators.get, estimators.names()), key=readme.place):
         name = record.name
         mean = "exact" if record.unbiased else f"that of {estimators.get(record.mean).label}"

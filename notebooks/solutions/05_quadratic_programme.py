@@ -411,9 +411,9 @@ regions = {
     "lines": line < 0.02,
     "middle": p.amin(-1) > 0.2,
 }
-print(f"{'':32}smallest", *(f"{name:>9}" for name in regions))
 
 # %%
+print(" " * 34 + "".join(f"{name:>10}" for name in ["smallest", *regions]))
 for derivative in ["fixed", "whole"]:
     for tau in [1.0, 0.5, 0.1]:
         values = gap(exact_fields(programme, p, tau)[derivative], k=1000)
