@@ -541,6 +541,52 @@ def test_the_menus_open(open_page, width):
             page.wait_for_timeout(500)
 
 
+def test_the_list_of_places_closes_when_one_is_chosen(open_page):
+    page = open_page(
+        "notebooks/03_gumbel_rao.html", width=360, height=740, has_touch=True, is_mobile=True
+    )
+    page.locator(".secondary-toggle:visible").click()
+    link = page.locator("dialog[open] a[href^='#']").nth(2)
+    link.click()
+    page.wait_for_function("!document.querySelector('dialog[open]')")
+    assert len(page.evaluate("location.hash")) > 1
+
+
+def test_without_scripts_a_page_is_light_as_a_whole(open_page):
+    page = open_page(PAGES[3], wait=False, java_script_enabled=False, color_scheme="dark")
+    (shot,) = page.locator("div.cell_input").all()[:1]
+    shot.scroll_into_view_if_needed()
+    image = Image.open(io.BytesIO(shot.screenshot())).convert("L")
+    colours = sorted(image.getcolors(), reverse=True)
+    assert colours[0][1] > 230  # the ground of the code
+    assert min(shade for _, shade in colours) < 120  # its letters
+
+
+def test_what_did_not_load_is_said(chromium, address):
+    page = chromium.new_page()
+    page.route("**/plotly.min.js", lambda route: route.abort())
+    page.goto(f"{address}/index.html")
+    status = page.locator(".gumbelrao-still [role=status]")
+    status.filter(has_text="did not load").wait_for(timeout=20_000)
+    page.close()
+
+
+def test_every_page_has_a_card():
+    for name in [*PAGES, "404.html", "search.html"]:
+        text = (SITE / name).read_text("utf-8")
+        for kind in ("title", "description", "image"):
+            assert re.search(rf'<meta property="og:{kind}" content="[^"]+">', text), (name, kind)
+        assert text.count('name="description"') == 1
+    assert (SITE / re.search(r'og:image" content="[^"]*/(_static/[^"]+)"', text)[1]).is_file()
+
+
+def test_pages_do_not_speak_of_a_kernel_that_they_have_not():
+    for name in PAGES:
+        text = " ".join((SITE / name).read_text("utf-8").split())
+        assert "Coming from another notebook" not in text
+        assert "Run the cell above" not in text
+
+
 def test_what_is_found_is_read_on_a_phone(open_page):
     page = open_page("search.html?q=temperature", wait=False, width=360, height=740)
     page.wait_for_selector("#search-results li p.context", timeout=20_000)

@@ -65,6 +65,15 @@ def test_a_wrong_address_offers_the_search(lost, address):
     assert page.url.startswith(f"{address}/search.html?q=temperature")
 
 
+def test_the_search_shows_a_formula_once(open_page):
+    page = open_page("search.html?q=softmax", wait=False)
+    page.wait_for_selector("#search-results p.context", timeout=20_000)
+    page.wait_for_load_state("networkidle")
+    said = page.locator("#search-results p.context").all_inner_texts()
+    assert len(said) > 3
+    assert [text for text in said if "\\" in text] == []  # the formula's source
+
+
 def test_the_search_does_not_find_the_page_for_wrong_addresses():
     index = (SITE / "searchindex.js").read_text("utf-8")
     names = json.loads(re.search(r'"?docnames"?:(\[[^]]*\])', index)[1])
