@@ -463,6 +463,24 @@ def test_the_key_f_fills_the_screen_with_large_type(open_page):
     page.wait_for_function("document.fullscreenElement === null")
 
 
+@pytest.mark.parametrize("number", ["01", "03", "05", "08"])
+def test_on_a_phone_that_lies_the_whole_screen_is_no_smaller(open_page, number):
+    (name,) = (page for page in PAGES if page[10:12] == number)
+    page = open_page(name, width=844, height=390, has_touch=True, is_mobile=True)
+    frame = page.locator(".gumbelrao-panel:has(input) .gumbelrao-frame").first
+    frame.scroll_into_view_if_needed()
+    before = frame.bounding_box()["height"]
+    page.locator(".gumbelrao-panel:has(input) .gumbelrao-plot button").first.click()
+    page.wait_for_function("document.fullscreenElement !== null")
+    page.wait_for_timeout(500)
+    after = frame.bounding_box()["height"]
+    assert after >= min(before, 230)
+    tops = page.locator("input[type=range]:visible").evaluate_all(
+        "all => all.map(each => Math.round(each.getBoundingClientRect().top))"
+    )
+    assert len(set(tops)) <= (len(tops) + 1) // 2  # beside each other
+
+
 def test_a_recorded_training_plays(open_page):
     name = next((p for p in PAGES if "07" in p), None)
     if name is None or '"player"' not in "".join(

@@ -66,10 +66,10 @@ async function render({ model, el }) {
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
     tall = panel.clientHeight;
-    room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, 200) : low();
+    room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, LOW) : low();
     frame.style.height = `${room}px`;
     if (isWhole() && panel.scrollHeight > tall) {
-      room -= panel.scrollHeight - tall;
+      room = Math.max(room - (panel.scrollHeight - tall), LOW); // a lower screen scrolls
       frame.style.height = `${room}px`;
     }
     const least = figure.layout.meta?.least ?? 0;
