@@ -66,7 +66,8 @@ async function render({ model, el }) {
     const below = el.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom;
     const top = frame.getBoundingClientRect().top - panel.getBoundingClientRect().top;
     tall = panel.clientHeight;
-    room = isWhole() ? Math.max(panel.clientHeight - top - below - 56, LOW) : low();
+    const spare = tall < 500 ? 8 : 56; // for a caption that gets longer
+    room = isWhole() ? Math.max(tall - top - below - spare, LOW) : low();
     frame.style.height = `${room}px`;
     if (isWhole() && panel.scrollHeight > tall) {
       room = Math.max(room - (panel.scrollHeight - tall), LOW); // a lower screen scrolls
