@@ -29,7 +29,7 @@ def mapped():
 
 
 def test_the_map_names_every_folder_and_no_other():
-    files = [path.relative_to(ROOT).parts[:-1] for path in pins.texts(ROOT)]
+    files = [path.relative_to(ROOT).parts[:-1] for path in pins.files(ROOT)]
     folders = {parts[0] for parts in files if parts}
     inner = {"gumbelrao_edu", "notebooks", "tools"}
     folders |= {"/".join(parts[:2]) for parts in files if len(parts) > 1 and parts[0] in inner}

@@ -83,16 +83,21 @@ def binder_files(root: Path) -> dict[Path, str]:
     }
 
 
-def texts(root: Path) -> dict[Path, str]:
-    """Returns the text of every file that is a part of the project."""
+def files(root: Path) -> list[Path]:
+    """Returns every file that is a part of the project, or will be with the next commit."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others"]
     names = subprocess.check_output([*command, "--exclude-standard"], text=True).split("\0")
+    return [path for name in sorted({*names}) if name and (path := root / name).exists()]
+
+
+def texts(root: Path) -> dict[Path, str]:
+    """Returns the text of every file that is a part of the project."""
     found = {}
-    for path in (root / name for name in sorted({*names}) if name):
+    for path in files(root):
         try:
             found[path] = path.read_bytes().decode("utf-8")
-        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
-            continue  # deleted, a link to a folder, or not a text
+        except (IsADirectoryError, UnicodeDecodeError):
+            continue  # a link to a folder, or not a text
     return found
 
 
