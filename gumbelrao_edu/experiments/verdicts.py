@@ -170,9 +170,9 @@ _NOTES = """\
   not hold* if it lies as far outside; otherwise it is *undecided*, and so it is with fewer
   than {least} seeds or draws. Two is for an error that is well known; an error from few
   seeds is not, and Student's t then asks for more (4.5 with three seeds; for a difference
-  of two means the degrees of freedom are Welch's). More seeds were trained mostly where a
-  claim was undecided; to look again after each of them finds two standard errors a little
-  too often.
+  of two means the degrees of freedom are Welch's). More seeds and draws were trained mostly
+  where a claim was undecided; to look again after each of them finds two standard errors a
+  little too often.
 - **Draws.** A draw is one setting of all hyper-parameters of a search. The best one has the
   best mean over its seeds, of those with {least} seeds or more, if there are such; where only
   one was tried, there is no best one, and the claim is undecided. Only draws are looked at
@@ -183,7 +183,7 @@ _NOTES = """\
   the best draw of the estimator that should be ahead is left out, for both. At 8-ary and
   B = 20 twenty draws were tried of GS, ST-GS, GR-MC10 and GR-∞, as many as in the paper, and
   two of other rows. In the other cells the two were tried that were the best of the first six
-  here, and at B = 5 one more.
+  here; at B = 5 one more, and at the other arities the two that were the best of the twenty.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
   several such protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3
