@@ -53,7 +53,7 @@ if importlib.util.find_spec("gumbelrao_edu") is None:
 # ## 1 · One choice, at equal cost
 #
 # Gumbel-Rao (GR) is one way to a gradient through a choice $D$ with probabilities $p = \mathrm{softmax}(\theta)$.
-# These are older ones.
+# Here are others. All but ZGR are older.
 #
 # - **GS** (4), the Gumbel-Softmax: $f$ sees the soft sample $S_\tau$ itself, forward and backward. It needs an
 #   $f$ that can be evaluated between the classes.
@@ -185,7 +185,9 @@ for name, (bias, std, rmse) in table.items():
     print(f"{name:26} {bias:5.2f}  {std:5.2f}   {rmse:5.2f}")
 
 # %% [markdown]
-# REINFORCE and RLOO are unbiased for every $f$. ZGR is so here, where $f$ is quadratic. (The measured bias of an
+# REINFORCE and RLOO are unbiased for every $f$: $\sum_D p(D) f(D) \nabla_\theta \log p(D) = \sum_D f(D) \nabla_\theta\, p(D)$,
+# and that is the gradient of $\mathbb{E} f(D)$. A baseline $b$ that does not depend on this draw changes nothing, since
+# $\sum_D b \, \nabla_\theta\, p(D) = b\, \nabla_\theta 1 = 0$. In RLOO $b$ comes from the other draws only. ZGR is unbiased here, where $f$ is quadratic. (The measured bias of an
 # unbiased estimator is not exactly 0: it has an error of std / √20,000.) And no, GR is not the best. With a baseline
 # REINFORCE does better on this one choice, and asks for no derivative of $f$.
 
@@ -252,9 +254,9 @@ for name in dict.fromkeys(name for name, _ in spread):
 # left; it grows with their number, too. For GR nothing has changed: $\partial f / \partial D$ tells each choice
 # its own share. (That is so for a sum. Where choices interact, the derivative for one depends on the others, and the
 # noise of GR grows with them, too.) **This is why one accepts a bias.** If the loss splits, and you can say how, REINFORCE and RLOO get
-# the same share without a bias. With the mean loss as its baseline REINFORCE has less noise than GR then, and so has
-# RLOO; without a baseline it has a little more. (RLOO's number is for four evaluations. At equal cost it is twice
-# that, and more than that of REINFORCE with the mean loss, which one has to know.)
+# the same share without a bias. Then REINFORCE with the mean loss as its baseline has less noise than GR, and so has
+# RLOO. REINFORCE without a baseline has a little more than GR. (The number of RLOO is for four evaluations. At equal cost
+# it is twice that, more than that of REINFORCE with the mean loss. But one has to know that mean.)
 
 # %%
 joint = {name: spread[name, "one loss for all"] for name, _ in spread}
@@ -284,6 +286,8 @@ figures.heun()
 # %% [markdown]
 # One slope is right for $a = 1$, the mean of both for $a = 1$ and $a = 2$: a parabola has as its average slope the
 # mean of the slopes at its ends. For the other powers of the slider the mean of both is nearer. This is **Heun's method**.
+# (A temperature is a second reason of a bias. For a linear $f$ ST is exact at τ = 1 only, and ST-GS and GR are only
+# as τ → 0. Choose *linear* in the figure of section 4 to see it.)
 #
 # But the slope at $D'$ is not known either! The trick of **ReinMax** (Liu et al., 2023) is that the *average over
 # all draws* contains each pair of classes from both sides. So it is enough to give each side its half:
@@ -352,7 +356,7 @@ assert difference < 1e-12
 #
 # </details>
 #
-# The other successors change one piece each.
+# Four more estimators change one piece each, the first two of ST-GS, the last two of ReinMax.
 #
 # - **GST**, gapped straight-through (Fan et al., 2022): no Gumbels. The logits are moved until $D$ leads by a gap,
 #   and the softmax there is differentiated.
@@ -362,7 +366,7 @@ assert difference < 1e-12
 #
 # Heun's method is exact for quadratic $f$. What is left of that in the two variants? With a linear and with a
 # quadratic loss we compare the mean of each with the exact gradient: its direction, by the cosine of the angle
-# between them, and its length. Both are 1 where the mean is exact.
+# between them, and its length in units of that of the exact gradient. Both are 1 where the mean is exact.
 
 # %%
 generator = torch.Generator().manual_seed(1)
@@ -387,9 +391,9 @@ for name, numbers in found.items():
     print(f"{estimators.get(name).label:14}{columns}")
 
 # %% [markdown]
-# ReinMax keeps its promise. Of the variants the *direction* is right for the linear loss at this low τ, but the gradient is
-# too short: as τ → 0 half as long for ReinMax-Rao, three quarters for ReinMax-CV (their pages in the library say why).
-# For the quadratic loss the direction is wrong, too. As τ → 0 they are exact to first order, up to
+# ReinMax keeps its promise. With the linear loss the *direction* of both variants is right at this low τ, but the mean is
+# too short. As τ → 0 its length becomes one half for ReinMax-Rao and three quarters for ReinMax-CV (their pages in the
+# library say why). With the quadratic loss the direction is wrong as well. As τ → 0 they are exact to first order, up to
 # a factor, and have given up the second. Whether what they get for it pays is a matter of the problem. So let us look at many problems.
 
 # %%
@@ -405,7 +409,8 @@ for name, length in [("reinmax_rao", 0.57), ("reinmax_cv", 0.79)]:
 # Each marker is an estimator. To the left is less bias, down is less variance. Both are measured in units of
 # ‖∇‖², the squared exact gradient, and the variance is that of the mean over 64 evaluations of $f$, so that RLOO
 # pays for its four. At the dotted line the bias is as large as if you returned nothing. On the dashed line both
-# faults are equal. An open marker at the left edge means: no bias that can be told from zero. GR and the two
+# faults are equal. An open marker at the left edge means: no bias that can be told from zero. A
+# marker at the lower edge has a variance of 0.0001 or less. GR and the two
 # variants of ReinMax have $K = \infty$.
 #
 # **Predict before you move a slider:**
@@ -451,7 +456,8 @@ for caption in panel.captions(f=["quadratic", "wave"], n=[3, 16], tau=[0.2, 1.0]
 # steps. The vertical axis says how much of the way to the best loss is left; 1 is no progress. GR and its kin
 # have $K = 10$, and all that have a temperature τ = 0.1, but ReinMax 1.
 #
-# **Predict:** who gets stuck? (Think of the two slopes at $x = 0$ and $x = 1$, and of their mean.)
+# **Predict:** near which probability of $x_v = 1$ does ST stop, for $a = 2$? Does ReinMax stop, too? (Think of the two
+# slopes at $x = 0$ and $x = 1$, and of their mean.)
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 from gumbelrao_edu.problems.polynomial import train
@@ -470,7 +476,7 @@ figures.polynomial(curves, powers)
 # ST goes by one slope: it stops where the slopes at both ends cancel on average, and that is nearly at the start.
 # GST and decoupled ST-GS do much the same. GR at a low τ is on its way; ST-GS, with the same mean, falls behind, since
 # its gradient is noisier. ReinMax, that is ZGR, is far ahead for $a = 2$ and $a = 3$; for $a = 1.5$ it ends about as
-# high as RLOO. It has a bias for $a = 1.5$ and $a = 3$, but still points to 0. REINFORCE without a baseline goes
+# high as RLOO. ReinMax-Rao and ReinMax-CV end behind it. ReinMax has a bias for $a = 1.5$ and $a = 3$, but still points to 0. REINFORCE without a baseline goes
 # nowhere; RLOO, with a quarter of the steps, does not care about the power.
 
 # %%
@@ -545,10 +551,10 @@ ends = {
 figures.annealing(ends, {"ST-GS": ST_GS, "GR": GR_INF})
 
 # %% [markdown]
-# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The best constant τ is 0.5 or
-# 0.7 for GR and 0.7 or 1 for ST-GS; sixteen runs tell no more. With GR all three shapes end about as low as the best
-# constant, though at 1, where they begin, and at 0.1, where they end, it does far worse. So a falling τ spares the search
-# for a constant one. With ST-GS it depends on the shape: the linear one has the lowest mean; the exponential one, which
+# Bars are two standard errors. At every schedule the mean of GR is below that of ST-GS. The constant τ with the
+# lowest mean is 0.5 or 0.7 for GR and 0.7 or 1 for ST-GS. Sixteen runs do not tell whether the best one is the same for both. With GR all three shapes end about as low as the best
+# constant, though at 1, where they begin, and at 0.1, where they end, it does far worse. So here a falling τ spares the
+# search for a constant one, if the best one lies between its two ends. With ST-GS it depends on the shape: the linear one has the lowest mean; the exponential one, which
 # is cold for longer, gains nothing that sixteen runs can show.
 
 # %%
@@ -643,7 +649,7 @@ assert not any(wrong[shift][1] < 0.1 for shift in [60, 80, 100])
 # exactly 0 once in 2²⁴ numbers: an infinite exponential. For the winner (9) has ∞ in every line then. For a loser it
 # would do no harm; but code that picks $E_i$ out by multiplying with the one-hot $D$, as the next cell does, computes
 # ∞ · 0, which is NaN. A training that needs 38,400 exponentials a step, as this one does, meets an infinite one in
-# 440 steps on average. (Its noise has a seed of its own, chosen so that we need not wait for 440 steps.)
+# 440 steps on average. (Here the noise has a seed of its own, chosen so that we need not wait for 440 steps.)
 
 # %%
 from gumbelrao_edu import gumbel_max
@@ -691,7 +697,7 @@ def steps_until_nan(estimator, steps=100):
 
 
 # %% [markdown]
-# **Predict:** which of the two ends early, and is it the fault of the estimator?
+# **Predict:** one number of the 38,400 of a step is infinite. Does it spoil one weight, one step, or the whole training?
 
 # %% tags=["hide-output"]
 failed = {
@@ -711,7 +717,8 @@ assert failed["the library, K = 10"] is None
 # Tables 2 and 3, with 2 to 16 classes, none diverged; the next cell counts. (In Table 2 those of draws 0, 7
 # and 8, whose steps are too long, and of draws 6 and 12, with the largest weight decay, end more than seven nats behind
 # the others, but with a finite loss.)
-# They are too few to exclude a rare event.
+# They are too few to exclude a rare event, and few are like the published one: only eight have 16 classes, all of them
+# with $K = \infty$, and all 36 with a finite $K$ have 8 classes.
 
 # %%
 import pandas as pd
@@ -724,12 +731,15 @@ gr = gr.drop_duplicates(["arity", "batch_size", "k", "learning_rate", "seed"])  
 print(f"{(gr.status == 'diverged').sum()} of {len(gr)} trainings with GR diverged")
 assert (gr.status == "done").all()
 assert len(gr) == 105
+assert gr[gr.arity == 16].k.tolist() == [math.inf] * 8
+assert gr[gr.k < math.inf].arity.tolist() == [8] * 36
 gr = table_2[table_2.estimator == "gumbel_rao"]
 bad = gr.seed.isin([0, 6, 7, 8, 12])
 assert gr.valid_bound[bad].max() < gr.valid_bound[~bad].min() - 7
 
 # %% [markdown]
-# With none in 105, a chance of diverging of 2.8 % a training would still be no surprise (0.972¹⁰⁵ is 5 %).
+# Even if all had the same chance of diverging, and it were 2.8 %, none in 105 would be no surprise (0.972¹⁰⁵ is 5 %).
+# For the eight with 16 classes alone a chance of 30 % would be none either (0.7⁸ is 6 %).
 #
 # ## 8 · On the autoencoder
 #
@@ -834,9 +844,9 @@ assert all(means["GR-∞"][said] <= means["ST-GS"][said] for said in means["GR-�
 # | $f$ has no derivative | RLOO | it needs none; unbiased in section 1 |
 # | few choices, or a loss that splits into one for each | RLOO, or REINFORCE with a baseline | lowest error at equal cost in section 1; less noise than GR in section 2 |
 # | many choices, one loss, $f$ nearly quadratic between classes | ZGR = ReinMax at τ = 1 | no bias and no temperature in section 4; ahead in section 5 |
-# | many choices with few classes, and $f$ can be evaluated between the classes | GS | in notebook 7 it is ahead of GR and ST-GS with 2, 4 and 8 classes; with 16 it can't be told from GR |
+# | many choices, and $f$ can be evaluated between the classes | GS | in notebook 7, each at its best draw, it is ahead of GR and ST-GS with 2, 4, 8 and 16 classes |
 # | many choices, one loss, and time to tune τ | GR, with a low τ or one that falls | in section 6 a falling τ is as good as the best constant, in section 8 τ = 0.1 is ahead |
-# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code, a somewhat longer step; in our trainings of sections 6 and 8 its mean is never behind (in notebook 7 with 8 classes at τ = 0.777, as far as five seeds tell, and in notebook 6 at τ = 1 or with clipping no difference can be seen; in section 8 GR is behind in one published model) |
+# | you use ST-GS now | GR at the same τ | the same mean, less variance, one line of code, a somewhat longer step; in our trainings of sections 6 and 8 its mean is never behind. No difference can be seen in notebook 7 with 8 classes at τ = 0.777, and in notebook 6 at τ = 1 or with clipping. In section 8 GR is behind in one published model |
 # | you want no noise but that of $D$ | GR with $K = \infty$, or ZGR | given $D$ both are fixed numbers |
 # | a single gradient, and no average over many | look first at "no gradient at all" | 0.28 in section 1; the std of one gradient is larger there for all others but RLOO, which takes four evaluations |
 #
@@ -864,7 +874,8 @@ print(found.recommendation)
 # - REINFORCE and RLOO have no bias and need no derivative of $f$, but their noise grows with the number of choices
 #   under one loss.
 # - Straight-through estimators know each choice's share by $\partial f / \partial D$, and pay with a bias. One slope
-#   is exact for linear $f$, two (ReinMax, ZGR) for quadratic $f$.
+#   is exact for linear $f$, two (ReinMax at τ = 1, which is ZGR) for quadratic $f$. A temperature makes a bias, too: for
+#   linear $f$ ST is exact at τ = 1, ST-GS and GR as τ → 0.
 # - ReinMax at τ = 1 *is* ZGR, the limit of GR.
 # - Compare at equal cost, and with the row "no gradient at all".
 # - GR bears a cold τ better than ST-GS, since it has less noise there than ST-GS has. To let τ fall was as good as the
@@ -916,7 +927,8 @@ print(found.recommendation)
 # %% [markdown]
 # ## Where to read on
 #
-# - ReinMax: [Liu, Dong, Liu, Yu & Gao (2023)](https://arxiv.org/abs/2304.08612), *Bridging discrete and backpropagation*.
+# - ReinMax: [Liu, Dong, Liu, Yu & Gao (2023)](https://arxiv.org/abs/2304.08612), *Bridging discrete and backpropagation: straight-through
+#   and beyond*.
 #   ZGR: [Shekhovtsov (2023)](https://proceedings.mlr.press/v202/shekhovtsov23a.html), *Cold analysis of Rao-Blackwellized straight-through
 #   Gumbel-Softmax gradient estimator*.
 # - ReinMax-Rao and ReinMax-CV: [Wang & Bui (2026)](https://arxiv.org/abs/2603.08257); decoupled ST-GS:

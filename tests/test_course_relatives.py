@@ -57,6 +57,15 @@ def truth(f, n):
     return p, p * (values - p @ values), g.squeeze(1)
 
 
+@pytest.mark.parametrize("n", figures.NS)
+def test_rounding_is_no_bias(panel, n):
+    """ST is exact for a linear loss at τ = 1; its bias² there is 1e-32 and has no error."""
+    for tau, exact in ((1.0, True), (0.5, False)):
+        for name in ("f", "n", "tau"):
+            panel.controls[name].value = {"f": "linear", "n": n, "tau": tau}[name]
+        assert trace(panel.figure, "ST").marker.symbol.endswith("-open") == exact
+
+
 @pytest.mark.parametrize("tau", [0.2, 1.0])
 @pytest.mark.parametrize("n", [3, 8])
 @pytest.mark.parametrize("f", ["quadratic", "wave"])

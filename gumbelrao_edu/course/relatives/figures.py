@@ -36,6 +36,7 @@ BUDGET = 64  # evaluations of f that are averaged
 
 _FLOOR = 1e-4  # of what is shown, in units of the exact gradient's square
 _CEILING = 1e4
+_ROUNDING = 1e-12  # a bias² below it, in these units, is none
 
 
 def heun() -> Panel:
@@ -72,7 +73,7 @@ def heun() -> Panel:
         {**layout("from class 0 to class 1", "f", height=320), "showlegend": True},
     )
     figure.update_yaxes(range=[-3.2, 1.2])
-    return Panel(figure, draw, a=slider("a", POWERS, 2.0, tooltip="power in the loss"))
+    return Panel(figure, draw, a=slider("a", POWERS, 3.0, tooltip="power in the loss"))
 
 
 # --- Bias and variance ----------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def trade_off(num_samples: int = 2000) -> Panel:
                 continue
             bias, noise = result.bias2.value / size, result.variance.value / size
             noise *= result.evaluations / BUDGET
-            clear = result.bias2.value > 2 * result.bias2.standard_error
+            clear = result.bias2.value > max(2 * result.bias2.standard_error, _ROUNDING * size)
             row = Row(result.estimator)
             shown = trace(figure, row.label)
             shown.x = [min(max(bias, _FLOOR), _CEILING) if clear else _FLOOR]
