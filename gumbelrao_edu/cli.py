@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Copy from the results of another machine the runs that are missing here. Then "
         "`reproduce` with the profile of these runs makes the tables.",
     )
-    merge.add_argument("folder", type=_results, help="the results of the other machine")
+    merge.add_argument("folder", type=_results_to_merge, help="the results of the other machine")
     _add_out(merge)
     merge.set_defaults(run=_merge)
 
@@ -247,9 +247,11 @@ def _folder(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a folder, got no name (. is the one you are in)")
     try:
+        path.resolve()
         files = [each for each in (path, *path.parents) if each.exists() and not each.is_dir()]
-    except OSError as error:  # it is too long
-        raise argparse.ArgumentTypeError(f"expected a folder: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # it is too long, or a link to itself
+        why = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"expected a folder: {why}") from None
     if files:
         raise argparse.ArgumentTypeError(f"expected a folder, but {files[0]} is a file")
     return path
@@ -274,6 +276,20 @@ def _results(text: str) -> Path:
     return path
 
 
+def _results_to_merge(text: str) -> Path:
+    path = _results(text)
+    if not any((path / name).is_dir() for name in EXPERIMENTS):
+        raise _no_results(text)
+    return path
+
+
+def _no_results(text: str) -> argparse.ArgumentTypeError:
+    names = ", ".join(EXPERIMENTS)
+    return argparse.ArgumentTypeError(
+        f"expected a folder with results, but in {text} are none of {names}"
+    )
+
+
 def _results_to_judge(text: str) -> Path:
     """What is written beside the results must not replace a README of another folder."""
     from .experiments.verdicts import TITLE
@@ -283,9 +299,7 @@ def _results_to_judge(text: str) -> Path:
         (path / name / "runs").is_dir() or (path / name / f"{name}.csv").is_file()
         for name in EXPERIMENTS
     ):
-        raise argparse.ArgumentTypeError(
-            f"expected a folder with results, but in {text} are none of {', '.join(EXPERIMENTS)}"
-        )
+        raise _no_results(text)
     readme = path / "README.md"
     if readme.is_file():
         with readme.open(encoding="utf-8", errors="replace") as file:
@@ -320,7 +334,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _merge(options: argparse.Namespace) -> None:
     from .training.merge import merge
 
-    added = merge(options.folder, options.out)
+    added = merge(options.folder, options.out, EXPERIMENTS)
     for name, count in added.items():
         print(f"{name}: {count} runs added")
     if not added:

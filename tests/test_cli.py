@@ -92,12 +92,13 @@ def test_a_folder_below_a_file(tmp_path, capsys):
     assert f"--out: expected a folder, but {tmp_path / 'file'} is a file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["reproduce fig1", "merge .", "compare --f math:exp"])
+@pytest.mark.parametrize("command", ["reproduce fig1", "merge other", "compare --f math:exp"])
 def test_a_file_in_place_of_the_folder_that_is_taken_if_none_is_named(
     command, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").touch()
+    (tmp_path / "other/table2").mkdir(parents=True)
     with pytest.raises(SystemExit) as ended:
         cli.main(command.split())
     assert ended.value.code == 2
@@ -126,6 +127,16 @@ def test_a_command_says_that_it_goes_on_only_where_it_does(tmp_path, monkeypatch
     assert capsys.readouterr().err == (
         f"No space left on device: {in_the_way}. The same command goes on from here.\n"
     )
+    monkeypatch.undo()
+
+    def write(*arguments):  # it has no name of a file, only a number
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", write)
+    assert cli.main([*command[:-1], str(tmp_path / "new")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"No space left on device: {tmp_path / 'new'}{os.sep}")
+    assert ".part" not in said
     for said, shown in (
         ("", "Stopped. The same command goes on from here.\n"),
         ("stopped with 1 of 2 runs ended; the same command goes on", None),
@@ -206,3 +217,12 @@ def test_names_that_are_no_folder(out, capsys):
         cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", out])
     assert ended.value.code == 2
     assert "error: argument --out: expected a folder" in capsys.readouterr().err
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path, capsys):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "fig1", "--profile", "smoke", "--out", str(tmp_path / "a/results")])
+    assert ended.value.code == 2
+    assert "error: argument --out: expected a folder: " in capsys.readouterr().err

@@ -14,13 +14,18 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from small_runs import compute, long_fit
 from small_search import CELLS, reproduced, small
 
 from gumbelrao_edu import cli
 from gumbelrao_edu.experiments import EXPERIMENTS, table2
 from gumbelrao_edu.training import claims
-from gumbelrao_edu.training.errors import LimitReachedError, TakenOverError
+from gumbelrao_edu.training.errors import (
+    DamagedFileWarning,
+    LimitReachedError,
+    TakenOverError,
+)
 from gumbelrao_edu.training.limit import interrupt_all, time_limit
 from gumbelrao_edu.training.merge import merge
 from gumbelrao_edu.training.run import Run, read_row
@@ -172,7 +177,7 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
     whole_row = lost.read_text()
     lost.write_text(json.dumps(failed | {"config": json.loads(whole_row)["config"]}))
     ended = [p for p in other.glob("*/**/runs/*.json") if read_row(p)["status"] == "done"]
-    assert sum(merge(other, tmp_path / "third").values()) == len(ended)
+    assert sum(merge(other, tmp_path / "third", EXPERIMENTS).values()) == len(ended)
     assert not (tmp_path / "third/table2/runs" / lost.name).exists()
     lost.write_text(whole_row)
     kept = {path: path.read_bytes() for path in (one / "table2/runs").iterdir()}
@@ -184,7 +189,7 @@ def test_rows_of_two_machines_make_one_table(tmp_path, capsys):
     merged = reproduced(table2.EXPERIMENT, small(), one)
     expected = reproduced(table2.EXPERIMENT, small(), whole)
     pd.testing.assert_frame_equal(merged, expected)
-    assert sum(merge(other, one).values()) == 0
+    assert sum(merge(other, one, EXPERIMENTS).values()) == 0
 
 
 @pytest.mark.usefixtures("few")
@@ -201,15 +206,15 @@ def test_a_test_is_merged_only_beside_the_training_that_was_tested(tmp_path):
     theirs = (tmp_path / "other/table2/test/runs" / test.name).read_text()
     test.unlink()
     with pytest.warns(UserWarning, match="stays, though"):
-        merge(tmp_path / "other", tmp_path / "here")
+        merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS)
     assert not test.exists()
     with claims.claim((tmp_path / "here/table2").resolve()):  # nothing is new, nobody is stopped
         with pytest.warns(UserWarning, match="stays, though"):
-            contextvars.Context().run(merge, tmp_path / "other", tmp_path / "here")
+            contextvars.Context().run(merge, tmp_path / "other", tmp_path / "here", EXPERIMENTS)
         claims.check()
     path.unlink()  # who has not that training takes both
     path.write_text((tmp_path / "here/table2/runs" / path.name).read_text())
-    merge(tmp_path / "other", tmp_path / "here")
+    merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS)
     assert test.read_text() == theirs
 
 
@@ -223,7 +228,7 @@ def test_a_copy_of_a_row_is_not_merged(tmp_path):
         pytest.warns(UserWarning, match=r"copy.json is left out: it has not the name of its run"),
         pytest.warns(UserWarning, match=rf"Copy of {rows[0].name} is left out"),
     ):
-        merge(tmp_path / "other", tmp_path / "here")
+        merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS)
     here = {path.name for path in (tmp_path / "here/table2/runs").iterdir()}
     assert here == {path.name for path in rows}
 
@@ -246,7 +251,7 @@ def test_a_row_that_ends_here_meanwhile_stays(tmp_path, monkeypatch):
 
     monkeypatch.setattr(claims, "claim", meanwhile)
     with pytest.warns(UserWarning, match="stays, though"):
-        merge(tmp_path / "other", tmp_path / "here")
+        merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS)
     theirs = read_row(tmp_path / "other/table2/runs" / ended.name)["results"]["valid_bound"]
     assert read_row(ended)["results"]["valid_bound"] == theirs - 1.0
 
@@ -259,9 +264,9 @@ def test_who_computes_in_a_folder_is_ended_only_by_rows_that_are_added(tmp_path)
         row = json.loads(path.read_text())
         path.write_text(json.dumps({**row, "results": dict(reversed(row["results"].items()))}))
     with claims.claim((tmp_path / "here/table2").resolve()):
-        assert sum(merge(tmp_path / "other", tmp_path / "here").values()) == 0
+        assert sum(merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS).values()) == 0
         claims.check()
-        contextvars.Context().run(merge, tmp_path / "more", tmp_path / "here")
+        contextvars.Context().run(merge, tmp_path / "more", tmp_path / "here", EXPERIMENTS)
         with pytest.raises(TakenOverError):
             claims.check()
 
@@ -272,11 +277,60 @@ def test_nothing_is_merged_of_a_damaged_folder(tmp_path, capsys):
     rows = sorted((tmp_path / "other/table2/runs").glob("*.json"))
     rows[-1].write_text("{")
     assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 1
-    assert "is damaged" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{rows[-1]} is damaged: " in said
+    assert "nothing was added: compute that run anew there, or move the file away" in said
     assert not (tmp_path / "here").exists()
-    shutil.rmtree(tmp_path / "other/table2")
+    shutil.rmtree(tmp_path / "other/table2/test")
+    shutil.rmtree(tmp_path / "other/table2/runs")
     assert cli.main(["merge", str(tmp_path / "other"), "--out", str(tmp_path / "here")]) == 0
     assert "there are no runs" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("lost", ["missing", "damaged", "failed"])
+def test_weights_that_are_not_of_a_merged_training_go(tmp_path, lost):
+    """Else what is then tested here would be another model than the one of the row."""
+    for name in ("here", "other"):
+        reproduced(table2.EXPERIMENT, small(CELLS[:1], draws=1), tmp_path / name)
+    (row,) = (tmp_path / "here/table2/runs").glob("*.json")
+    (weights,) = (tmp_path / "here/table2/models").iterdir()
+    (test,) = (tmp_path / "here/table2/test/runs").glob("*.json")
+    tested = read_row(test)["results"]
+    (tmp_path / "other/table2/test/runs" / test.name).unlink()
+    merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS)
+    assert weights.exists()  # of the training that has ended here
+    if lost == "missing":
+        row.unlink()
+    elif lost == "damaged":
+        row.write_text("{")
+    else:
+        failed = json.loads(row.read_text()) | {"status": "failed", "error": "no memory"}
+        del failed["checksum"]
+        row.write_text(json.dumps(failed))
+    test.unlink()
+    state = load_file(weights)
+    save_file({name: value + 1 for name, value in state.items()}, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFileWarning)
+        assert merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS) == {"table2": 1}
+    assert not weights.exists()
+    reproduced(table2.EXPERIMENT, small(CELLS[:1], draws=1), tmp_path / "here")
+    assert read_row(test)["results"] == pytest.approx(tested)
+
+
+@pytest.mark.usefixtures("few")
+def test_only_folders_of_experiments_are_merged(tmp_path, capsys):
+    """Of the folder above, the rows would be added to experiments that are none."""
+    other, here = tmp_path / "machine/results", tmp_path / "here"
+    reproduced(table2.EXPERIMENT, small(CELLS[:1]), other)
+    with pytest.raises(SystemExit):
+        cli.main(["merge", str(other.parent), "--out", str(here)])
+    said = capsys.readouterr().err
+    assert f"folder: expected a folder with results, but in {other.parent} are none of" in said
+    shutil.copytree(other / "table2", other / "table2 (old)")
+    assert cli.main(["merge", str(other), "--out", str(here)]) == 0
+    assert [path.name for path in here.iterdir()] == ["table2"]
 
 
 @pytest.mark.usefixtures("few")

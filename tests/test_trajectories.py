@@ -234,8 +234,19 @@ def test_without_a_search_the_third_part_is_left_out(tmp_path):
     lines = []
     tables = reproduce(fig2.EXPERIMENT, TINY, tmp_path, say=lines.append)
     assert "table2" in lines[-2]
-    assert not (tmp_path / "fig2/thresholds.csv").exists()
     assert {t.xaxis for t in figure_2(tables["fig2"]).data} == {"x", "x2"}
+    assert "Bottom: mean number of steps" not in (tmp_path / "fig2/fig2.html").read_text()
+
+
+def test_steps_of_other_models_do_not_stay(tmp_path):
+    """Those of the profile before would be shown beside the numbers of this one."""
+    some_row(tmp_path / "table2", 0, "zgr", None, [140, 120], arity=8, hidden=[5])
+    reproduce(fig2.EXPERIMENT, TINY, tmp_path, say=str)
+    names = ("thresholds", "steps")
+    assert all(len(pd.read_csv(tmp_path / f"fig2/{name}.csv")) for name in names)
+    reproduce(fig2.EXPERIMENT, replace(TINY, hidden=(6,)), tmp_path, say=str)
+    kept = [pd.read_csv(tmp_path / f"fig2/{name}.csv") for name in names]
+    assert [(len(table), next(iter(table))) for table in kept] == [(0, "row"), (0, "row")]
 
 
 def test_several_arities_have_curves_of_their_own():

@@ -21,6 +21,7 @@ from gumbelrao_edu.experiments.paper_claims import (
     Rule,
 )
 from gumbelrao_edu.figures.rows import GR_INF, ST_GS
+from gumbelrao_edu.training.errors import DamagedFileError
 
 STORED = Path(__file__).parents[1] / "notebooks" / "results"
 
@@ -140,14 +141,14 @@ def fields(better):
         for draw in range(4)
         for label, steps in (("ST-GS", 2000 + draw), ("GR-∞", 1000 if better else 4000))
     ]
-    table, runs = (
-        pd.DataFrame(rows),
-        pd.DataFrame([{"full": True, "num_batches": 100, "bias_batches": 8}]),
-    )
+    table = pd.DataFrame(rows)
+    run = {"full": True, "measure_at": "[100, 1000]", "status": "done"}
+    run |= {"num_batches": 100, "bias_batches": 8}
+    runs = pd.DataFrame([{"arity": arity, **run} for arity in (2, 4, 8, 16)])
     return {
         "fig2/fig2": table[table.arity == 8],
         "fig2/steps": pd.DataFrame(steps),
-        "fig2/runs": runs,
+        "fig2/runs": runs[runs.arity == 8],
         "fig3/fig3": table[table.tau == 0.5],
         "fig3/runs": runs,
     }
@@ -225,7 +226,8 @@ def test_at_every_arity_is_at_the_worst_one_and_at_none_that_is_missing(tmp_path
     figure = all_there(measured.Stored(tmp_path / "worst"))
     assert figure.value == pytest.approx(0.5)  # (105 − 100) / 10
     assert figure.cells.endswith("least at 4-ary")
-    tables["fig3/fig3"] = three[three.arity != 16]
+    for name in ("fig3/fig3", "fig3/runs"):
+        tables[name] = tables[name][tables[name].arity != 16]
     judged(tables, tmp_path / "missing")
     assert all_there(measured.Stored(tmp_path / "missing")) is None
 
@@ -264,6 +266,8 @@ def test_steps_that_are_twice_as_many_and_half_as_many_are_no_gain(tmp_path):
     ]
     judged({"fig2/steps": pd.DataFrame(rows)}, tmp_path)
     assert measured.steps_ratio(measured.Stored(tmp_path)).value == pytest.approx(0.0)
+    judged({"fig2/steps": pd.DataFrame(rows)[:0]}, tmp_path)  # none of these models
+    assert measured.steps_ratio(measured.Stored(tmp_path)) is None
 
 
 def test_a_gain_tells_what_is_left_without_its_draw(tmp_path):
@@ -455,6 +459,21 @@ def test_figures_of_a_part_of_the_digits_say_nothing(tmp_path):
     assert HOLDS in {*found.verdict[found.place == "Figure 3"]}
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_tables_of_another_profile_than_the_runs_are_told_of(tmp_path, capsys, full):
+    """While a profile is computed, `runs.csv` is its own, and the tables are the ones before."""
+    tables = better(1)
+    tables["fig2/runs"] = tables["fig2/runs"].assign(full=full, measure_at="[100, 5000]")
+    for wrong in (tables, tables | {"fig2/runs": tables["fig2/runs"].assign(status="failed")}):
+        with pytest.raises(DamagedFileError, match=r"fig2.csv is not of the runs in runs.csv; .*"):
+            judged(wrong, tmp_path)
+    judged(tables | {"fig2/runs": tables["fig2/runs"].assign(measure_at="[100, 1000]")}, tmp_path)
+    del tables["fig2/fig2"], tables["fig2/steps"]  # nothing is written yet
+    for name in ("fig2", "steps"):
+        (tmp_path / f"fig2/{name}.csv").unlink()
+    assert {*judged(tables, tmp_path).query("place == 'Figure 2'").verdict} == {UNMEASURED}
+
+
 def test_only_draws_that_both_sides_tried_are_compared(tmp_path):
     """The best of twenty is better than the best of six by the number of draws alone."""
     tables = better(1)
@@ -581,7 +600,9 @@ def cut(text):
         ("fig2/fig2", lambda text: text + "\xff", "codec can't decode"),
         ("fig3/fig3", lambda text: text.replace("0.5", "O.5"), "tau: expected numbers"),
         ("table2/runs", lambda text: text.replace(",tau,", ",t,"), "there is no column 'tau'"),
-        ("fig2/runs", lambda text: "full\nTrue\n", "there is no column 'num_batches'"),
+        ("fig2/runs", lambda text: "full\nTrue\n", "there is no column 'arity'"),
+        ("fig2/runs", lambda text: text.replace("num_", "n_"), "there is no column 'num_batches'"),
+        ("fig2/runs", lambda text: text.replace("0]", "0"), "is damaged: Expecting ',' delimiter"),
         ("table1/runs", lambda text: text.replace("gumbel_rao", "gumbel_roa"), "unknown kind"),
     ],
 )
@@ -594,7 +615,7 @@ def test_a_damaged_table_is_named(tmp_path, capsys, name, damage, message):
     assert said.startswith(f"{path} ")
     assert message in said
     if "unknown" not in message:
-        again = f"was committed, `reproduce {path.parent.name}` makes it anew"
+        again = f"`reproduce {path.parent.name}` with the profile of these runs makes it anew"
         assert again in said
     assert not (tmp_path / "README.md").exists()
 
@@ -611,7 +632,7 @@ def test_runs_are_read_from_their_own_files(tmp_path, capsys):
     assert cli.main(["verdicts", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"{row} is damaged: ")
-    assert "`git checkout` brings back what was committed, `reproduce table2` makes it" in said
+    assert "`git checkout` brings back what was committed, `reproduce table2` with the" in said
 
 
 def test_a_copy_of_a_row_is_not_counted(tmp_path):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..training.claims import claim
 from ..training.files import copy, write
+from ..training.merge import adopt
 from ..training.run import Run, has_ended, load_or_set_aside, load_quietly, runs_of, table_of
 from ..training.stacked import Together
 
@@ -256,4 +257,4 @@ def _adopt_rows(runs: Sequence[Run], folder: Path, beside: Sequence[Path]) -> No
             if before is None or _same_row(replace(before, out=other.resolve()), before)
         )
         if found := next((run for run in there if has_ended(load_quietly(run))), None):
-            copy(found.row, run.row)
+            adopt(found.row, run.row)

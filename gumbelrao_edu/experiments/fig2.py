@@ -106,15 +106,15 @@ def crossings(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables(outcome: Outcome) -> Tables:
-    """Return the numbers of the figure; if Table 2 is there, `thresholds` and `steps`, too.
+    """Return the numbers of the figure: `fig2`, and of the trainings of Table 2 `thresholds`
+    and `steps`, without rows if there are none with these models.
 
     Args:
         outcome: of the trajectories.
     """
     profile, folder = outcome.profile, outcome.folder.parent / "table2"
     steps = steps_to_thresholds(folder, full=profile.full, hidden=profile.hidden)
-    made = {"fig2": trajectories.table(outcome)}
-    return {**made, "thresholds": crossings(steps), "steps": steps} if len(steps) else made
+    return {"fig2": trajectories.table(outcome), "thresholds": crossings(steps), "steps": steps}
 
 
 def figure_2(table: pd.DataFrame, thresholds: pd.DataFrame | None = None) -> go.Figure:
@@ -168,7 +168,7 @@ def page(tables: Tables) -> str:
     """
     from ._curves import body
 
-    thresholds = tables.get("thresholds")
+    thresholds = tables["thresholds"] if len(tables["thresholds"]) else None
     said = (
         "Top: variance of the encoder's gradient given the minibatch, over training. Middle: its "
         "mean squared error over τ, at the last step. Bars are two standard errors."
@@ -187,8 +187,10 @@ def text(tables: Tables) -> str:
     Args:
         tables: from `tables`.
     """
-    parts = [table.to_string() for name, table in tables.items() if name != "steps"]
-    if "thresholds" not in tables:
+    parts = [tables["fig2"].to_string()]
+    if len(tables["thresholds"]):
+        parts.append(tables["thresholds"].to_string())
+    else:
         parts.append("Iterations to thresholds need the runs of `reproduce table2`.")
     return "\n\n".join(parts)
 

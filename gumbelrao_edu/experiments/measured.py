@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import itertools
+import json
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -87,9 +88,29 @@ class Stored:
 
         Args:
             name, columns: as for `table`.
+
+        Raises:
+            DamagedFileError: as there, or if the tables are not those of the runs in `runs.csv`,
+                which is written while another profile is computed, and they are only at its end.
         """
-        runs = self.table(f"{name.partition('/')[0]}/runs", ["full"])
-        return None if runs is not None and not runs.full.all() else self.table(name, columns)
+        of = name.partition("/")[0]
+        runs = self.table(f"{of}/runs", ["arity", "full", "measure_at", "status"])
+        if runs is None:
+            return self.table(name, columns)
+        measured = self.table(f"{of}/{of}", ["arity", "step"])
+        if measured is not None:
+            done = runs[runs.status == "done"]
+            try:
+                steps = {
+                    (arity, step)
+                    for arity, at in zip(done.arity, done.measure_at, strict=True)
+                    for step in json.loads(at)
+                }
+            except (TypeError, ValueError) as error:
+                raise _damaged(f"{self.folder / of / 'runs.csv'} is damaged: {error}", of) from None
+            if {*zip(measured.arity, measured.step, strict=True)} != steps:
+                raise _damaged(f"{self.folder / of / of}.csv is not of the runs in runs.csv", of)
+        return self.table(name, columns) if runs.full.all() else None
 
     def trainings(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
         """Return the runs of an experiment that did not fail, with the label of their `row`.
@@ -246,7 +267,7 @@ _GRIDS = ("table1", "clipping")
 
 _DRAW = ["learning_rate", "momentum", "weight_decay", "tau"]
 
-_TEXTS = {"estimator", "hidden", "row", "status"}
+_TEXTS = {"estimator", "hidden", "measure_at", "row", "status"}
 
 # What trainings of one protocol have in common, by what tells first which is the longer one.
 _PROTOCOL_OF_SEARCHES = ["steps", "full", "valid_samples", "hidden"]
@@ -260,8 +281,10 @@ def _published(runs: pd.DataFrame) -> pd.Series:
 
 
 def _damaged(what: object, name: str) -> DamagedFileError:
-    again = f"`git checkout` brings back what was committed, `reproduce {name}` makes it anew"
-    return DamagedFileError(f"{what}; {again}")
+    return DamagedFileError(
+        f"{what}; `git checkout` brings back what was committed, `reproduce {name}` with the "
+        "profile of these runs makes it anew, and a file of something else is to be moved away"
+    )
 
 
 def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -573,7 +596,7 @@ def steps_ratio(stored: Stored) -> Figure | None:
     steps = stored.of_figure(
         "fig2/steps", ["row", "arity", "batch_size", "draw", "threshold", "steps"]
     )
-    if steps is None:
+    if steps is None or steps.empty:
         return None
     both = steps[(steps.arity == 8) & (steps.batch_size == 20)].pivot_table(
         index=["draw", "threshold"], columns="row", values="steps"

@@ -64,6 +64,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink(missing_ok=True)
         if isinstance(error, FileNotFoundError):
             claims.check()  # a newer command removes what an older one is just writing
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # of `write`
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .files import copy, set_aside
 from .run import has_ended, read_row, read_rows
 
 
-def merge(source: Path, target: Path) -> dict[str, int]:
+def merge(source: Path, target: Path, names: Iterable[str]) -> dict[str, int]:
     """Copy the rows of runs that are missing here, or have failed here.
 
     A row is a file, named by what was computed: two machines never have different runs under one
@@ -27,6 +27,7 @@ def merge(source: Path, target: Path) -> dict[str, int]:
     Args:
         source: folder of all experiments, as the other machine has written it.
         target: the same here.
+        names: of the experiments, each with its folder; what else is there is left out.
 
     Returns:
         How many rows were added, by the folder of the experiment. Failed runs are not.
@@ -39,8 +40,13 @@ def merge(source: Path, target: Path) -> dict[str, int]:
         UserWarning: when the results of a run differ, or a file there has not the name of its run;
             it is left out.
     """
-    files = sorted(source.glob("*/**/runs/*.json"))
-    rows = read_rows(files)
+    files = sorted(path for name in names for path in (source / name).glob("**/runs/*.json"))
+    try:
+        rows = read_rows(files)
+    except DamagedFileError as damage:
+        raise DamagedFileError(
+            f"{damage}; nothing was added: compute that run anew there, or move the file away"
+        ) from damage
     added = {path.relative_to(source).parts[0]: 0 for path in files}
     ended = {path: row for path, row in rows.items() if has_ended(row)}
     for name in added:
@@ -63,13 +69,28 @@ def merge(source: Path, target: Path) -> dict[str, int]:
                 here = target / path.relative_to(source)
                 ended_here = _ended(here, set_aside)
                 if ended_here is None:
-                    copy(path, here)
+                    adopt(path, here)
                     added[name] += 1
                 elif _differ(ended_here, row):
                     warnings.warn(
                         f"{here} stays, though {path} has other results of this run", stacklevel=2
                     )
     return added
+
+
+def adopt(source: Path, target: Path) -> None:
+    """Copy the row of a run from another folder, where here is none that has ended.
+
+    Weights that lie here are of another training, one that did not end or whose row was lost. They
+    go first: what is computed with them would be taken for results of the training that is copied.
+
+    Args:
+        source: the row there.
+        target: where it belongs here.
+    """
+    weights = target.parents[1] / "models" / f"{target.stem}.safetensors"
+    weights.unlink(missing_ok=True)
+    copy(source, target)
 
 
 def _differ(here: dict[str, Any] | None, there: Mapping[str, Any]) -> bool:
