@@ -308,13 +308,17 @@ def test_weights_that_are_not_of_a_merged_training_go(tmp_path, lost):
         failed = json.loads(row.read_text()) | {"status": "failed", "error": "no memory"}
         del failed["checksum"]
         row.write_text(json.dumps(failed))
-    test.unlink()
+    stale = json.loads(test.read_text())
+    del stale["checksum"]
+    stale["results"]["test_bound"] -= 1.0
+    test.write_text(json.dumps(stale))
     state = load_file(weights)
     save_file({name: value + 1 for name, value in state.items()}, weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFileWarning)
         assert merge(tmp_path / "other", tmp_path / "here", EXPERIMENTS) == {"table2": 1}
     assert not weights.exists()
+    assert not test.exists()
     reproduced(table2.EXPERIMENT, small(CELLS[:1], draws=1), tmp_path / "here")
     assert read_row(test)["results"] == pytest.approx(tested)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,15 +82,20 @@ def merge(source: Path, target: Path, names: Iterable[str]) -> dict[str, int]:
 def adopt(source: Path, target: Path) -> None:
     """Copy the row of a run from another folder, where here is none that has ended.
 
-    Weights that lie here are of another training, one that did not end or whose row was lost. They
-    go first: what is computed with them would be taken for results of the training that is copied.
+    Weights that lie here, and what was computed with them, are of another training, one that did
+    not end or whose row was lost. They go first: else they would be taken for those of this one.
 
     Args:
         source: the row there.
         target: where it belongs here.
     """
-    weights = target.parents[1] / "models" / f"{target.stem}.safetensors"
-    weights.unlink(missing_ok=True)
+    folder, config = target.parents[1], read_row(source)["config"]
+    (folder / "models" / f"{target.stem}.safetensors").unlink(missing_ok=True)
+    title = glob.escape(target.stem.rpartition("-")[0])
+    for test in (folder / "test" / "runs").glob(f"{title}-*.json"):
+        row = _ended(test)
+        if row is not None and _goes_with(row["config"], [config]):
+            test.unlink()
     copy(source, target)
 
 
