@@ -124,7 +124,7 @@ def check_probs(probs: Any) -> Tensor:
         raise ValueError(f"probs: expected shape [*batch, n] with n >= 1, got {tuple(probs.shape)}")
 
     def valid(p: Tensor) -> Tensor:
-        total = p.sum(-1)
+        total = p.to(computing_dtype(p.dtype)).sum(-1)
         return (p >= 0).all(-1) & total.isfinite() & (total > 0)
 
     if not holds(valid, probs):

@@ -119,8 +119,10 @@ class GumbelRao(nn.Module):
     the count of steps is saved in the state dict where the temperature depends on it. (It is no
     buffer: `torch.func.functional_call` takes the parameters and buffers, not this.)
 
-    A schedule does not make `torch.compile` compile anew. With K = ∞ the tables are made for each
-    new temperature, which takes longer than a step of a small model; 30 draws are as fast then.
+    A schedule does not make `torch.compile` compile anew, if `step()` is called outside of what is
+    compiled: within, each count of steps is a program of its own. With K = ∞ the tables are made
+    for each new temperature, which takes longer than a step of a small model; 30 draws are as fast
+    then.
 
     Args:
         tau: temperature, a number, a `Schedule`, or any function of the step alone. It is not
@@ -304,10 +306,14 @@ class GumbelRao(nn.Module):
             rest, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         if key in state_dict:
-            count = torch.as_tensor(state_dict[key])
-            if count.numel() == 1 and float(count).is_integer() and count >= 0:
-                self.steps_done = int(count)
+            count = state_dict[key]
+            try:
+                number = float(count)
+            except (TypeError, ValueError, RuntimeError):  # a text, several numbers, a meta tensor
+                number = -1.0
+            if number.is_integer() and number >= 0:
+                self.steps_done = int(number)
             else:
-                error_msgs.append(f"{key}: expected one whole number from 0, got {count.tolist()}")
+                error_msgs.append(f"{key}: expected one whole number from 0, got {count}")
         elif callable(self.schedule):
             missing_keys.append(key)  # a constant temperature has nothing to restore

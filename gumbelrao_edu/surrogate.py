@@ -196,7 +196,8 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         )
     check_function(f)
     with torch.enable_grad():
-        (gradient,) = sample_gradients(f(leaf := _leaf(one_hot)), [leaf])
+        leaf = _leaf(one_hot)
+        (gradient,) = sample_gradients(f(leaf.clone()), [leaf])  # f may overwrite what it is given
     return (gradient * relaxed).sum()
 
 
@@ -251,11 +252,11 @@ def sequential(
         check_floating(one_hot, "one_hots")
     with torch.enable_grad():
         leaves = [_leaf(d) for d in one_hots]
-        direct = sample_gradients(f(leaves), leaves)
+        direct = sample_gradients(f([leaf.clone() for leaf in leaves]), leaves)
         objective = torch.zeros((), dtype=logits.dtype, device=logits.device)
         downstream = torch.zeros_like(leaves[-1])
         for j in reversed(range(len(leaves))):
-            theta = logits if j == 0 else h(leaves[j - 1])
+            theta = logits if j == 0 else h(leaves[j - 1].clone())
             check_floating(theta, "h")
             relaxed = relax(theta, j)
             check_floating(relaxed, "relax")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gumbelrao_edu.diagnostics import Draws, Measurements, distance_from_zgr
+from gumbelrao_edu.diagnostics import Draws, Measurements, distance_from_zgr, exact_terms
 
 
 def square(d):
@@ -18,6 +18,32 @@ def test_measured_draws_are_grouped_by_b():
     assert (single.num_samples, grouped.num_samples) == (640, 10)
     assert torch.allclose(single.mean, grouped.mean)
     assert grouped.variance < single.variance / 10
+
+
+def test_a_temperature_may_be_a_tensor():
+    measured = Measurements(square, torch.zeros(3), [0.5], [10], num_samples=64)
+    assert measured(torch.tensor(0.5), 10, 1) is measured(0.5, 10, 1)
+
+
+def test_a_loss_may_overwrite_its_corners():
+    logits, weights = torch.tensor([0.3, -0.2, 0.1]), torch.arange(3.0)
+
+    def overwrites(d):
+        d -= 0.5
+        return (d**2 * weights).sum(-1)
+
+    def keeps(d):
+        return ((d - 0.5) ** 2 * weights).sum(-1)
+
+    one, other = (exact_terms(f, logits, 0.5) for f in (overwrites, keeps))
+    assert torch.equal(one.mean, other.mean)
+    one, other = (
+        Measurements(f, logits, [0.5], [1, math.inf], num_samples=64) for f in (overwrites, keeps)
+    )
+    for k in (1, math.inf):
+        assert torch.equal(one(0.5, k, 1).mean, other(0.5, k, 1).mean)
+    far = [distance_from_zgr(f, logits, [0.1]) for f in (overwrites, keeps)]
+    assert torch.equal(*far)
 
 
 def test_only_what_is_asked_for_is_computed():

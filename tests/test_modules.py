@@ -235,12 +235,22 @@ def test_a_schedule_that_turns_to_tensors_is_refused_at_that_step():
     assert layer.steps_done == 0
 
 
-@pytest.mark.parametrize("count", [3.7, [3, 4], -2, math.nan, INF])
+@pytest.mark.parametrize(
+    "count",
+    [
+        *map(torch.tensor, (3.7, [3, 4], -2, math.nan, INF)),
+        torch.tensor(3, device="meta"),
+        "x",
+        [3, 4],
+        None,
+    ],
+    ids=str,
+)
 def test_a_count_that_is_none_is_not_loaded(count):
     layer = GumbelRao(Schedule(1.0, 0.1, steps=10, shape="linear"), 3)
     layer.steps_done = 4
     with pytest.raises(RuntimeError, match="steps_done: expected one whole number from 0, got"):
-        layer.load_state_dict({"steps_done": torch.tensor(count)})
+        layer.load_state_dict({"steps_done": count})
     assert layer.steps_done == 4
 
 
@@ -494,6 +504,12 @@ def test_what_the_distribution_cannot_do_is_refused_when_it_is_made(
 ):
     with pytest.raises(error, match=message):
         GumbelRaoCategorical(**{"logits": THETA, **arguments}, validate_args=validate_args)
+
+
+def test_weights_whose_sum_is_above_the_largest_half_are_taken():
+    categorical = GumbelRaoCategorical(probs=torch.full((2000,), 40.0, dtype=torch.float16), k=3)
+    assert torch.allclose(categorical.probs.float(), torch.tensor(1 / 2000), rtol=5e-3)
+    assert categorical.rsample().sum() == 1
 
 
 @pytest.mark.parametrize("validate_args", [None, False])

@@ -11,7 +11,7 @@ from gumbelrao_edu import (
     tempered_softmax,
 )
 from gumbelrao_edu.estimators.gumbel_rao import _classes_first, conditional_softmax, exponentials
-from gumbelrao_edu.surrogate import replace_gradient
+from gumbelrao_edu.surrogate import parallel, replace_gradient, sequential
 
 
 def test_the_value_is_exact_and_the_gradient_that_of_the_surrogate():
@@ -252,6 +252,30 @@ def test_losses_have_to_depend_on_the_samples():
         pytest.raises(ValueError, match=r"in the samples; nothing is in torch\.inference_mode"),
     ):
         surrogate.parallel(torch.sum, d, d)
+
+
+def test_losses_and_layers_may_overwrite_their_samples():
+    relax = lambda theta, j: theta.softmax(-1)  # noqa: E731
+    samples = [torch.eye(3)[0], torch.eye(3)[2]]
+    weights = torch.tensor([1.0, 2.0, 4.0])
+    grads = []
+    for change in (lambda d: d.mul_(2), lambda d: d * 2):
+        logits = torch.zeros(3, requires_grad=True)
+        objective = sequential(
+            lambda d, change=change: (change(d[0]).exp() * change(d[1]) * weights).sum(),
+            change,
+            logits,
+            samples,
+            relax,
+        )
+        objective = objective + parallel(
+            lambda d, change=change: change(d) ** 2 @ weights, samples[0], logits.softmax(-1)
+        )
+        objective.backward()
+        grads.append(logits.grad)
+    assert grads[0].abs().max() > 0.1
+    assert torch.equal(*grads)
+    assert torch.equal(samples[0], torch.eye(3)[0])
 
 
 def test_objectives_say_that_they_cannot_be_transformed():

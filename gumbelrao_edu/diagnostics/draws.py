@@ -87,7 +87,7 @@ class Draws:
         n = len(self.theta)
         corners = torch.eye(n, dtype=logits.dtype, device=logits.device, requires_grad=True)
         with torch.enable_grad():
-            losses = f(corners)
+            losses = f(corners.clone())  # which it may overwrite
             check_real(losses, "f", "losses")
             if losses.shape != (n,):
                 raise ValueError(f"f: expected losses of shape {(n,)}, got {tuple(losses.shape)}")
@@ -223,6 +223,7 @@ class Measurements:
             >>> measurements(0.5, 1, 5).mse > 0
             True
         """
+        tau, k = check_temperature(tau), check_k(k)
         known = [*self._estimates]
         if (tau, k) not in known:
             raise ValueError(f"tau, k: expected one of {known}, got {(tau, k)}")

@@ -79,7 +79,7 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     classes = torch.arange(n, device=logits.device).view(n, *[1] * len(batch)).expand(n, *batch)
     one_hot = F.one_hot(classes, n).to(logits.dtype).requires_grad_()
     with torch.enable_grad():
-        losses = f(one_hot)
+        losses = f(one_hot.clone())  # which it may overwrite
         check_real(losses, "f", "losses")
         if losses.shape != classes.shape:
             raise ValueError(
