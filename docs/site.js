@@ -251,9 +251,37 @@ function keepBrackets(formula) {
       }
       last.append(part);
     } else last = part;
-    const count = (signs) => part.textContent.match(signs)?.length ?? 0;
-    open += count(/[([{⟨⌊⌈]/g) - count(/[)\]}⟩⌋⌉]/g);
-    if (count(/∥/g) % 2) inNorm = !inNorm;
+    for (const sign of part.textContent) {
+      if ("([{⟨⌊⌈".includes(sign)) open += 1;
+      if (")]}⟩⌋⌉".includes(sign)) open -= 1;
+      if (sign === "∥" && open === 0) inNorm = !inNorm; // within, it divides, as in KL(q ∥ p)
+    }
+  }
+}
+
+// Equations beside each other, with a wide space between them, are parts, each with its own lines.
+function keepParts(formula) {
+  const html = formula.querySelector(".katex-html");
+  for (const space of html.querySelectorAll(":scope > .katex-base > .mspace")) {
+    const base = space.parentElement;
+    const rest = base.cloneNode();
+    const after = [...base.children].slice([...base.children].indexOf(space) + 1);
+    const isNumber = /^\(\d/.test(after.map((each) => each.textContent).join("")); // of an equation
+    if (!/^[12]em$/.test(space.style.marginRight) || isNumber) continue;
+    space.classList.add("between");
+    rest.append(base.firstElementChild.cloneNode(), ...after); // the first one gives its height
+    base.after(rest);
+  }
+  keepBrackets(formula);
+  let part = null;
+  for (const each of html.querySelectorAll(":scope > :not(.katex-tag)")) {
+    if (part === null) {
+      part = document.createElement("span");
+      part.className = "part";
+      each.before(part);
+    }
+    part.append(each);
+    if ([...each.querySelectorAll("*")].at(-1)?.matches(".between")) part = null;
   }
 }
 
@@ -376,7 +404,7 @@ function start() {
     for (const chosen of document.querySelectorAll(".chosen")) chosen.remove();
   });
 
-  document.querySelectorAll(".formula").forEach(keepBrackets);
+  document.querySelectorAll(".formula").forEach(keepParts);
   scrollable();
   window.addEventListener("resize", scrollable);
   document.fonts.addEventListener("loadingdone", scrollable); // letters have other widths now

@@ -246,6 +246,26 @@ def test_a_formula_is_broken_between_brackets(open_page):
         assert line.count("∥") % 2 == 0, lines
 
 
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [("05_quadratic_programme", "A"), ("07_discrete_vae", "D"), ("08_relatives", "mgJ")],
+)
+def test_equations_beside_each_other_have_lines_of_their_own(open_page, name, starts):
+    """Else a line would end behind the = of the next equation."""
+    if (name := f"notebooks/{name}.html") not in PAGES:
+        pytest.skip("not built")
+    page = open_page(name, wait=False, **PHONE)
+    parts = page.locator(".formula.lines .part").evaluate_all(
+        """all => all.filter(part => part.previousElementSibling?.matches('.part')).map(part => {
+            const [box, before] = [part, part.previousElementSibling].map(
+                each => each.getBoundingClientRect());
+            return [part.textContent, box.top >= before.bottom - 1];
+        })"""
+    )
+    assert "".join(text.strip("\u200b")[0] for text, _ in parts) == starts
+    assert all(below for _, below in parts)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_cells_print_is_read_on_a_phone(open_page, name):
     """Sentences wrap; names with numbers fit; what is wider scrolls in its box, and says so."""
