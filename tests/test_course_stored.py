@@ -492,13 +492,14 @@ def test_with_small_batches_gr_is_furthest_ahead_at_the_longest_steps(other_seed
     worse = long.mean(axis=1) - twenty.mean(axis=1)
     assert worse["ST-GS"] == pytest.approx(38, abs=1)
     assert worse["GR-∞"] == pytest.approx(17, abs=1)
-    others = five.drop(index=0.288, level="tau")
-    assert others.max(axis=None) < long.min(axis=None)
-    for _, draw in others.groupby(level="tau"):
-        own = draw.droplevel("tau")
-        assert abs(own.loc["ST-GS"] - own.loc["GR-∞"]).max() < 1
-    means = others.dropna(thresh=5).mean(axis=1).droplevel("tau")  # those with five seeds
-    assert means["ST-GS"] - means["GR-∞"] == pytest.approx(0.9, abs=0.05)
+    means = five.mean(axis=1).unstack("row")
+    lead = means["ST-GS"] - means["GR-∞"]
+    assert lead[[0.465, 0.523]].round().tolist() == [11, 8]
+    warm = means.loc[[0.555, 0.777]]
+    assert warm.max(axis=None) < means.drop(index=warm.index).min(axis=None)  # "both are better"
+    assert lead[warm.index].between(0.6, 1.1).all()  # "about a nat apart"
+    best = by_row(five)
+    assert best["ST-GS"] - best["GR-∞"] == pytest.approx(1.2, abs=0.05)
 
 
 def test_with_large_batches_little_is_left_of_the_gain(other_seeds):
@@ -510,10 +511,15 @@ def test_with_large_batches_little_is_left_of_the_gain(other_seeds):
     assert own.mean() == pytest.approx(0.5, abs=0.05)
     assert gaps.loc[20].mean() == pytest.approx(3.7, abs=0.05)
     assert gaps.loc[5].mean() == pytest.approx(25, abs=0.5)
-    other = other_seeds.loc[8, 200].loc[0.777].dropna(axis="columns")
-    assert [*other.columns] == ["2"]
-    assert (other["2"] - low.loc[200].max(axis=1) > 5).all()
-    assert other["2"]["ST-GS"] - other["2"]["GR-∞"] == pytest.approx(0.3, abs=0.05)
+    others = other_seeds.loc[8, 200].drop(index=0.288, level="tau")
+    assert (others.count(axis=1) == 1).all()  # "one training each"
+    others = others.mean(axis=1).unstack("row")
+    assert (others > low.loc[200].max(axis=1)).all(axis=None)
+    lead = (others["ST-GS"] - others["GR-∞"]).round(1)
+    assert (lead.min(), lead.max()) == (-0.1, 0.3)
+    claims = stored("verdicts").set_index("place")
+    value, error = map(float, claims.measured["Table 3"].split(" ± "))
+    assert value / error == pytest.approx(3.6, abs=0.05)  # of the standard errors
 
 
 # --- 07, Figure 2 ---------------------------------------------------------------------------------
@@ -532,12 +538,20 @@ def test_the_gain_is_largest_at_first_and_at_low_temperatures(figure2):
     v = wide(figure2, "monte_carlo")
     gain = (v["ST-GS"] / v["GR-∞"]).unstack("tau")
     assert (gain.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
-    assert (gain.loc[100] > gain.loc[1000:].max()).all()
-    assert (gain.loc[100] > 1.3 * gain.loc[1000:].max())[[0.1, 0.25, 0.5, 1.0]].all()
-    assert gain[4.0].max() < 1.06  # "hardly anything is left"
+    low = [0.1, 0.25, 0.5, 1.0, 2.0]
+    assert (gain.loc[100] > gain.loc[1000:].max())[low].all()
+    assert (gain.loc[100] > 1.25 * gain.loc[1000:].max())[low[:4]].all()
+    warm = gain[[4.0, 8.0, 16.0]]
+    assert warm.max(axis=None) < 1.06  # "hardly anything is left"
+    error = (wide(figure2, "monte_carlo_error") / v)[["ST-GS", "GR-∞"]].pow(2).sum(axis=1)
+    below = ((1 - gain) / error.pow(0.5).unstack("tau")).max(axis=None)
+    assert 0 < below < 2  # "by the error of the measurement"
     grows = gain.loc[50_000] / gain.loc[1000]
-    assert grows.min() > 1
-    assert grows.max() == pytest.approx(1.12, abs=0.005)  # "by 12 % at most"
+    assert (grows[low].diff().iloc[1:] < 0).all()  # "more at lower τ, less at higher ones"
+    for tau, percent, known in ((0.1, 26, 14), (0.5, 16, 6)):
+        spread = math.hypot(*error.unstack("tau")[tau].loc[[1000, 50_000]].pow(0.5))
+        assert round(100 * (grows[tau] - 1)) == percent
+        assert round(100 * grows[tau] * spread) == known
     for tau in (0.5, 1.0):  # section 8: of the noise of GS
         noise = v.xs(tau, level="tau")
         more = noise.GS - noise["GR-∞"]
@@ -579,20 +593,24 @@ def test_the_best_temperatures(figure2):
         if m == 1:
             lowest = mse.groupby("row").min()
             assert (lowest[["GS", "ST"]] < lowest["GR-∞"]).all()
-    assert set(best[1].values()) == {4.0}
-    st = last[last.row == "ST-GS"].set_index("tau")
-    assert st.monte_carlo[[1.0, 4.0]].round().tolist() == [927, 208]
-    assert st.squared_bias[[1.0, 4.0]].round().tolist() == [34, 100]
     straight = ["ST-GS", "GR-MC10", "GR-MC100", "GR-∞"]
-    assert [best[10][row] for row in straight] == [2.0] * 4
-    gr = last[last.row == "GR-∞"].set_index("tau")
-    apart = gr.eval("squared_bias + monte_carlo / 10")[[1.0, 2.0]].diff().iloc[1]
-    assert abs(apart) < 2 * math.hypot(*gr.squared_bias_error[[1.0, 2.0]])  # "can't tell 1 from 2"
+    assert {best[1][row] for row in straight} == {16.0}
+    st = last[last.row == "ST-GS"].set_index("tau").sort_index()
+    assert st.monte_carlo[[1.0, 16.0]].round().tolist() == [945, 47]
+    assert st.squared_bias[[1.0, 16.0]].round().tolist() == [33, 154]
+    assert (st.mse.diff().iloc[1:] < 0).all()  # "falls all the way"
+    assert (st.monte_carlo[[8.0, 16.0]].diff() / st.monte_carlo[8.0]).iloc[1] < -0.5  # "like 1/τ²"
+    assert [best[10][row] for row in straight] == [2.0, 2.0, 1.0, 1.0]
+    for row in straight[1:]:
+        gr = last[last.row == row].set_index("tau")
+        apart = gr.eval("squared_bias + monte_carlo / 10")[[1.0, 2.0]].diff().iloc[1]
+        assert abs(apart) < 2 * math.hypot(*gr.squared_bias_error[[1.0, 2.0]])  # "can't tell"
     assert best[100]["GR-MC100"] == best[100]["GR-∞"] == 0.25
     cell = last[last.row == "GR-∞"].set_index("tau")
     cool, cold = cell.loc[0.25], cell.loc[0.1]
     between = cool.squared_bias - cold.squared_bias + (cool.monte_carlo - cold.monte_carlo) / 100
     error = math.hypot(cool.squared_bias_error, cold.squared_bias_error)
+    error = math.hypot(error, cool.monte_carlo_error / 100, cold.monte_carlo_error / 100)
     assert abs(between) < 2 * error  # "the measurement can't tell"
     ten = last[last.row == "GR-MC10"].set_index("tau")
     cool, mild = ten.loc[0.25], ten.loc[0.5]
@@ -601,8 +619,6 @@ def test_the_best_temperatures(figure2):
     error = math.hypot(error, cool.monte_carlo_error / 100, mild.monte_carlo_error / 100)
     assert abs(between) < 2 * error  # "it can't tell 0.25 from 0.5, the best one of ST-GS"
     assert best[100]["ST-GS"] == 0.5
-    known = last[last.tau <= 0.5].squared_bias_error  # "there to about one unit"
-    assert known.median() == pytest.approx(1, abs=0.2)
 
 
 def test_the_speed_of_training():

@@ -224,7 +224,7 @@ PROFILES = {
     "cpu": Trajectories(
         (8,),
         (100, 1000, 10_000, 50_000),
-        (0.5, 0.1, 0.25, 1.0, 2.0, 4.0),
+        (0.5, 0.1, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0),
         rows=lambda: [GS, ST, ST_GS, GR_10, GR_100, GR_INF, ZGR, RLOO],
         bias_batches=8,
     ),

@@ -182,8 +182,8 @@ _NOTES = """\
   draws. How much depends on one draw is said behind it: "without that draw" is the gain when
   the best draw of the estimator that should be ahead is left out, for both. At 8-ary and
   B = 20 twenty draws were tried of GS, ST-GS, GR-MC10 and GR-∞, as many as in the paper, and
-  two of other rows. In the other cells the two were tried that were the best of the first six
-  here; at B = 5 one more, and at the other arities the two that were the best of the twenty.
+  two of other rows. In the other cells four were tried: the two that were the best of the
+  first six here, and the two that were the best of the twenty; at B = 5 one more.
 - **What is compared.** Only trainings of the same length, and bounds with the same M, the
   number of samples; one claim is an exception, and names two experiments. Where there are
   several such protocols, the longest one with as many seeds judges. Figures 2a, 2b and 3
