@@ -588,8 +588,10 @@ def test_temperatures_of_any_kind_of_number():
     draws = Draws(lambda d: d[..., 0], torch.zeros(2), num_samples=3, k_max=2)
     assert torch.equal(draws.estimates(Fraction(1, 2)), draws.estimates(0.5))
     measurements = Measurements(lambda d: d[..., 0], torch.zeros(2), [0.5], [1], num_samples=4)
-    with pytest.raises(ValueError, match=r"tau, k: expected one of .* got \(\[0.5\], 1\)"):
+    with pytest.raises(TypeError, match="tau: expected a number or a tensor, got list"):
         measurements([0.5], 1, 2)
+    with pytest.raises(ValueError, match=r"tau, k: expected one of .* got \(0.25, 1\)"):
+        measurements(0.25, 1, 2)
 
 
 def test_settings_that_are_the_same_are_measured_once():
