@@ -229,12 +229,13 @@ def check_one_hot(one_hot: Any, logits: Tensor) -> None:
         raise ValueError("one_hot: got a class of logit -inf, which never occurs")
 
 
-def check_same_device(tensor: Tensor, name: str, logits: Tensor) -> None:
-    """A tensor that is used together with logits."""
-    if tensor.device != logits.device:
+def check_same_device(
+    tensor: Tensor, name: str, other: Tensor, where: str = "where the logits are"
+) -> None:
+    """A tensor that is used together with another one."""
+    if tensor.device != other.device:
         raise ValueError(
-            f"{name}: expected a tensor on {logits.device}, where the logits are, got one on "
-            f"{tensor.device}"
+            f"{name}: expected a tensor on {other.device}, {where}, got one on {tensor.device}"
         )
 
 

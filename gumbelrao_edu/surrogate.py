@@ -14,6 +14,7 @@ from ._checks import (
     check_function,
     check_logits,
     check_real,
+    check_same_device,
     without_gradient,
 )
 
@@ -39,7 +40,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
 
     Raises:
         TypeError: when an argument is no floating-point tensor or the dtypes differ.
-        ValueError: when the shapes differ.
+        ValueError: when the shapes or the devices differ.
 
     Example:
         >>> x = torch.tensor(0.3, requires_grad=True)
@@ -59,6 +60,7 @@ def replace_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
             f"surrogate: expected the shape {tuple(value.shape)} of value, "
             f"got {tuple(surrogate.shape)}"
         )
+    check_same_device(surrogate, "surrogate", value, "where value is")
     return value.detach() + (surrogate - surrogate.detach())
 
 
@@ -175,7 +177,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
         The objective, a single number to differentiate. Its value has no meaning.
 
     Raises:
-        TypeError, ValueError: if an argument has the wrong type or shape.
+        TypeError, ValueError: if an argument has the wrong type, shape or device.
         RuntimeError: inside of a transform of `torch.func`.
 
     Example:
@@ -194,6 +196,7 @@ def parallel(f: Callable[[Tensor], Tensor], one_hot: Tensor, relaxed: Tensor) ->
             f"relaxed: expected the shape {tuple(one_hot.shape)} of one_hot, "
             f"got {tuple(relaxed.shape)}"
         )
+    check_same_device(relaxed, "relaxed", one_hot, "where one_hot is")
     check_function(f)
     with torch.enable_grad():
         leaf = _leaf(one_hot)
@@ -229,7 +232,7 @@ def sequential(
 
     Raises:
         TypeError, ValueError: if a sample, or what a function returns, is of the wrong type or
-            shape, or there is no sample.
+            shape or lies on another device than the logits, or there is no sample.
         RuntimeError: inside of a transform of `torch.func`.
 
     Example:
@@ -250,6 +253,7 @@ def sequential(
         raise ValueError("one_hots: expected at least one sample, got none")
     for one_hot in one_hots:
         check_floating(one_hot, "one_hots")
+        check_same_device(one_hot, "one_hots", logits)
     with torch.enable_grad():
         leaves = [_leaf(d) for d in one_hots]
         direct = sample_gradients(f([leaf.clone() for leaf in leaves]), leaves)
@@ -265,6 +269,7 @@ def sequential(
                     f"relax: expected the shape {tuple(leaves[j].shape)} of one_hots[{j}], "
                     f"got {tuple(relaxed.shape)}"
                 )
+            check_same_device(relaxed, "relax", logits)
             layer = ((downstream + direct[j]).detach() * relaxed).sum()
             objective = objective + layer
             if j > 0:

@@ -25,7 +25,7 @@ from gumbelrao_edu.distributions import concrete_log_prob
 from gumbelrao_edu.estimators import sampler, score_loss
 from gumbelrao_edu.gumbel import rejection
 from gumbelrao_edu.quadrature import conditional_vjp
-from gumbelrao_edu.surrogate import parallel
+from gumbelrao_edu.surrogate import parallel, replace_gradient, sequential
 
 THREE = torch.zeros(3)
 LEARNABLE = [
@@ -230,6 +230,17 @@ def test_tensors_that_lie_elsewhere_are_named():
         conditional_vjp(THREE.to("meta"), THREE, index, 0.5)
     with pytest.raises(ValueError, match=r"index: expected a tensor on cpu, .* got one on meta"):
         conditional_vjp(THREE, THREE, index.to("meta"), 0.5)
+    here, there = torch.eye(3)[0], torch.eye(3, device="meta")[0]
+    with pytest.raises(ValueError, match=r"surrogate: .* on cpu, where value is, got one on meta"):
+        replace_gradient(here, there)
+    with pytest.raises(ValueError, match=r"relaxed: .* on cpu, where one_hot is, got one on meta"):
+        parallel(torch.sum, here, there)
+    for samples, relax, name in (
+        ([there], lambda theta, j: theta, "one_hots"),
+        ([here], lambda theta, j: there, "relax"),
+    ):
+        with pytest.raises(ValueError, match=f"{name}: .* on cpu, where the logits are, got one"):
+            sequential(lambda d: d[0].sum(), lambda d: d, THREE, samples, relax)
 
 
 def test_temperatures_that_do_not_fit_each_other_are_named():

@@ -410,6 +410,15 @@ def test_without_a_browser_a_sentence_comes_and_not_an_endless_wait(monkeypatch)
         notebooks.picture({"layout": {"height": 300}})
 
 
+def test_without_a_browser_a_notebook_with_pictures_is_not_even_executed(monkeypatch):
+    chromium = pytest.importorskip("choreographer.browsers.chromium")
+    monkeypatch.setattr(chromium.Chromium, "find_browser", lambda **options: None)
+    monkeypatch.setattr(notebooks, "execute", lambda *arguments: pytest.fail("was executed"))
+    stored = LEARNERS[0].with_suffix(".ipynb")
+    with pytest.raises(RuntimeError, match="sudo apt install chromium"):
+        notebooks.build(stored, read(LEARNERS[0]), force=True)
+
+
 def test_a_notebook_is_stale_when_results_that_it_reads_have_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     folder = tmp_path / "notebooks/results"

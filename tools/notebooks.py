@@ -402,6 +402,14 @@ def renderer() -> Any:
         RuntimeError: there is no such browser; kaleido itself would wait for one for ever.
     """
     import kaleido  # type: ignore[import-untyped]  # only pictures need it
+
+    require_browser()
+    kaleido.start_sync_server(n=1)
+    atexit.register(kaleido.stop_sync_server)
+    return kaleido
+
+
+def require_browser() -> None:
     from choreographer.browsers import chromium
 
     if chromium.Chromium.find_browser(skip_local=False) is None:
@@ -409,9 +417,6 @@ def renderer() -> Any:
             "Pictures are drawn by chromium or Google Chrome, and neither was found. On Debian and "
             "Ubuntu: sudo apt install chromium, then run the same command again."
         )
-    kaleido.start_sync_server(n=1)
-    atexit.register(kaleido.stop_sync_server)
-    return kaleido
 
 
 def tidy(notebook: NotebookNode) -> None:
@@ -452,6 +457,8 @@ def build(stored: Path, wanted: NotebookNode, *, force: bool) -> None:
         take_outputs(wanted, built)
         said = "nothing changed" if cells(built) == cells(wanted) else "new text, same outputs"
     else:
+        if built is not None and "data:image/webp" in str(outputs(built)):
+            require_browser()  # now, and not after the minutes that the cells take
         print(f"{name}: executing …", flush=True)
         execute(wanted, stored.parent)
         said = f"executed in {time.monotonic() - start:.0f} s"

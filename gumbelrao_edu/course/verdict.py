@@ -188,6 +188,11 @@ def expect(
         known = close(value, mistake) and mistake.isfinite().any()
         if known and not close(mistake, expected):
             raise wrong(sentence)
+    if _rounded(got, given) and torch.allclose(value, expected, rtol=1e-2, atol=1e-2):
+        raise wrong(
+            f"you compute in {str(got.dtype).removeprefix('torch.')}, in which digits are lost. "
+            "Keep the dtype of what is given, float64."
+        )
     sentence = _in_general(value, expected)
     if sentence == _UNKNOWN:
         sentence = otherwise if isinstance(otherwise, str) else otherwise(value)
@@ -309,6 +314,13 @@ def numbers(value: Any) -> str:
 
 def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]} …"
+
+
+def _rounded(got: Any, given: Mapping[str, Any]) -> bool:
+    """Whether numbers were given as float64 and came back as something shorter."""
+    dtypes = {value.dtype for value in given.values() if isinstance(value, Tensor)}
+    short = isinstance(got, Tensor) and got.is_floating_point() and got.dtype != torch.float64
+    return short and torch.float64 in dtypes
 
 
 def _in_general(got: Tensor, expected: Tensor) -> str:

@@ -14,7 +14,6 @@ from .._checks import (
     check_generator,
     check_k,
     check_logits,
-    check_real,
     check_seed,
     check_several,
     check_temperature,
@@ -22,8 +21,7 @@ from .._checks import (
 from ..estimators.gumbel_rao import conditional_softmax
 from ..gumbel import sample_exponential
 from ..quadrature import conditional_vjp
-from ..surrogate import sample_gradients
-from .samples import Loss, Summary, enumerated_gradient, summarise
+from .samples import Loss, Summary, enumerated_gradient, losses_and_gradients, summarise
 
 _CHUNK = 1024  # draws of D at a time
 
@@ -85,17 +83,12 @@ class Draws:
         self.theta = logits.detach().double()
         self.p = self.theta.softmax(0)
         n = len(self.theta)
-        corners = torch.eye(n, dtype=logits.dtype, device=logits.device, requires_grad=True)
-        with torch.enable_grad():
-            losses = f(corners.clone())  # which it may overwrite
-            check_real(losses, "f", "losses")
-            if losses.shape != (n,):
-                raise ValueError(f"f: expected losses of shape {(n,)}, got {tuple(losses.shape)}")
-            (gradients,) = sample_gradients(losses, [corners])
+        corners = torch.eye(n, dtype=logits.dtype, device=logits.device)
+        losses, gradients = losses_and_gradients(f, corners)
         # What never occurs may have an infinite loss: 0 · ∞ is not a number.
         never = self.p == 0
         self.gradients = gradients.double().masked_fill(never.unsqueeze(1), 0.0)
-        self.exact = enumerated_gradient(self.p, losses.detach().double())
+        self.exact = enumerated_gradient(self.p, losses.double())
         self.index = torch.multinomial(self.p, num_samples, replacement=True, generator=generator)
         shape = (n, k_max, num_samples)
         self.noise = sample_exponential(shape, torch.float64, self.theta.device, generator)

@@ -39,6 +39,20 @@ def enumerated_gradient(p: Tensor, losses: Tensor) -> Tensor:
     return p * (losses - (p * losses).sum(-1, keepdim=True))
 
 
+def losses_and_gradients(f: Loss, one_hot: Tensor) -> tuple[Tensor, Tensor]:
+    """f at given samples, `[*batch]`, and ∂f/∂D there, `[*batch, n]`; f may overwrite them."""
+    leaf = one_hot.requires_grad_()
+    with torch.enable_grad():
+        losses = f(leaf.clone())
+        check_real(losses, "f", "losses")
+        if losses.shape != leaf.shape[:-1]:
+            raise ValueError(
+                f"f: expected losses of shape {tuple(leaf.shape[:-1])}, got {tuple(losses.shape)}"
+            )
+        (gradients,) = sample_gradients(losses, [leaf])
+    return losses.detach(), gradients
+
+
 def gradient_samples(
     f: Loss,
     logits: Tensor,

@@ -16,14 +16,12 @@ from .._checks import (
     check_function,
     check_k,
     check_logits,
-    check_real,
     check_tau,
 )
 from ..gumbel import computing_dtype
 from ..quadrature import conditional_vjp, second_moment
-from ..surrogate import sample_gradients
 from .moments import Moments
-from .samples import Loss, enumerated_gradient
+from .samples import Loss, enumerated_gradient, losses_and_gradients
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,8 @@ def exact_terms(f: Loss, logits: Tensor, tau: Tau) -> Terms:
     tau = check_tau(tau, logits.shape[:-1])
     n, batch = logits.shape[-1], logits.shape[:-1]
     classes = torch.arange(n, device=logits.device).view(n, *[1] * len(batch)).expand(n, *batch)
-    one_hot = F.one_hot(classes, n).to(logits.dtype).requires_grad_()
-    with torch.enable_grad():
-        losses = f(one_hot.clone())  # which it may overwrite
-        check_real(losses, "f", "losses")
-        if losses.shape != classes.shape:
-            raise ValueError(
-                f"f: expected losses of shape {tuple(classes.shape)}, got {tuple(losses.shape)}"
-            )
-        grad = sample_gradients(losses, [one_hot])[0].double()
+    losses, grad = losses_and_gradients(f, F.one_hot(classes, n).to(logits.dtype))
+    grad = grad.double()
     theta = logits.detach().double().expand(n, *logits.shape)
     p = theta[0].softmax(-1)
     given = p.movedim(-1, 0)  # p_i for D = i, along the first axis like `grad`

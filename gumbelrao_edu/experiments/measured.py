@@ -101,14 +101,11 @@ class Stored:
         if measured is not None:
             done = runs[runs.status == "done"]
             try:
-                steps = {
-                    (arity, step)
-                    for arity, at in zip(done.arity, done.measure_at, strict=True)
-                    for step in json.loads(at)
-                }
+                steps = done.assign(step=done.measure_at.map(json.loads)).explode("step")
             except (TypeError, ValueError) as error:
                 raise _damaged(f"{self.folder / of / 'runs.csv'} is damaged: {error}", of) from None
-            if {*zip(measured.arity, measured.step, strict=True)} != steps:
+            got, wanted = ({*zip(t.arity, t.step, strict=True)} for t in (measured, steps))
+            if got != wanted:
                 raise _damaged(f"{self.folder / of / of}.csv is not of the runs in runs.csv", of)
         return self.table(name, columns) if runs.full.all() else None
 

@@ -301,8 +301,8 @@ CLAIMS = (
             (
                 1,
                 "one gradient",
-                "temperatures above 16, at which it says little of the reconstruction; the mean of "
-                "more gradients is the better question",
+                "larger temperatures; at those it says little of the reconstruction, so that the "
+                "mean of more gradients is the better question",
             ),
             (100, "the mean of 100 gradients", "more minibatches"),
         )

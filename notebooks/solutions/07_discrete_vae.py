@@ -710,15 +710,9 @@ cells[chosen].round({"valid": 1, "test": 1})
 # %%
 each_seed = pd.read_csv(stored("seeds/seeds.csv")).drop(columns="momentum")
 each_seed = each_seed.set_index(["arity", "batch_size", "learning_rate", "tau", "row"])
-
-
-def by_seed(arity, batch_size):
-    cell = each_seed.loc[arity, batch_size].dropna(axis="columns", how="all")
-    cell = cell.assign(mean=cell.mean(axis="columns"))
-    return cell.rename_axis(columns="seed").round(1).astype(object).fillna("")
-
-
-by_seed(8, 20)
+cell = each_seed.loc[8, 20].dropna(axis="columns", how="all")
+cell = cell.assign(mean=cell.mean(axis="columns")).rename_axis(columns="seed")
+cell.round(1).astype(object).fillna("")
 
 # %% [markdown]
 # At the lowest temperature, 0.288, ST-GS is more than three nats behind GR with each of the five seeds, and at 0.465 more
